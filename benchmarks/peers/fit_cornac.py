@@ -1,0 +1,104 @@
+"""cornac's VBPR and BPR, unchanged; runs in the peers' environment.
+
+cornac has no hook for the end of an epoch, so both are watched from outside: VBPR through the data set's
+batch iterator and the optimiser's list of parameters, BPR through its per-epoch method.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from cornac.data import Dataset, ImageModality
+from cornac.models import BPR, VBPR
+from recorder import BudgetSpentError, Job, Vectors
+
+job = Job.read()
+torch.set_num_threads(job.threads)
+settings = dict(job.settings)
+parameters: list[torch.Tensor] = []
+"""Of the VBPR in training: Bi (I,), Gu (U, k), Gi (I, k), Tu (U, k2), E (F, k2), Bp (F, 1)."""
+
+
+class RecordingAdam(torch.optim.Adam):
+    """torch's Adam, which remembers what it was given."""
+
+    def __init__(self, params: list[torch.Tensor], **options: Any) -> None:
+        parameters[:] = params
+        super().__init__(params, **options)
+
+
+class Epochs(Dataset):
+    """cornac's Dataset, which tells the recorder when its batches are used up."""
+
+    record = True
+
+    def uij_iter(self, *args: Any, **options: Any) -> Iterator[Any]:
+        yield from super().uij_iter(*args, **options)
+        if self.record:
+            job.recorder.epoch_done(len(self.uir_tuple[0]), vbpr_vectors)
+
+
+class WatchedBPR(BPR):
+    """cornac's BPR, which tells the recorder when an epoch is over."""
+
+    def _fit_sgd(self, *args: Any) -> Any:
+        result = super()._fit_sgd(*args)
+        job.recorder.epoch_done(len(user), lambda: (self.get_user_vectors(), self.get_item_vectors()))
+        return result
+
+
+def vbpr_vectors() -> Vectors:
+    """VBPR.score, as a dot product."""
+    Bi, Gu, Gi, Tu, E, Bp = (tensor.detach() for tensor in parameters)
+    F = torch.from_numpy(features)
+    Q = torch.cat([Gu, Tu, torch.ones(len(Gu), 1)], dim=1)
+    Z = torch.cat([Gi, F @ E, Bi[:, None] + F @ Bp], dim=1)
+    return Q.numpy(), Z.numpy()
+
+
+def dataset(rows: slice) -> Epochs:
+    """Some of the training rows; all users and items are known, so that all are candidates as negatives."""
+    u, i = user[rows].astype(np.int64), item[rows].astype(np.int64)
+    uids, iids = (OrderedDict((n, n) for n in range(size)) for size in (job.n_users, job.n_items))
+    data = Epochs(job.n_users, job.n_items, uids, iids, (u, i, np.ones(len(u))), seed=job.seed)
+    if job.model == "vbpr":
+        data.add_modalities(item_image=ImageModality(features=features))
+    return data
+
+
+def check_scores(Q: np.ndarray, Z: np.ndarray, model: BPR | VBPR) -> None:
+    """The exported factors must score like the model."""
+    one = job.n_users // 2
+    if not np.allclose(Q[one] @ Z.T, model.score(one), rtol=1e-3, atol=1e-4):
+        raise SystemExit("cornac: the exported factors do not score like the model")
+
+
+user, item, _ = job.train()
+if job.model == "vbpr":  # the trial below also imports what torch.optim imports at its first use
+    torch.optim.Adam = RecordingAdam
+    features = job.features()
+    if settings.pop("features") == "standardized":
+        std = features.std(axis=0)
+        features = (features - features.mean(axis=0)) / np.where(std > 0, std, 1)
+    few = dataset(slice(0, 1000))
+    few.record = False
+    trial = VBPR(seed=job.seed, verbose=False, **{**settings, "n_epochs": 1}).fit(few)
+    check_scores(*vbpr_vectors(), trial)
+    del few, trial
+    model = VBPR(seed=job.seed, verbose=False, n_epochs=1_000_000, **settings)
+else:  # a seed would make it use one thread
+    model = WatchedBPR(num_threads=job.threads, verbose=False, max_iter=1_000_000, **settings)
+
+data = dataset(slice(None))
+_ = data.dok_matrix, data.csr_matrix  # built when first used: preparation, not training
+try:
+    job.recorder.start()
+    model.fit(data)
+except BudgetSpentError:
+    if job.model == "bpr":
+        check_scores(model.get_user_vectors(), model.get_item_vectors(), model)
+    job.recorder.finish("cornac", "torch")

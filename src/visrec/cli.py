@@ -1,0 +1,443 @@
+"""The command line: parse, call, render. Everything heavy is imported inside the command that needs it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from visrec.errors import ConfigError, VisrecError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from visrec.evaluation.protocol import Report
+    from visrec.recommender import Progress
+    from visrec.runs import Run
+
+app = typer.Typer(
+    name="visrec",
+    help="Visual recommendation: from a folder of images and a table of likes to recommendations to look at.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+Out = Annotated[Path, typer.Option("--out", help="The run folder.")]
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line. Exit status: 0 done; 2 the input is at fault (one line, no traceback); 1 a bug."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    given = [word for word in given if word != "--debug"]
+    try:
+        app(args=given, prog_name="visrec")
+    except VisrecError as error:
+        if debug:
+            traceback.print_exc()
+        print(f"visrec: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("visrec: interrupted. The same command goes on where it stopped.", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
+        sys.stderr.close()
+        sys.exit(0)
+    sys.exit(0)
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        from visrec import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Visual recommendation: from a folder of images and a table of likes to recommendations to look at.
+
+    Any command takes --debug, which shows the traceback of an error.
+    """
+
+
+@app.command()
+def demo(
+    out: Out = Path("visrec-demo"),
+    items: Annotated[int, typer.Option(min=40, help="Pictures in the synthetic catalogue.")] = 2000,
+    users: Annotated[int, typer.Option(min=12, help="People.")] = 700,
+    seed: Annotated[int, typer.Option(help="Another seed draws another world.")] = 0,
+) -> None:
+    """Draw a synthetic catalogue, train every model on it, compare them, and write a page of pictures."""
+    from visrec.data.datasets.synthetic import SyntheticConfig, write_synthetic
+    from visrec.experiment import Experiment
+    from visrec.runs import run
+
+    data = out.with_name(f"{out.name}-data")
+    with _stage("drawing a synthetic catalogue") as progress:
+        config = SyntheticConfig(n_items=items, n_users=users, seed=seed)
+        write_synthetic(data, config, progress=lambda done, total: progress(done, total, "pictures"))
+    experiment = Experiment.from_toml(Path(__file__).with_name("demo.toml"))
+    settings = experiment.data.replace(path=str(data))
+    found = run(experiment.replace(data=settings, seed=seed), out, stage=_stage)
+    _show(found, found.reports)
+
+
+@app.command()
+def run(
+    source: Annotated[Path, typer.Argument(help="A data set folder, or an experiment.toml.")],
+    out: Out,
+    models: Annotated[str | None, typer.Option(help="Comma-separated names from `visrec models`.")] = None,
+    extractor: Annotated[
+        str | None, typer.Option(help="A name from `visrec extractors`. [default: color]")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="default, a file (.safetensors, .pth), or random.")
+    ] = None,
+    standardize: Annotated[
+        bool | None,
+        typer.Option("--standardize/--no-standardize", help="Columns of mean 0, variance 1. [default: on]"),
+    ] = None,
+    min_rating: Annotated[float | None, typer.Option(help="Keep interactions rated at least this.")] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="auto, leave_last_out, by_evaluation, by_time, by_ratio. [default: auto]"),
+    ] = None,
+    cutoffs: Annotated[str | None, typer.Option(help="The k of the metrics at k. [default: 20,100]")] = None,
+    seed: Annotated[int | None, typer.Option(help="For every model that sets none. [default: 0]")] = None,
+    data: Annotated[Path | None, typer.Option(help="With an experiment.toml: the data set folder.")] = None,
+    allow_missing_images: Annotated[
+        bool, typer.Option("--allow-missing-images", help="Keep items without an image, without features.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Extract features, train and evaluate models. Run it again to do only what is missing."""
+    from visrec.runs import run as run_experiment
+
+    values = _experiment_values(source, data)
+    changes = {
+        ("data", "min_rating"): min_rating,
+        ("data", "split"): split,
+        ("data", "missing_images"): "mask" if allow_missing_images else None,
+        ("features", "extractor"): extractor,
+        ("features", "weights"): weights,
+        ("features", "standardize"): standardize,
+        ("evaluation", "cutoffs"): None if cutoffs is None else _whole_numbers(cutoffs),
+    }
+    for (table, key), value in changes.items():
+        if value is not None:
+            values.setdefault(table, {})[key] = value
+    if seed is not None:
+        values["seed"] = seed
+    if models is not None:
+        known = values.get("models", {})
+        values["models"] = {name: known.get(name, {}) for name in _names(models)}
+    if not values.get("models"):
+        raise ConfigError("No models are named. Add --models, such as --models popularity,visrank,bpr,vbpr.")
+    from visrec.experiment import Experiment
+
+    found = run_experiment(Experiment(**values), out, stage=_stage)
+    _show(found, found.reports, as_json=as_json)
+
+
+@app.command()
+def evaluate(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    as_json: Json = False,
+) -> None:
+    """Evaluate the models of a run again and write its reports afresh."""
+    from visrec.runs import Run, evaluate_run
+
+    found = Run.load(folder)
+    _show(found, evaluate_run(found, stage=_stage, afresh=True), as_json=as_json)
+
+
+@app.command()
+def recommend(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    model: Annotated[str, typer.Option(help="A model of the run.")],
+    user: Annotated[str | None, typer.Option(help="A user id.")] = None,
+    history: Annotated[
+        str | None, typer.Option(help="For a visitor: comma-separated ids of liked items.")
+    ] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """The best items for a user, or for a visitor who likes some items."""
+    from visrec.runs import Run
+
+    if (user is None) == (history is None):
+        raise ConfigError("Give either --user, or --history with the ids of liked items.")
+    found = Run.load(folder)
+    fitted = found.model(model)
+    table = (
+        fitted.recommend([user], k)
+        if user is not None
+        else fitted.recommend_for_history(_names(history or ""), k)
+    )
+    _show_items(found, table, f"{model} for {user or 'a visitor'}", as_json=as_json)
+
+
+@app.command()
+def similar(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    item: Annotated[str, typer.Option(help="An item id.")],
+    model: Annotated[
+        str | None, typer.Option(help="Compare as this model does. [default: by visual features]")
+    ] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """The items most like one."""
+    from visrec.runs import Run
+
+    found = Run.load(folder)
+    title = f"like {item}, by {model or found.experiment.features.extractor}"
+    _show_items(found, found.similar(item, k, model=model), title, as_json=as_json)
+
+
+@app.command()
+def extract(
+    data: Annotated[Path, typer.Argument(help="A data set folder.")],
+    extractor: Annotated[str, typer.Option(help="A name from `visrec extractors`.")],
+    weights: Annotated[
+        str, typer.Option(help="default, a file (.safetensors, .pth), or random.")
+    ] = "default",
+    standardize: Annotated[
+        bool, typer.Option("--standardize/--no-standardize", help="Columns of mean 0, variance 1.")
+    ] = True,
+    out: Annotated[Path | None, typer.Option(help="[default: DATA/features/EXTRACTOR]")] = None,
+    allow_missing_images: Annotated[bool, typer.Option("--allow-missing-images")] = False,
+    as_json: Json = False,
+) -> None:
+    """Turn the images of a data set into features on disk."""
+    from visrec.data.dataset import load_dataset
+    from visrec.features.extraction import extract as extract_features
+
+    catalog = load_dataset(data, missing_images="mask" if allow_missing_images else "error").catalog
+    target = out or data / "features" / extractor.replace(":", "_")
+    with _stage(f"features: {extractor}") as progress:
+        features = extract_features(
+            catalog,
+            extractor,
+            weights=weights,
+            standardize=standardize,
+            out=target,
+            progress=lambda done, total: progress(done, total, "images"),
+        )
+    facts = {
+        "out": str(target),
+        "items": len(features.items),
+        "dim": features.dim,
+        "missing": int(features.missing.sum()),
+        "digest": features.digest,
+        "failures": features.failures.to_dicts(),
+    }
+    _print_facts(facts, as_json=as_json)
+
+
+@app.command()
+def models(as_json: Json = False) -> None:
+    """The models there are, and what each needs and can do."""
+    from visrec import registry
+
+    rows = []
+    for name in registry.names("models"):
+        cls = registry.resolve("models", name)
+        serves = {"new users": cls.new_users, "new items": cls.new_items}
+        rows.append({"model": name, "needs": cls.needs, **serves, "paper": cls.paper})
+    _print_rows(rows, as_json=as_json)
+
+
+@app.command()
+def extractors(
+    search: Annotated[str, typer.Argument(help="Only names that contain this.")] = "",
+    as_json: Json = False,
+) -> None:
+    """The extractors of visual features there are."""
+    from visrec.features.extraction import list_extractors
+
+    rows = [vars(one) for one in list_extractors() if search in one.name]
+    _print_rows(rows, as_json=as_json)
+
+
+@app.command()
+def datasets(
+    name: Annotated[str | None, typer.Argument(help="One to make, such as synthetic.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to make it.")] = None,
+    items: Annotated[int, typer.Option(min=40)] = 2000,
+    users: Annotated[int, typer.Option(min=12)] = 700,
+    seed: Annotated[int, typer.Option()] = 0,
+    as_json: Json = False,
+) -> None:
+    """The named data sets there are; with a name and --out, make one."""
+    from visrec import registry
+
+    if name is None:
+        rows = [
+            {
+                "data set": one,
+                "what": (registry.resolve("datasets", one).__doc__ or "").strip().splitlines()[0],
+            }
+            for one in registry.names("datasets")
+        ]
+        _print_rows(rows, as_json=as_json)
+        return
+    write = registry.resolve("datasets", name)
+    if out is None:
+        raise ConfigError(f"Where to? Add --out FOLDER, such as: visrec datasets {name} --out {name}")
+    from visrec.data.datasets.synthetic import SyntheticConfig
+
+    with _stage(f"making {name}") as progress:
+        config = SyntheticConfig(n_items=items, n_users=users, seed=seed)
+        write(out, config, progress=lambda done, total: progress(done, total, "pictures"))
+    _print_facts({"out": str(out), "items": items, "users": users, "seed": seed}, as_json=as_json)
+
+
+# ---- parsing ---------------------------------------------------------------------------------------
+
+
+def _experiment_values(source: Path, data: Path | None) -> dict[str, Any]:
+    """The settings that a data set folder or an experiment file stands for, before options are applied."""
+    if source.suffix == ".toml":
+        from visrec.experiment import read_experiment
+
+        return read_experiment(source, data=data)
+    if data is not None:
+        raise ConfigError(f"--data goes with an experiment.toml; {source} is taken for the data set itself.")
+    return {"data": {"path": str(source)}}
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _whole_numbers(text: str) -> list[int]:
+    try:
+        return [int(word) for word in _names(text)]
+    except ValueError:
+        raise ConfigError(f"--cutoffs is '{text}'; expected whole numbers such as 20,100.") from None
+
+
+# ---- rendering -------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _stage(title: str) -> Iterator[Progress]:
+    """A progress bar on a terminal; a line when done elsewhere. On stderr, so that stdout stays for results."""
+    import time
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    start = time.perf_counter()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    last = ""
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task(title, total=None, note="")
+
+        def advance(done: int, total: int, note: str) -> None:
+            nonlocal last
+            last = note if not note.isalpha() else ""
+            bars.update(task, completed=done, total=total, note=note)
+
+        yield advance
+    taken = time.perf_counter() - start
+    console.print(f"{title}: {taken:.1f} s{'  ' + last if last else ''}", highlight=False, markup=False)
+
+
+def _show(found: Run, reports: dict[str, Report], *, as_json: bool = False) -> None:
+    """The comparison as a table, or as JSON."""
+    if as_json:
+        print((found.path / "report.json").read_text(encoding="utf-8"), end="")
+        return
+    from rich.console import Console
+
+    from visrec.evaluation.leaderboard import leaderboard
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=140)
+    for note in found.data.notes:
+        console.print(note, highlight=False, markup=False)
+    facts = found.provenance["models"]
+    seconds = {name: facts[name]["seconds"] for name in reports}
+    console.print(leaderboard(reports, seconds=seconds).to_rich())
+    n_users = next(iter(reports.values())).per_user.height
+    console.print(
+        f"* best of its column. {n_users:,} users; all items that they had not seen were ranked; ± half the 95 % "
+        f"interval over users.\nPictures: {found.path / 'report.html'}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _show_items(found: Run, table: pl.DataFrame, title: str, *, as_json: bool) -> None:
+    """A list of items with titles, or as JSON."""
+    import polars as pl
+
+    catalog = found.data.catalog
+    titles = [catalog.title(int(index)) for index in catalog.items.indices(table["item_id"].to_list())]
+    rows = table.with_columns(pl.Series("title", titles, dtype=pl.String)).to_dicts()
+    if not as_json:
+        rows = [{key: f"{v:.4f}" if key == "score" else v for key, v in row.items()} for row in rows]
+    _print_rows(rows, title=title, as_json=as_json)
+
+
+def _print_rows(rows: list[dict[str, Any]], *, as_json: bool, title: str | None = None) -> None:
+    if as_json:
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for key in rows[0] if rows else []:
+        table.add_column(key, overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    Console().print(table)
+
+
+def _print_facts(facts: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(facts, indent=2, ensure_ascii=False))
+        return
+    for key, value in facts.items():
+        if isinstance(value, list):
+            for row in value:
+                print(f"  {', '.join(str(cell) for cell in row.values())}")
+        else:
+            print(f"{key}: {value}")
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else str(value)
+
+
+if __name__ == "__main__":
+    main()

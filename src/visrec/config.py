@@ -1,0 +1,88 @@
+"""Frozen settings: declared once, checked on entry, read from and written to TOML."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import Any, Self
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from visrec.errors import ConfigError
+from visrec.files import write_text
+
+
+class Config(BaseModel):
+    """Base of all settings: frozen, no unknown keys, a docstring under each field.
+
+    Raises `ConfigError` (not pydantic's own error) so that a wrong value ends in one readable line.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True
+    )
+
+    def __init__(self, /, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise ConfigError(explain_validation(type(self), error)) from None
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed, checked again."""
+        return type(self)(**{**self.model_dump(), **changes})
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of all values: equal settings, equal digest."""
+        return digest_of(self.model_dump(mode="json"))
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> Self:
+        """Read settings from a TOML file; `ConfigError` names the file and the key at fault."""
+        values = read_toml(path)
+        try:
+            return cls(**values)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from None
+
+    def to_toml(self, path: str | Path) -> None:
+        """Write all settings that are not None (TOML has no null), atomically."""
+        write_text(path, tomli_w.dumps(self.model_dump(mode="json", exclude_none=True)))
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """The content of a TOML file; `ConfigError` where there is none or it is not valid."""
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: is not valid TOML: {error}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error}).") from None
+
+
+def explain_validation(cls: type[BaseModel], error: ValidationError) -> str:
+    """One line for the first fault of a pydantic error, with the known keys where one is unknown."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = ", ".join(cls.model_fields)
+        return f"{cls.__name__}: unknown setting '{where}'. Known settings: {known}."
+    message = first["msg"].removeprefix("Value error, ").rstrip(".")
+    if not where:
+        return f"{cls.__name__}: {message}."
+    if first["type"] == "missing":
+        return f"{cls.__name__}: the setting '{where}' is missing; give it a value."
+    return f"{cls.__name__}: '{where}' is {first['input']!r}: {message}."
+
+
+def digest_of(value: object) -> str:
+    """SHA-256 (hex) of a JSON-able value, keys sorted."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()

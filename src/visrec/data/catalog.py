@@ -1,0 +1,88 @@
+"""The items: their ids, where each image is, and what is known of them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from visrec.data.ids import IdMap
+from visrec.errors import DataError, ImageError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif")
+
+
+@dataclass(frozen=True, eq=False)
+class Catalog:
+    """All items in index order. Frozen.
+
+    Attributes:
+        items: the ids.
+        paths: `(I,)` where each item's image is; None where it has none.
+        metadata: one row an item, in index order, column `item_id` first. What came from CSV is text, as
+            written.
+    """
+
+    items: IdMap
+    paths: tuple[Path | None, ...]
+    metadata: pl.DataFrame
+
+    def __post_init__(self) -> None:
+        if len(self.paths) != len(self.items) or self.metadata.height != len(self.items):
+            raise DataError(
+                f"Catalog: {len(self.items)} items, {len(self.paths)} paths and "
+                f"{self.metadata.height} rows of metadata; expected one of each an item."
+            )
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def open(self, item: str | int) -> Image.Image:
+        """The image of an item, upright and in RGB.
+
+        Raises:
+            DataError: the item is unknown.
+            ImageError: it has no image, or the image cannot be decoded.
+        """
+        from visrec.data.images import decode
+
+        path = self.paths[self.items.index(item)]
+        if path is None:
+            raise ImageError(f"Item {str(item)!r} has no image in this data set.")
+        return decode(path)
+
+    def title(self, index: int) -> str:
+        """The title of an item, or its id where the metadata have none."""
+        if "title" in self.metadata.columns:
+            title = self.metadata["title"][index]
+            if title is not None and str(title).strip():
+                return str(title)
+        return str(self.items.written[index])
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the ids and of each image file's name and size.
+
+        Names and sizes, not contents: it must be cheap for a large catalogue. It tells catalogues apart;
+        features are guarded by the ids themselves.
+
+        Raises:
+            DataError: an image file has gone since the catalogue was read.
+        """
+        digest = hashlib.sha256(self.items.digest.encode())
+        for path in self.paths:
+            try:
+                text = "-" if path is None else f"{path.name}:{path.stat().st_size}"
+            except OSError as error:
+                raise DataError(
+                    f"{path}: cannot be read any more ({error.strerror}). Load it again."
+                ) from None
+            digest.update(text.encode() + b"\n")
+        return digest.hexdigest()

@@ -1,0 +1,173 @@
+"""Who liked what, and when."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+
+from visrec.data.ids import IdMap
+from visrec.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Histories:
+    """Each user's items in time order, as one flat array.
+
+    Attributes:
+        indptr: `(U + 1,)` int64; the items of user u are `items[indptr[u]:indptr[u + 1]]`, oldest first.
+        items: `(N,)` int64 item indices.
+    """
+
+    indptr: np.ndarray
+    items: np.ndarray
+
+    def of(self, user: int) -> np.ndarray:
+        """The items of one user, oldest first."""
+        return self.items[self.indptr[user] : self.indptr[user + 1]]
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """`(U,)` number of items of each user."""
+        return np.diff(self.indptr)
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """Positive feedback: user u took item i at a time, with a weight. Frozen; in canonical order.
+
+    Attributes:
+        user: `(N,)` int32 user indices.
+        item: `(N,)` int32 item indices.
+        timestamp: `(N,)` int64 or float64, any unit; equal values of one user make a basket.
+        weight: `(N,)` float32, positive; 1 where the data say nothing.
+        users: ids of all users, also of those without a row here.
+        items: ids of all items of the catalogue, also of those without a row here.
+        evaluation: `(N,)` int8 or None: the part that the data assign (0 train, 1 valid, 2 test).
+    """
+
+    user: np.ndarray
+    item: np.ndarray
+    timestamp: np.ndarray
+    weight: np.ndarray
+    users: IdMap
+    items: IdMap
+    evaluation: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.user)
+        columns = ["item", "timestamp", "weight", *(["evaluation"] if self.evaluation is not None else [])]
+        for name in columns:
+            if len(getattr(self, name)) != n:
+                raise DataError(f"Interactions: {name} has {len(getattr(self, name))} rows, user has {n}.")
+        # Before they are narrowed to int32, which would wrap what is too large.
+        for name, indices, ids in (("a user", self.user, self.users), ("an item", self.item, self.items)):
+            if n and (int(indices.min()) < 0 or int(indices.max()) >= len(ids)):
+                raise DataError(f"Interactions: {name} index lies outside 0 … {len(ids) - 1}.")
+        # Sorted once here, by all there is, so that whatever is derived does not depend on the order given.
+        keys = [self.weight, self.item, self.user, self.timestamp]
+        order = np.lexsort(keys if self.evaluation is None else [self.evaluation, *keys])
+        arrays = {
+            "user": np.ascontiguousarray(self.user[order], dtype=np.int32),
+            "item": np.ascontiguousarray(self.item[order], dtype=np.int32),
+            "timestamp": np.ascontiguousarray(self.timestamp[order]),
+            "weight": np.ascontiguousarray(self.weight[order], dtype=np.float32),
+        }
+        if self.evaluation is not None:
+            arrays["evaluation"] = np.ascontiguousarray(self.evaluation[order], dtype=np.int8)
+        for name, array in arrays.items():
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    @property
+    def n_users(self) -> int:
+        """Number of user ids (with or without rows)."""
+        return len(self.users)
+
+    @property
+    def n_items(self) -> int:
+        """Number of item ids (with or without rows)."""
+        return len(self.items)
+
+    def where(self, mask: np.ndarray) -> Interactions:
+        """The rows where `mask (N,)` is true, on the same ids."""
+        return replace(
+            self,
+            user=self.user[mask],
+            item=self.item[mask],
+            timestamp=self.timestamp[mask],
+            weight=self.weight[mask],
+            evaluation=None if self.evaluation is None else self.evaluation[mask],
+        )
+
+    def union(self, other: Interactions) -> Interactions:
+        """The rows of both, which must be on the same ids."""
+        if self.users != other.users or self.items != other.items:
+            raise DataError("Interactions on different users or items cannot be joined.")
+        return replace(
+            self,
+            user=np.concatenate([self.user, other.user]),
+            item=np.concatenate([self.item, other.item]),
+            timestamp=np.concatenate([self.timestamp, other.timestamp]),
+            weight=np.concatenate([self.weight, other.weight]),
+            evaluation=None,
+        )
+
+    def matrix(self) -> sparse.csr_array:
+        """CSR `(U, I)` float32 of weights, columns sorted within a row; repeated pairs add up."""
+        shape = (self.n_users, self.n_items)
+        matrix = sparse.csr_array((self.weight, (self.user, self.item)), shape=shape)
+        matrix.sort_indices()
+        return matrix
+
+    @cached_property
+    def _histories(self) -> Histories:
+        order = np.argsort(self.user, kind="stable")  # rows are in time order already
+        counts = np.bincount(self.user, minlength=self.n_users)
+        indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        return Histories(indptr, self.item[order].astype(np.int64))
+
+    def histories(self) -> Histories:
+        """Each user's items in time order (ties: by item index)."""
+        return self._histories
+
+    def item_counts(self) -> np.ndarray:
+        """`(I,)` number of interactions of each item."""
+        return np.bincount(self.item, minlength=self.n_items)
+
+    def user_counts(self) -> np.ndarray:
+        """`(U,)` number of interactions of each user."""
+        return np.bincount(self.user, minlength=self.n_users)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) of all rows and ids."""
+        digest = hashlib.sha256()
+        arrays = [self.user, self.item, self.timestamp, self.weight]
+        if self.evaluation is not None:
+            arrays.append(self.evaluation)
+        for array in arrays:
+            digest.update(f"{array.dtype.str}{array.shape}".encode())
+            digest.update(array.tobytes())
+        digest.update((self.users.digest + self.items.digest).encode())
+        return digest.hexdigest()
+
+
+def k_core(interactions: Interactions, *, user_k: int = 0, item_k: int = 0) -> Interactions:
+    """Keep users with at least `user_k` and items with at least `item_k` interactions, repeatedly.
+
+    Ids stay as they are: users and items that lose all their rows remain known (and items remain
+    candidates), so that indices mean the same before and after.
+    """
+    while True:
+        keep = (interactions.user_counts() >= user_k)[interactions.user]
+        keep &= (interactions.item_counts() >= item_k)[interactions.item]
+        if keep.all():
+            return interactions
+        interactions = interactions.where(keep)

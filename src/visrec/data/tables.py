@@ -1,0 +1,285 @@
+"""Reading CSV and Parquet tables so that every fault ends in one message naming file, row and column."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from visrec.data.ids import whole_numbers
+from visrec.errors import DataError
+
+# Tried in this order; all values of a column must fit one of them.
+_TIME_FORMATS = (
+    "%Y-%m-%dT%H:%M:%S%.f%#z",
+    "%Y-%m-%d %H:%M:%S%.f%#z",
+    "%Y-%m-%dT%H:%M:%S%.f",
+    "%Y-%m-%d %H:%M:%S%.f",
+    "%Y-%m-%dT%H:%M",
+    "%Y-%m-%d %H:%M",
+    "%Y-%m-%d",
+    "%Y/%m/%d",
+)
+_PARTS = {"0": 0, "false": 0, "train": 0, "1": 2, "true": 2, "test": 2, "valid": 1, "validation": 1}
+_OTHER_FILES = {  # what a file that is not UTF-8 begins with: what it is, what to do
+    b"PAR1": ("is a Parquet file", "Rename it to .parquet."),
+    b"PK\x03\x04": ("is a spreadsheet or ZIP file", "Export it as CSV (UTF-8)."),
+    b"\x1f\x8b": ("is compressed", "Unpack it with gunzip."),
+    b"\xff\xfe": ("is UTF-16 text", "Convert it: iconv -f utf-16 -t utf-8 {name} > new.csv && mv new.csv {name}"),
+    b"\xfe\xff": ("is UTF-16 text", "Convert it: iconv -f utf-16 -t utf-8 {name} > new.csv && mv new.csv {name}"),
+}
+# Polars panics on some damaged files, which is no Exception to Python.
+_UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+
+
+def find_table(folder: Path, stem: str) -> Path | None:
+    """`stem.csv` or `stem.parquet` in a folder, or None; an error where both exist or it is a folder."""
+    found = [path for path in (folder / f"{stem}.csv", folder / f"{stem}.parquet") if path.exists()]
+    if len(found) == 2:
+        raise DataError(f"{folder}: holds both {stem}.csv and {stem}.parquet; keep one of them.")
+    if found and not found[0].is_file():
+        raise DataError(f"{found[0]}: is a folder; expected a file.")
+    return found[0] if found else None
+
+
+def read_table(path: Path, *, required: tuple[str, ...]) -> pl.DataFrame:
+    """Read a Parquet file, or a CSV file with all columns as text, exactly as written.
+
+    Blank lines at the end of a CSV file are no rows.
+
+    Raises:
+        DataError: missing or doubled columns, wrong encoding, ragged rows, no rows.
+    """
+    table = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+    missing = [column for column in required if column not in table.columns]
+    if missing:
+        found = columns_of(table)
+        hint = f"Expected {','.join(required)}; rename or add what is missing."
+        if path.suffix != ".parquet":
+            hint = f"The first line must be the header, with {','.join(required)}."
+        if len(table.columns) == 1 and any(mark in found for mark in (";", "\\t", "|")):
+            hint = "The columns seem to be separated by another sign; separate them by commas."
+        raise DataError(f"{path}: column {', '.join(missing)} is missing. Found: {found}. {hint}")
+    if table.height == 0:
+        raise DataError(f"{path}: has column names but no rows; expected at least one.")
+    return table
+
+
+def _read_parquet(path: Path) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(path, glob=False, hive_partitioning=False)
+    except _UNREADABLE as error:
+        raise DataError(
+            f"{path}: is not a readable Parquet file ({_first_line(error)}). Write it again, or bring it as CSV."
+        ) from None
+
+
+def _read_csv(path: Path) -> pl.DataFrame:
+    header = _csv_header(path)
+    doubled = sorted({name for name in header if header.count(name) > 1})
+    if doubled:
+        raise DataError(
+            f"{path}: column {', '.join(map(repr, doubled))} occurs twice in the header; keep one."
+        )
+    try:
+        table = pl.read_csv(path, glob=False, infer_schema=False)
+    except _UNREADABLE as error:
+        message = _first_line(error)
+        if "utf-8" in message:
+            raise _not_text(path) from None
+        raise DataError(_broken_row(path, header) or f"{path}: cannot be read as CSV ({message}).") from None
+    filled = np.flatnonzero(table.select(~pl.all_horizontal(pl.all().is_null())).to_series().to_numpy())
+    return table.head(filled[-1] + 1 if len(filled) else 0)
+
+
+def _csv_header(path: Path) -> list[str]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            header = next((row for row in csv.reader(file) if row), [])
+    except UnicodeDecodeError:
+        raise _not_text(path) from None
+    except (OSError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read ({error}).") from None
+    if not header:
+        raise DataError(f"{path}: is empty; expected a first line with the names of the columns.")
+    if any("\0" in name for name in header):
+        raise _not_text(path)
+    return header
+
+
+def _not_text(path: Path) -> DataError:
+    with path.open("rb") as file:
+        head = file.read(4)
+    for begin, (what, remedy) in _OTHER_FILES.items():
+        if head.startswith(begin):
+            return DataError(f"{path}: {what}; expected CSV as UTF-8 text. {remedy.format(name=path.name)}")
+    return DataError(
+        f"{path}: is not UTF-8 text. Convert it, for example: "
+        f"iconv -f latin1 -t utf-8 {path.name} > new.csv && mv new.csv {path.name}"
+    )
+
+
+def _broken_row(path: Path, header: list[str]) -> str | None:
+    """The message for the first row that has more fields than the header or is badly quoted, if there is one."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        records = csv.reader(file, strict=True)
+        next(record for record in records if record)
+        row = 0
+        try:
+            for row, record in enumerate(records, start=1):
+                if len(record) > len(header):
+                    return (
+                        f"{path}: {row_name(path, row)} has {len(record)} fields, the header has {len(header)}. "
+                        f'Put a field that contains a comma in quotation marks: "a, b".'
+                    )
+        except csv.Error as error:
+            return (
+                f"{path}: {row_name(path, row + 1)}: wrong quotation marks ({error}). A field that contains "
+                f'them is written "so ""quoted"" inside".'
+            )
+        except UnicodeDecodeError:
+            return str(_not_text(path))
+    return None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def columns_of(table: pl.DataFrame) -> str:
+    """The names of a table's columns, for messages."""
+    found = ", ".join(map(repr, table.columns))
+    return found if len(found) <= 300 else f"{found[:300]}…"
+
+
+def row_name(path: Path, row: int) -> str:
+    """What row `row` (from 1) of a file is called in messages: nobody shall wonder if the header counts."""
+    return f"row {row}" if path.suffix == ".parquet" else f"row {row} below the header"
+
+
+def first_row(mask: np.ndarray | pl.Series) -> int:
+    """The first true row of a mask, counted from 1."""
+    return int(np.argmax(np.asarray(mask))) + 1
+
+
+def _at(path: Path, name: str, table: pl.DataFrame, bad: np.ndarray | pl.Series) -> str:
+    """Where the first bad value of a column is, and what it is."""
+    row = first_row(bad)
+    value = table[name][row - 1]
+    text = repr(value)
+    shown = "an empty field" if value is None or value == "" else text if len(text) <= 80 else f"{text[:80]}…"
+    return f"{path}: column {name}, {row_name(path, row)}: {shown}"
+
+
+def id_column(path: Path, table: pl.DataFrame, name: str) -> pl.Series:
+    """A column of ids as written (String) or Int64; `DataError` names the first missing one."""
+    column = table[name]
+    if column.dtype in (pl.Categorical, pl.Enum):
+        column = column.cast(pl.String)
+    if column.dtype.is_float():
+        bad = column.is_null() | column.is_nan()
+        where = (
+            f"; {int(bad.sum())} are missing, first in {row_name(path, first_row(bad))}" if bad.any() else ""
+        )
+        raise DataError(
+            f"{path}: column {name} holds floating-point numbers{where}. "
+            f"Ids must be text or whole numbers: drop the rows without an id and store the column so."
+        )
+    missing = column.is_null()
+    if column.dtype == pl.String:
+        missing |= column.str.strip_chars().is_in(["", "nan", "NaN"])
+    elif not (column.dtype.is_integer() or missing.all()):
+        raise DataError(
+            f"{path}: column {name} is of type {column.dtype}; store it as text or whole numbers."
+        )
+    if missing.any():
+        raise DataError(
+            f"{path}: column {name}, {row_name(path, first_row(missing))}: the id is missing (so in "
+            f"{int(missing.sum())} of {len(column)} rows). Fill it in, or remove the rows."
+        )
+    return whole_numbers(column) if column.dtype.is_integer() else column
+
+
+def number_column(path: Path, table: pl.DataFrame, name: str) -> np.ndarray:
+    """A column of finite numbers as float64 `(N,)`."""
+    column = table[name]
+    if column.dtype == pl.String:
+        column = column.str.strip_chars()
+    elif not column.dtype.is_numeric():
+        raise DataError(f"{path}: column {name} is of type {column.dtype}; store it as numbers.")
+    numbers = column.cast(pl.Float64, strict=False)
+    bad = ~numbers.is_finite().fill_null(value=False)
+    if bad.any():
+        raise DataError(
+            f"{_at(path, name, table, bad)} is not a finite number (so in {int(bad.sum())} of {len(column)} "
+            f"rows). Mend or remove them."
+        )
+    return numbers.to_numpy()
+
+
+def weight_column(path: Path, table: pl.DataFrame, name: str) -> np.ndarray:
+    """A column of positive numbers as float32 `(N,)`."""
+    numbers = number_column(path, table, name)
+    with np.errstate(over="ignore", under="ignore"):
+        weights = numbers.astype(np.float32)
+    bad = ~((weights > 0) & np.isfinite(weights))  # too small or too large for float32 is as bad
+    if bad.any():
+        raise DataError(
+            f"{_at(path, name, table, bad)} is no weight (so in {int(bad.sum())} of {len(bad)} rows). "
+            f"Weights must be above 0 (and below 3e38); mend or remove them."
+        )
+    return weights
+
+
+def time_column(path: Path, table: pl.DataFrame, name: str) -> np.ndarray:
+    """A column of moments `(N,)`: int64 (whole numbers; microseconds since 1970 for dates) or float64."""
+    column = table[name]
+    if column.dtype in (pl.Date, pl.Datetime):
+        parsed = column.cast(pl.Datetime("us"), strict=False).to_physical()
+    elif column.dtype == pl.String:
+        parsed = _parse_times(column.str.strip_chars())
+    elif column.dtype.is_integer():
+        parsed = column.cast(pl.Int64, strict=False)
+    elif column.dtype.is_numeric():
+        parsed = column.cast(pl.Float64, strict=False)
+    else:
+        raise DataError(f"{path}: column {name} is of type {column.dtype}; store it as numbers or dates.")
+    bad = parsed.is_null()
+    if parsed.dtype.is_float():
+        bad |= ~parsed.is_finite().fill_null(value=False)
+    if bad.any():
+        raise DataError(
+            f"{_at(path, name, table, bad)} is not a time as the other rows have it (so in {int(bad.sum())} of "
+            f"{len(column)} rows). Expected numbers (such as Unix seconds) or dates such as "
+            f"2021-04-13T10:30:00, of one form in the whole column."
+        )
+    return parsed.to_numpy() + 0  # -0.0 becomes 0.0: equal moments, equal bytes
+
+
+def _parse_times(column: pl.Series) -> pl.Series:
+    """The parse, of all forms known, that leaves the fewest rows without a value."""
+    candidates = [column.cast(pl.Int64, strict=False), column.cast(pl.Float64, strict=False)]
+    for form in _TIME_FORMATS:
+        if min(parsed.null_count() for parsed in candidates) == 0:
+            break
+        parsed = column.str.to_datetime(form, time_unit="us", strict=False)
+        candidates.append(parsed.to_physical())
+    return min(candidates, key=lambda parsed: parsed.null_count())
+
+
+def part_column(path: Path, table: pl.DataFrame, name: str) -> np.ndarray:
+    """The `evaluation` column as int8 `(N,)`: 0 train, 1 valid, 2 test."""
+    column = table[name]
+    if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object):
+        raise DataError(f"{path}: column {name} is of type {column.dtype}; store it as text, true or false.")
+    words = column.cast(pl.String, strict=False).str.strip_chars().str.to_lowercase()
+    parts = words.replace_strict(_PARTS, default=None, return_dtype=pl.Int8)
+    bad = parts.is_null()
+    if bad.any():
+        raise DataError(
+            f"{_at(path, name, table, bad)} is not a part (so in {int(bad.sum())} of {len(column)} rows). "
+            f"Expected true or false (true: test), 1 or 0, or one of train, valid, test."
+        )
+    return parts.to_numpy()

@@ -1,0 +1,41 @@
+"""One exception tree. A message says what was found, what was expected, and what to type next.
+
+`VisrecError` is everything that the user's input can cause; the command line turns it into one line on
+stderr and exit status 2. Anything else that escapes is a bug of ours (exit status 1).
+"""
+
+
+class VisrecError(Exception):
+    """Base of all errors that visrec raises on purpose."""
+
+
+class DataError(VisrecError):
+    """A data set, a file of it or an id in it is not what it should be."""
+
+
+class ImageError(DataError):
+    """One image cannot be decoded (truncated, too large, not an image)."""
+
+
+class FeaturesError(VisrecError):
+    """Features cannot be made, read, or used with this catalogue."""
+
+
+class ConfigError(VisrecError):
+    """A setting, an experiment file or a name given by the user is not valid."""
+
+
+class NotFittedError(VisrecError):
+    """A model was asked for something before `fit` or `load_model`."""
+
+
+class UnsupportedError(VisrecError):
+    """A model was asked for something that it cannot do by its nature."""
+
+
+class DivergedError(VisrecError):
+    """Training produced numbers that are not finite."""
+
+
+class RunError(VisrecError):
+    """A run folder cannot be used as asked (another experiment, incomplete, damaged)."""

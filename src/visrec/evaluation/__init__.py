@@ -1,0 +1,1 @@
+"""Evaluation: ranks of held-out items, metrics of them, intervals, reports."""

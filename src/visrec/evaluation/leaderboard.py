@@ -1,0 +1,181 @@
+"""Models side by side: one row a model, one column a metric, the best of each column marked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from visrec.errors import ConfigError
+from visrec.evaluation.significance import Estimate
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from visrec.evaluation.protocol import Report
+
+NEW_ITEMS = "new_items:"
+"""Before a metric's name, such as "new_items:auc": the metric when only brand-new items are candidates."""
+
+DECIMALS = 4
+_HEADINGS = {"auc": "AUC", "rr": "MRR", "ndcg": "nDCG", "map": "MAP"}
+_AT_FIRST, _AT_SECOND = ("ndcg", "recall", "precision", "hit"), ("ndcg", "recall")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metric. `key` is its name in a report, or that name after `NEW_ITEMS`."""
+
+    key: str
+    heading: str
+    larger_is_better: bool = True
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model.
+
+    Attributes:
+        name: of the model.
+        cells: one a column; None where the model's report does not have the metric.
+        is_best: one a column: nothing in the column is displayed as better. Never True without a rival.
+        seconds: how long the model took to fit, if known.
+    """
+
+    name: str
+    cells: tuple[Estimate | None, ...]
+    is_best: tuple[bool, ...]
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """A comparison as plain data: `len(columns)` cells in each row, rows in the order of the reports."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """JSON-able, one a model: its name as "model", {mean, low, high, best} or None by metric, seconds."""
+        return [
+            {
+                "model": row.name,
+                **{
+                    column.key: None if cell is None else {**vars(cell), "best": best}
+                    for column, cell, best in zip(self.columns, row.cells, row.is_best, strict=True)
+                },
+                **({} if row.seconds is None else {"seconds": row.seconds}),
+            }
+            for row in self.rows
+        ]
+
+    def to_rich(self) -> Table:
+        """A table for a terminal of 100 columns.
+
+        The best of each column is bold green and ends in `*`. Below AUC and the first nDCG stands half the
+        width of the 95 % interval: on a line of its own, since ten metrics leave no room beside the means.
+        """
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
+        # Only names may fold: a number broken over two lines would be another number.
+        table.add_column("model", overflow="fold")
+        for column in self.columns:
+            # A space at the end of each line: numbers have one there, for the mark of the best.
+            heading = column.heading.replace("@", " \n@").replace(" AUC", " \nAUC")
+            table.add_column(Text(f"{heading} "), justify="right", no_wrap=True)
+        timed = any(row.seconds is not None for row in self.rows)
+        if timed:
+            table.add_column("fit s", justify="right", no_wrap=True)
+        widths = {"auc", next((one.key for one in self.columns if one.key.startswith("ndcg@")), "")}
+        for row in self.rows:
+            cells = [Text(row.name)]
+            for column, cell, best in zip(self.columns, row.cells, row.is_best, strict=True):
+                if cell is None:
+                    cells.append(Text("- ", style="dim"))
+                    continue
+                text = Text(written(cell.mean) + ("*" if best else " "), style="bold green" if best else "")
+                if column.key in widths:
+                    text = Text.assemble(text, (f"\n±{written((cell.high - cell.low) / 2)} ", "dim"))
+                cells.append(text)
+            if timed:
+                cells.append(Text("-" if row.seconds is None else f"{row.seconds:.1f}"))
+            table.add_row(*cells)
+        return table
+
+
+def leaderboard(
+    reports: Mapping[str, Report],
+    *,
+    columns: Sequence[str] | None = None,
+    seconds: Mapping[str, float] | None = None,
+) -> Leaderboard:
+    """Put reports side by side.
+
+    Args:
+        reports: by the name of the model, in the order of the rows.
+        columns: keys such as "auc", "ndcg@20", "new_items:auc". None: AUC, MRR, nDCG, recall, precision and hit
+            at the first cutoff, nDCG and recall at the second, and the AUC among new items, where any report
+            has it.
+        seconds: how long each model took to fit.
+
+    Raises:
+        ConfigError: there is no report, or no report has one of the columns.
+    """
+    if not reports:
+        raise ConfigError("There are no reports to compare; evaluate at least one model.")
+    keys = list(columns) if columns is not None else _default_keys(reports)
+    for key in keys:
+        if all(_cell(report, key) is None for report in reports.values()):
+            known = ", ".join(next(iter(reports.values())).metrics)
+            raise ConfigError(
+                f"No report has a column '{key}'. There are {known}, and each of them after '{NEW_ITEMS}'."
+            )
+    shown = tuple(Column(key, _heading(key)) for key in keys)
+    cells = {name: tuple(_cell(report, key) for key in keys) for name, report in reports.items()}
+    best = [_best(column, [row[place] for row in cells.values()]) for place, column in enumerate(shown)]
+
+    def marks(row: Sequence[Estimate | None]) -> tuple[bool, ...]:
+        if len(cells) == 1:  # the best of one says nothing
+            return (False,) * len(row)
+        return tuple(
+            cell is not None and written(cell.mean) == top for cell, top in zip(row, best, strict=True)
+        )
+
+    rows = tuple(Row(name, row, marks(row), (seconds or {}).get(name)) for name, row in cells.items())
+    return Leaderboard(shown, rows)
+
+
+def written(value: float) -> str:
+    """A metric as it is displayed. What reads the same counts as the same."""
+    return f"{value:.{DECIMALS}f}"
+
+
+def _default_keys(reports: Mapping[str, Report]) -> list[str]:
+    cutoffs = list(next(iter(reports.values())).protocol["cutoffs"])
+    keys = ["auc", "rr", *(f"{name}@{k}" for k in cutoffs[:1] for name in _AT_FIRST)]
+    keys += [f"{name}@{k}" for k in cutoffs[1:2] for name in _AT_SECOND]
+    if any("auc" in report.new_items for report in reports.values()):
+        keys.append(f"{NEW_ITEMS}auc")
+    return keys
+
+
+def _cell(report: Report, key: str) -> Estimate | None:
+    if key.startswith(NEW_ITEMS):
+        return report.new_items.get(key.removeprefix(NEW_ITEMS))
+    return report.metrics.get(key)
+
+
+def _heading(key: str) -> str:
+    base, at, cutoff = key.removeprefix(NEW_ITEMS).partition("@")
+    heading = _HEADINGS.get(base, base) + at + cutoff
+    return f"new items {heading}" if key.startswith(NEW_ITEMS) else heading
+
+
+def _best(column: Column, cells: Sequence[Estimate | None]) -> str | None:
+    """The best mean of a column as displayed."""
+    means = [cell.mean for cell in cells if cell is not None]
+    pick = max if column.larger_is_better else min
+    return written(pick(means)) if means else None

@@ -1,0 +1,435 @@
+"""One HTML file that shows a comparison: the leaderboard, and for a few people what each model offers them.
+
+The file needs nothing else: no request goes to any host, no script runs, each picture is embedded once.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from visrec.errors import DataError
+from visrec.evaluation.leaderboard import NEW_ITEMS, Leaderboard, Row, leaderboard, written
+from visrec.evaluation.significance import Estimate
+from visrec.files import write_text
+
+if TYPE_CHECKING:
+    from visrec.data.catalog import Catalog
+    from visrec.evaluation.protocol import Report
+
+THUMBNAIL = 144  # pixels of the longer side
+QUALITY = 80  # of the WebP: about 4 KB a picture
+HOW_CHOSEN = (
+    "These are examples, not evidence; the table above counts everyone. They were picked to show all sides: people "
+    "for whom a model was right, people on whom the models disagree the most, and people for whom none was right."
+)
+
+_FRAME_AREA = 108 * 108  # CSS pixels: a frame of this area has the shape of the catalogue's typical picture
+_CROP = 0.15  # a picture whose shape differs from the frame's by less is cropped, else it gets a mount
+_WHISKER = 72  # CSS pixels between the ends of a column's scale
+
+
+@dataclass(frozen=True)
+class Person:
+    """A user of the data set, and what the models offer them. Items are indices of the catalogue.
+
+    Attributes:
+        user_id: the external id.
+        history: what they had taken before, newest first.
+        took: the held-out items: what they really took next.
+        lists: by model, what it recommends, best first.
+        note: a sentence about the outcome; empty: `note_for` writes one.
+    """
+
+    user_id: str
+    history: Sequence[int]
+    took: Sequence[int]
+    lists: Mapping[str, Sequence[int]]
+    note: str = ""
+
+
+def write_page(
+    path: str | Path,
+    *,
+    title: str,
+    reports: Mapping[str, Report],
+    facts: Sequence[tuple[str, str]] = (),
+    people: Sequence[Person] = (),
+    catalog: Catalog | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    notes: Sequence[str] = (),
+    shown: int = 10,
+) -> None:
+    """Write `render_page` of the same arguments, atomically."""
+    page = render_page(
+        title=title,
+        reports=reports,
+        facts=facts,
+        people=people,
+        catalog=catalog,
+        provenance=provenance,
+        notes=notes,
+        shown=shown,
+    )
+    write_text(path, page)
+
+
+def render_page(
+    *,
+    title: str,
+    reports: Mapping[str, Report],
+    facts: Sequence[tuple[str, str]] = (),
+    people: Sequence[Person] = (),
+    catalog: Catalog | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    notes: Sequence[str] = (),
+    shown: int = 10,
+) -> str:
+    """The page as HTML. The same arguments give the same text.
+
+    Args:
+        title: of the page.
+        reports: by the name of the model, in the order of the rows.
+        facts: (label, value) about the data set and the run.
+        people: see `choose_people`.
+        catalog: titles, artists and pictures of the items; without one, tiles show the index of the item. A
+            picture that is missing or broken becomes a plain tile.
+        provenance: how the results came about, nested as it likes.
+        notes: sentences that a reader should know first.
+        shown: how many items of a history and of what was taken are shown; lists are shown whole.
+
+    Raises:
+        ConfigError: there is no report.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    needed = sorted({item for person in people for item in _items(person, shown)})
+    thumbnails = _thumbnails(catalog, needed)
+    width, height = _frame([one.width / one.height for one in thumbnails.values()])
+    labels = _labels(catalog, needed)
+    board = leaderboard(reports)
+    # Autoescape for all of it: titles, ids and notes are whatever the data set says.
+    environment = Environment(
+        loader=PackageLoader("visrec.evaluation"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2").render(
+        title=title,
+        facts=facts,
+        notes=notes,
+        headings=[(column.heading, column.key.startswith(NEW_ITEMS)) for column in board.columns],
+        rows=_rows(board),
+        whisker=_WHISKER,
+        meanings=_meanings(board),
+        protocol=_protocol(next(iter(reports.values()))),
+        how_chosen=HOW_CHOSEN,
+        people=[_on_page(person, reports, labels, thumbnails, shown) for person in people],
+        pictures=[(item, one.data, one.fit(width / height)) for item, one in thumbnails.items()],
+        frame=(width, height),
+        provenance=provenance or {},
+    )
+
+
+# ---- who is shown ----------------------------------------------------------------------------------
+
+
+def choose_people(reports: Mapping[str, Report], *, n: int = 6, k: int = 10) -> list[str | int]:
+    """Ids of users worth a look; the same reports give the same ones.
+
+    A third of the n (rounded down) are those about whom the models disagree the most, by the difference between
+    the best and the worst reciprocal rank; a fifth, at least one, are users for whom no model has anything among
+    its k best; the others are users for whom some model has. Where a group is too small the next fills up.
+    Within a group users with fewer than 3 interactions come last. What is left open is drawn by a hash of the id, so
+    nobody is chosen for looking good.
+
+    Args:
+        reports: of models on the same split.
+        n: how many, at most.
+        k: the length of the lists that will be shown, so that what counts as found can be seen.
+    """
+    first = next(iter(reports.values()), None)
+    if first is None or n < 1:
+        return []
+    ids = first.per_user["user_id"]
+    rr = np.stack(  # (models, B)
+        [
+            ids.to_frame()
+            .join(one.per_user, on="user_id", how="left", maintain_order="left")["rr"]
+            .to_numpy()
+            for one in reports.values()
+        ]
+    )
+    rr = np.nan_to_num(rr)
+    drawn = np.array([zlib.crc32(str(one).encode()) for one in ids.to_list()])
+    short = first.per_user["n_history"].to_numpy() < 3
+    found = rr.max(axis=0) >= 1 / k - 1e-9
+    spread = rr.max(axis=0) - rr.min(axis=0)
+    at_random = np.lexsort((drawn, short))
+    by_spread = np.lexsort((drawn, -spread, short))
+    n_none, n_apart = (max(1, n // 5) if n > 1 else 0), (n // 3 if len(reports) > 1 else 0)
+    apart = by_spread[found[by_spread]][:n_apart]
+    some = at_random[found[at_random] & ~np.isin(at_random, apart)]
+    none = at_random[~found[at_random]]
+    # Each group in turn gives way only as far as the others can fill its place.
+    n_none = min(len(none), max(n_none, n - len(apart) - len(some)))
+    some = some[: n - len(apart) - n_none]
+    chosen = [*some, *apart, *none[:n_none]]
+    return ids.gather(np.array(chosen, dtype=np.int64)).to_list()
+
+
+def note_for(person: Person, reports: Mapping[str, Report] | None = None) -> str:
+    """How well the models did for a person, such as "Found by vbpr at rank 3, by bpr at rank 7."
+
+    Args:
+        person: with lists.
+        reports: where given, they tell how near the best model came when no list has a hit.
+    """
+    hits = sorted((ranks[0], name) for name in person.lists if (ranks := _ranks(person, name)))
+    if hits:
+        best = [f"by {name} at rank {rank}" for rank, name in hits[:3]]
+        more = f", and by {len(hits) - 3} more" if len(hits) > 3 else ""
+        return f"Found {', '.join(best)}{more}."
+    nearest = min(
+        (
+            (round(1 / row["rr"]), row["n_candidates"], name)
+            for name, report in (reports or {}).items()
+            for row in report.per_user.filter(pl.col("user_id").cast(pl.String) == person.user_id).to_dicts()
+        ),
+        default=None,
+    )
+    if nearest is None:
+        return "Found by no model within its list."
+    rank, n_candidates, name = nearest
+    return f"Found by no model within its list; {name} came nearest, at rank {rank:,} of {n_candidates:,}."
+
+
+def _ranks(person: Person, name: str) -> list[int]:
+    """Ranks, from 1, of the hits in one list."""
+    took = set(person.took)
+    return [rank for rank, item in enumerate(person.lists[name], start=1) if item in took]
+
+
+# ---- pictures --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Thumbnail:
+    """A WebP in base64, and its size in pixels."""
+
+    data: str
+    width: int
+    height: int
+
+    def fit(self, shape: float) -> str:
+        """The CSS background-size in a frame of a shape (width / height)."""
+        return "cover" if abs(math.log(self.width / self.height / shape)) < _CROP else "contain"
+
+
+def _thumbnails(catalog: Catalog | None, items: Sequence[int]) -> dict[int, _Thumbnail]:
+    """By item; those without a readable picture are left out."""
+    if catalog is None:
+        return {}
+    # Pillow decodes without the interpreter's lock; large originals are what takes the time.
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        made = pool.map(lambda item: _thumbnail(catalog, item), items)
+        return {item: one for item, one in zip(items, made, strict=True) if one is not None}
+
+
+def _thumbnail(catalog: Catalog, item: int) -> _Thumbnail | None:
+    try:
+        image = catalog.open(catalog.items.written[item])
+    except DataError:
+        return None
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    file = BytesIO()
+    # Pillow adds metadata only when told to: where a photo was taken does not reach the page.
+    image.save(file, "WEBP", quality=QUALITY)
+    return _Thumbnail(base64.b64encode(file.getvalue()).decode(), *image.size)
+
+
+def _frame(shapes: Sequence[float]) -> tuple[int, int]:
+    """Width and height of all frames, in CSS pixels: as the typical picture, so that rows align."""
+    shape = min(max(median(shapes) if shapes else 1.0, 0.6), 1.6)
+    height = math.sqrt(_FRAME_AREA / shape)
+    return round(height * shape), round(height)
+
+
+# ---- what the template is given --------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Label:
+    title: str
+    artist: str
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """An item in a row.
+
+    Attributes:
+        rank: its place in a list of recommendations.
+        hit: it is in such a list and was really taken.
+        below: a line of text under the title.
+        found: it was taken and some list has it.
+    """
+
+    item: int
+    label: _Label
+    has_picture: bool
+    rank: int | None = None
+    hit: bool = False
+    below: str = ""
+    found: bool = False
+
+
+@dataclass(frozen=True)
+class _Strip:
+    """A row of tiles."""
+
+    kind: str
+    heading: str
+    remark: str
+    tiles: list[_Tile]
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A person, ready for the template."""
+
+    user_id: str
+    note: str
+    strips: list[_Strip]
+
+
+def _items(person: Person, shown: int) -> Iterable[int]:
+    yield from person.history[:shown]
+    yield from _taken(person)[:shown]
+    for items in person.lists.values():
+        yield from items
+
+
+def _taken(person: Person) -> list[int]:
+    """What was taken, what some list has first: it is the part that the lists can be held against."""
+    listed = {item for items in person.lists.values() for item in items}
+    return sorted(person.took, key=lambda item: item not in listed)
+
+
+def _labels(catalog: Catalog | None, items: Sequence[int]) -> dict[int, _Label]:
+    if catalog is None:
+        return {item: _Label(f"item {item}", "") for item in items}
+    artists = catalog.metadata["artist"] if "artist" in catalog.metadata.columns else None
+    return {
+        item: _Label(catalog.title(item), "" if artists is None else str(artists[item] or ""))
+        for item in items
+    }
+
+
+def _on_page(
+    person: Person,
+    reports: Mapping[str, Report],
+    labels: Mapping[int, _Label],
+    thumbnails: Mapping[int, _Thumbnail],
+    shown: int,
+) -> _Shown:
+    took = set(person.took)
+
+    def tile(item: int, **more: Any) -> _Tile:
+        return _Tile(item, labels[item], item in thumbnails, **more)
+
+    before = [tile(item) for item in person.history[:shown]]
+    strips = [_Strip("history", "Liked before", _count(len(before), len(person.history), "newest"), before)]
+    for name, items in person.lists.items():
+        ranks = _ranks(person, name)
+        remark = f"hit at {', '.join(map(str, ranks))}" if ranks else "no hit"
+        tiles = [tile(item, rank=rank, hit=item in took) for rank, item in enumerate(items, start=1)]
+        strips.append(_Strip("list", name, remark, tiles))
+    after = []
+    for item in _taken(person)[:shown]:
+        where = _where(person, item)
+        after.append(tile(item, below=where or "in no list", found=bool(where)))
+    strips.append(_Strip("took", "Really took next", _count(len(after), len(took), "first"), after))
+    return _Shown(person.user_id, person.note or note_for(person, reports), strips)
+
+
+def _count(shown: int, there: int, which: str) -> str:
+    if there == shown:
+        return f"{there:,} {'item' if there == 1 else 'items'}"
+    return f"{which} {shown:,} of {there:,}"
+
+
+def _where(person: Person, item: int) -> str:
+    """At which rank each model has an item, such as "vbpr 3 · bpr 7"."""
+    found = sorted(
+        (list(items).index(item) + 1, name) for name, items in person.lists.items() if item in items
+    )
+    return " · ".join(f"{name} {rank}" for rank, name in found)
+
+
+def _rows(board: Leaderboard) -> list[tuple[str, list[dict[str, Any] | None]]]:
+    """Name and cells of each model; the intervals of a column share a scale from 0 to `_WHISKER`."""
+    spans = []
+    for place in range(len(board.columns)):
+        cells = [cell for row in board.rows if (cell := row.cells[place]) is not None]
+        low, high = min(cell.low for cell in cells), max(cell.high for cell in cells)
+        spans.append((low, (high - low) or 1.0))
+
+    def cells_of(row: Row) -> list[dict[str, Any] | None]:
+        return [
+            None if cell is None else _drawn(cell, best=best, span=span)
+            for cell, best, span in zip(row.cells, row.is_best, spans, strict=True)
+        ]
+
+    return [(row.name, cells_of(row)) for row in board.rows]
+
+
+def _drawn(cell: Estimate, *, best: bool, span: tuple[float, float]) -> dict[str, Any]:
+    low, mean, high = (f"{(x - span[0]) / span[1] * _WHISKER:.1f}" for x in (cell.low, cell.mean, cell.high))
+    return {
+        "mean": written(cell.mean),
+        "interval": f"{written(cell.low)}–{written(cell.high)}",
+        "best": best,
+        "at": {"low": low, "mean": mean, "high": high},
+    }
+
+
+def _protocol(report: Report) -> str:
+    """What was done, in a sentence."""
+    done, part = report.protocol, report.protocol.get("part", "test")
+    split = done.get("split", {}).get("name")
+    items = f"All {done['n_items']:,} items" if "n_items" in done else "All items"
+    ties = f"; ties are broken by a {done['ties']}" if "ties" in done else ""
+    return (
+        f"{items} that a user had not taken before were ranked, for each of {report.per_user.height:,} users, and "
+        f"the held-out ones looked up in that order ({part} part{f' of {split}' if split else ''}){ties}. "
+        f"Whiskers are 95 % bootstrap intervals over users, on one scale in each column."
+    )
+
+
+def _meanings(board: Leaderboard) -> list[tuple[str, str]]:
+    """The metrics of a board in plain words."""
+    known = {
+        "AUC": "how often a held-out item stands above another one; 0.5 is chance, 1 is perfect",
+        "MRR": "1 divided by the rank of the best held-out item, averaged",
+        "nDCG@k": "held-out items among the k best, worth more the higher they stand; 1 is perfect",
+        "recall@k": "the share of the held-out items that is among the k best",
+        "precision@k": "the share of the k best that is held out",
+        "hit@k": "the share of the users with any held-out item among the k best",
+        "MAP@k": "precision at each held-out item among the k best, averaged",
+    }
+    there = {column.heading.partition("@")[0] for column in board.columns}
+    return [(name, meaning) for name, meaning in known.items() if name.partition("@")[0] in there]

@@ -1,0 +1,185 @@
+"""The protocol: all items that a user has not seen are candidates; held-out items are ranked among them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+
+from visrec.data.interactions import Interactions
+from visrec.data.splits import Part, Split
+from visrec.errors import ConfigError, DataError
+from visrec.evaluation.metrics import Ranks, compute, metric_names
+from visrec.evaluation.significance import Estimate, bootstrap
+from visrec.ranking import ranks_of
+from visrec.recommender import Recommender
+
+CUTOFFS = (20, 100)
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """What an evaluation found. `report["ndcg@20"]` is a mean over users.
+
+    Attributes:
+        model: name of the model.
+        metrics: the mean of each metric over users, with its interval.
+        per_user: one row a user with held-out items: user_id, n_history, n_relevant, n_candidates, and one
+            column a metric.
+        new_items: the same metrics when only brand-new items (nobody took one in training) are candidates,
+            over the users who took some; empty where there are none.
+        protocol: what was done.
+    """
+
+    model: str
+    metrics: dict[str, Estimate]
+    per_user: pl.DataFrame
+    new_items: dict[str, Estimate]
+    protocol: dict[str, Any]
+
+    def __getitem__(self, metric: str) -> float:
+        return self.estimate(metric).mean
+
+    def estimate(self, metric: str) -> Estimate:
+        """Mean and interval of a metric; `ConfigError` if it was not computed."""
+        if metric not in self.metrics:
+            raise ConfigError(f"The report has no '{metric}'. It has {', '.join(self.metrics)}.")
+        return self.metrics[metric]
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able: metrics, new_items, n_users."""
+        return {
+            "metrics": {name: vars(estimate) for name, estimate in self.metrics.items()},
+            "new_items": {name: vars(estimate) for name, estimate in self.new_items.items()},
+            "n_users": self.per_user.height,
+        }
+
+
+def evaluate(
+    model: Recommender,
+    split: Split,
+    *,
+    part: Part = "test",
+    cutoffs: tuple[int, ...] = CUTOFFS,
+    seed: int = 0,
+) -> Report:
+    """Rank all unseen items for each user with held-out items.
+
+    Args:
+        model: fitted on `split.train`.
+        split: its `part` is held out; what users took before it is masked.
+        part: "test", or "valid" for tuning.
+        cutoffs: the k of ndcg@k, recall@k, precision@k, hit@k, map@k.
+        seed: of the bootstrap.
+
+    Raises:
+        DataError: nothing is held out, the model knows other ids, or a held-out item was seen before.
+    """
+    if not cutoffs or min(cutoffs) < 1:
+        raise ConfigError(f"cutoffs are {cutoffs}; expected whole numbers above 0.")
+    names = metric_names(tuple(cutoffs))
+    users, ranks = held_out_ranks(model, split, part)
+    per_user = pl.DataFrame(
+        {
+            "user_id": split.train.users.take(users),
+            "n_history": split.train.user_counts()[users],
+            "n_relevant": ranks.n_relevant,
+            "n_candidates": ranks.n_candidates,
+            **{name: compute(name, ranks) for name in names},
+        }
+    )
+    new = split.train.item_counts() == 0
+    new_items = {}
+    if new[split.part(part).item].any():
+        _, among_new = held_out_ranks(model, split, part, candidates=new)
+        new_items = {name: bootstrap(compute(name, among_new), seed=seed) for name in names}
+    protocol = {
+        "name": "full",
+        "candidates": "all items but those that the user took before",
+        "ties": "hash of user and item",
+        "part": part,
+        "split": split.how,
+        "cutoffs": list(cutoffs),
+        "n_users": len(users),
+        "n_items": split.train.n_items,
+        "intervals": {
+            "method": "percentile bootstrap over users",
+            "resamples": 1000,
+            "level": 0.95,
+            "seed": seed,
+        },
+    }
+    metrics = {name: bootstrap(per_user[name].to_numpy(), seed=seed) for name in names}
+    return Report(type(model).__name__, metrics, per_user, new_items, protocol)
+
+
+def mean_metric(model: Recommender, split: Split, metric: str, *, part: Part) -> float:
+    """The mean of one metric over users, without the rest of a report."""
+    _, ranks = held_out_ranks(model, split, part)
+    return float(compute(metric, ranks).mean())
+
+
+def held_out_ranks(
+    model: Recommender, split: Split, part: Part, *, candidates: np.ndarray | None = None
+) -> tuple[np.ndarray, Ranks]:
+    """The users with held-out items `(B,)` by index, and where those items stand.
+
+    Args:
+        model: fitted.
+        split: its `part` is held out.
+        part: "test" or "valid".
+        candidates: `(I,)` bool, the only items to rank (held-out ones among the rest are left out); None: all.
+    """
+    if part not in ("valid", "test"):
+        raise ConfigError(f"part is '{part}'; expected 'test' or 'valid'.")
+    if model.users != split.train.users or model.items != split.train.items:
+        raise DataError(
+            "The model was fitted on other users or items than this split has; fit it on split.train."
+        )
+    held, seen = _by_user(split.part(part), candidates), _by_user(split.seen(part), None)
+    users = np.flatnonzero(np.diff(held[0]) > 0)
+    if len(users) == 0:
+        raise DataError(f"No user has held-out items in the part '{part}'; nothing can be evaluated.")
+    excluded = None if candidates is None else torch.from_numpy(~candidates)
+    owner, rank, n_candidates = [], [], []
+    done = 0
+    for block, queries in model.query_blocks(users):
+        scores = model.score_queries(queries)
+        if excluded is not None:
+            scores = scores.masked_fill(excluded, -torch.inf)
+        rows, items = _rows_of(held, block)
+        seen_rows, seen_items = _rows_of(seen, block)
+        scores[torch.from_numpy(seen_rows), torch.from_numpy(seen_items)] = -torch.inf
+        open_ = torch.isfinite(scores)
+        if not open_[torch.from_numpy(rows), torch.from_numpy(items)].all():
+            raise DataError(
+                f"A held-out item of the part '{part}' was taken before; the parts of a split must differ."
+            )
+        owner.append(rows + done)
+        rank.append(ranks_of(scores, rows, items, block))
+        n_candidates.append(open_.sum(1).numpy())
+        done += len(block)
+    ranks = Ranks(
+        np.concatenate(owner), np.concatenate(rank), np.diff(held[0])[users], np.concatenate(n_candidates)
+    )
+    return users, ranks
+
+
+def _by_user(part: Interactions, candidates: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """(indptr (U + 1,), items (N,)): the distinct items of each user."""
+    if candidates is not None:
+        part = part.where(candidates[part.item])
+    matrix = part.matrix()
+    return matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64)
+
+
+def _rows_of(by_user: tuple[np.ndarray, np.ndarray], users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(row in `users`, item) of all pairs of some users."""
+    indptr, items = by_user
+    counts = indptr[users + 1] - indptr[users]
+    rows = np.repeat(np.arange(len(users)), counts)
+    offset = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return rows, items[indptr[users][rows] + offset]

@@ -1,0 +1,134 @@
+"""An experiment: every setting that decides a run, in one TOML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator
+
+from visrec import registry
+from visrec.config import Config, read_toml
+from visrec.data.dataset import Dataset
+from visrec.data.interactions import k_core
+from visrec.data.splits import SPLITS, Split
+from visrec.errors import ConfigError
+from visrec.evaluation.protocol import CUTOFFS
+from visrec.recommender import Recommender
+
+
+class DataConfig(Config):
+    """Which data, and how they are split."""
+
+    path: str = Field(min_length=1)
+    """The data set folder."""
+    min_rating: float | None = None
+    """Keep only interactions rated at least this."""
+    missing_images: Literal["error", "mask"] = "error"
+    """What to do about items without an image."""
+    user_core: int = Field(default=0, ge=0)
+    """Leave out users with fewer interactions than this (repeatedly, together with `item_core`)."""
+    item_core: int = Field(default=0, ge=0)
+    """Leave out the interactions of items with fewer than this; the items remain candidates."""
+    split: Literal["auto", "leave_last_out", "by_evaluation", "by_time", "by_ratio"] = "auto"
+    """"auto": the data's own evaluation column if there is one, else leave_last_out."""
+    test_share: float | None = None
+    """For by_time and by_ratio: the share of the test."""
+    valid_share: float | None = None
+    """For by_time and by_ratio: the share of the validation."""
+
+
+class FeaturesConfig(Config):
+    """What the pictures are turned into."""
+
+    extractor: str = "color"
+    """One of `visrec extractors`."""
+    weights: str = "default"
+    """"default" (published ones), a file (.safetensors, .pth), or "random"."""
+    standardize: bool = True
+    """Give each column mean 0 and variance 1: cosines of raw, all-positive features are nearly alike."""
+
+
+class EvaluationConfig(Config):
+    """How models are compared."""
+
+    cutoffs: tuple[int, ...] = CUTOFFS
+    """The k of the metrics at k."""
+
+
+class Experiment(Config):
+    """All that decides a run.
+
+    `models` maps a name to settings. A name is a registered model, or free if its settings say `model`.
+    """
+
+    data: DataConfig
+    features: FeaturesConfig = FeaturesConfig()
+    models: dict[str, dict[str, Any]] = Field(min_length=1)
+    """One table a model; an empty one means its defaults."""
+    evaluation: EvaluationConfig = EvaluationConfig()
+    seed: int = 0
+    """For every model that does not set its own."""
+
+    @field_validator("models")
+    @classmethod
+    def _models_have_file_names(cls, models: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for name in models:
+            if not name or not all(sign.isalnum() or sign in "_-+." for sign in name) or name.startswith("."):
+                raise ValueError(f"the model name {name!r} must be letters, digits and _-+. only")
+        return models
+
+    def build(self, name: str) -> Recommender:
+        """An unfitted model of the experiment; `ConfigError` for wrong settings."""
+        settings = dict(self.models[name])
+        cls: type[Recommender] = registry.resolve("models", settings.pop("model", name))
+        if "seed" in cls.Config.model_fields:
+            settings.setdefault("seed", self.seed)
+        try:
+            return cls(**settings)
+        except ConfigError as error:
+            raise ConfigError(f"models.{name}: {error}") from None
+
+    def resolved(self) -> Self:
+        """The same experiment with every default written out."""
+        models = {}
+        for name, settings in self.models.items():
+            values = self.build(name).config.model_dump(mode="json", exclude_none=True)
+            models[name] = {"model": settings.get("model", name), **values}
+        return self.replace(
+            models=models,
+            data=self.data.replace(path=str(Path(self.data.path).resolve())),
+            features=self.features.replace(weights=_resolved_weights(self.features.weights)),
+        )
+
+    def split(self, data: Dataset) -> Split:
+        """The parts of a data set, after the k-core filter."""
+        interactions = k_core(data.interactions, user_k=self.data.user_core, item_k=self.data.item_core)
+        name = self.data.split
+        if name == "auto":
+            name = "leave_last_out" if interactions.evaluation is None else "by_evaluation"
+        shares = {"test": self.data.test_share, "valid": self.data.valid_share}
+        given = {key: share for key, share in shares.items() if share is not None}
+        if given and name not in ("by_time", "by_ratio"):
+            raise ConfigError(
+                f"test_share and valid_share belong to the splits by_time and by_ratio, not {name}."
+            )
+        return SPLITS[name](interactions, **given)
+
+
+def read_experiment(path: Path, *, data: Path | None = None) -> dict[str, Any]:
+    """The settings in an experiment file, unchecked, so that options of the command line can be laid over them.
+
+    `data` stands in for `data.path`, which an experiment that is meant to be shared leaves out.
+    """
+    values = read_toml(path)
+    table = values.setdefault("data", {})
+    if data is not None:
+        table["path"] = str(data)
+    elif "path" not in table:
+        raise ConfigError(f"{path}: names no data set. Add --data FOLDER, or `path` under [data].")
+    return values
+
+
+def _resolved_weights(weights: str) -> str:
+    return weights if weights in ("default", "random") else str(Path(weights).resolve())

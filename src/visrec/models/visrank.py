@@ -1,0 +1,93 @@
+"""VisRank: items that look like what the user took (McAuley et al. 2015; Messina et al. 2019)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from visrec import config
+from visrec.recommender import Fitting, Queries, Recommender
+
+_CELLS = 1 << 24  # similarities held at once: 64 MiB
+
+
+class VisRankConfig(config.Config):
+    """Settings of `VisRank`."""
+
+    method: Literal["maximum", "average", "top_n"] = "maximum"
+    """How the similarities to the history become one score; "top_n" is the mean of the n largest."""
+    n: int = Field(default=3, ge=1)
+    """For "top_n": how many of the history's items count, for each candidate its own nearest."""
+
+
+class VisRank(Recommender):
+    """x_ui = pool over l in the history of cos(f_i, f_l): maximum, average, or mean of the n largest.
+
+    Messina et al. 2019 ("Content-based artwork recommendation", section 4.2). The item vector is f_i / |f_i|;
+    the query has one vector for each item of the history, `pool` makes one score of them. Nothing of size
+    items x items is ever built. Items without an image have score 0 and count in nobody's history.
+    """
+
+    Config = VisRankConfig
+    config: VisRankConfig
+    needs = "vector"
+    new_users = True
+    new_items = True
+    paper = "McAuley et al. 2015; Messina et al. 2019"
+
+    def _fit(self, fitting: Fitting) -> None:
+        assert self.features is not None
+        blocks = [
+            normalize(torch.from_numpy(self.features.values[start : start + 4096].astype("float32")), dim=1)
+            for start in range(0, fitting.train.n_items, 4096)
+        ]
+        self.f = torch.cat(blocks)  # (I, F), rows of length 1, or 0 where there is no image
+
+    def encode_items(self, items: Tensor) -> Tensor:
+        return self.f[items]  # (n, F)
+
+    def encode_queries(self, queries: Queries) -> Tensor:
+        return self.f[queries.history] * queries.mask[:, :, None]  # (B, H, F)
+
+    def pool(self, Q: Tensor, Z: Tensor, queries: Queries) -> Tensor:
+        real = queries.mask & (Q.abs().sum(2) > 0)  # (B, H): padding and missing images do not count
+        counts = real.sum(1).tolist()
+        if self.config.method == "average":  # the mean of cosines is the dot product with the mean
+            return (Q * real[:, :, None]).sum(1) / real.sum(1, keepdim=True).clamp_min(1) @ Z.T
+        scores = np.zeros((len(Q), len(Z)), dtype=np.float32)
+        f_l = Q[real]  # (S, F): all histories, one after the other
+        done = 0
+        for block in Z.split(max(1, _CELLS // max(1, len(f_l)))):
+            similarity = (f_l @ block.T).numpy()  # (S, n)
+            start = 0
+            for b, h in enumerate(counts):
+                if h:
+                    scores[b, done : done + len(block)] = self._pooled(similarity[start : start + h])
+                start += h
+            done += len(block)
+        return torch.from_numpy(scores)
+
+    def _pooled(self, similarity: np.ndarray) -> np.ndarray:
+        """Similarities `(h, n)` to one history as scores `(n,)`; NumPy, whose maximum over rows is the faster."""
+        h, n = len(similarity), self.config.n
+        if self.config.method == "maximum":
+            return similarity.max(axis=0)
+        if h <= n:
+            return similarity.mean(axis=0)
+        return np.partition(similarity, h - n, axis=0)[h - n :].mean(axis=0)  # each candidate's own n nearest
+
+    def similarity_vectors(self) -> Tensor:
+        return self.f
+
+    def state(self) -> dict[str, Tensor]:
+        return {"f": self.f}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        self.f = state["f"]
+        self.Z = self.f

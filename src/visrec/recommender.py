@@ -1,0 +1,522 @@
+"""What every model is: two encoders whose dot product is the score. All the rest is written here, once.
+
+`encode_items(items) -> Z (n, d)`, `encode_queries(queries) -> Q (B, d)`, `score = Q @ Z.T`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self, TypeVar, final
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from visrec import config as configs
+from visrec import registry
+from visrec.data.ids import IdMap
+from visrec.data.interactions import Histories, Interactions
+from visrec.errors import ConfigError, DataError, FeaturesError, NotFittedError, RunError, UnsupportedError
+from visrec.features.features import Features
+from visrec.files import read_json, replacing_folder, write_json
+from visrec.ranking import check_finite, top_k
+
+Content = Literal["none", "vector", "regions", "image"]
+Progress = Callable[[int, int, str], None]
+"""Called with (done, total, note) while something long is under way."""
+
+T = TypeVar("T")
+FORMAT = 1
+_DIGESTED = ("model.safetensors", "ids.parquet")
+_BLOCK = 4096  # items encoded at once when the whole catalogue is
+_CELLS = 1 << 24  # floats of scores, or of padded history vectors, held at once: 64 MiB
+_NO_LISTS = np.empty((0, 0), dtype=np.int64), np.empty((0, 0), dtype=np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Queries:
+    """For whom to rank. Padding has an explicit mask; it never stands for an item.
+
+    Attributes:
+        user: `(B,)` int64 user indices; None for visitors, who have a history and no account.
+        history: `(B, H)` int64 item indices, oldest first; 0 where the mask is False.
+        mask: `(B, H)` bool, True at real items.
+    """
+
+    user: Tensor | None
+    history: Tensor
+    mask: Tensor
+
+    def __len__(self) -> int:
+        return len(self.history)
+
+    @classmethod
+    def of(cls, histories: Sequence[np.ndarray], users: np.ndarray | None = None) -> Queries:
+        """Pad ragged histories (each `(h,)` item indices) to one batch."""
+        length = max((len(history) for history in histories), default=0)
+        padded = np.zeros((len(histories), length), dtype=np.int64)
+        mask = np.zeros((len(histories), length), dtype=bool)
+        for row, history in enumerate(histories):
+            padded[row, : len(history)] = history
+            mask[row, : len(history)] = True
+        user = None if users is None else torch.from_numpy(np.asarray(users, dtype=np.int64))
+        return cls(user, torch.from_numpy(padded), torch.from_numpy(mask))
+
+
+@dataclass(frozen=True, eq=False)
+class Fitting:
+    """What a model is fitted on.
+
+    Attributes:
+        train: what users took.
+        valid: held-out interactions on the same ids, or None.
+        checkpoint: a file to write after each epoch and to go on from, or None.
+        progress: called with (done, total, note), or None.
+    """
+
+    train: Interactions
+    valid: Interactions | None
+    checkpoint: Path | None
+    progress: Progress | None
+
+
+class Recommender(ABC):
+    """Base of all models. A model writes `_fit` and the two encoders; everything public is final.
+
+    Class attributes say what a model needs and can do:
+
+    Attributes:
+        Config: its settings, a `visrec.config.Config`.
+        needs: the content it learns from: "none", "vector", "regions" or "image".
+        new_users: whether it serves a history without a user, without training.
+        new_items: whether it can tell items that nobody has taken yet from one another.
+        personal: whether its order of the items follows what the user took.
+        paper: where it comes from.
+    """
+
+    Config: ClassVar[type[configs.Config]]
+    needs: ClassVar[Content] = "none"
+    new_users: ClassVar[bool]
+    new_items: ClassVar[bool]
+    personal: ClassVar[bool] = True
+    paper: ClassVar[str]
+
+    def __init__(self, config: configs.Config | None = None, **settings: Any) -> None:
+        """Take a `Config`, or its fields as keywords. Raises `ConfigError` for a wrong one."""
+        super().__init__()
+        if config is not None and not isinstance(config, self.Config):
+            raise ConfigError(
+                f"{type(self).__name__} takes a {self.Config.__name__}, not {type(config).__name__}."
+            )
+        self.config = config.replace(**settings) if config is not None else self.Config(**settings)
+        self.Z: Tensor | None = None
+        self.features: Features | None = None
+        self.features_digest: str | None = None
+        self.training_log: list[dict[str, Any]] = []
+        self._users: IdMap | None = None
+        self._items: IdMap | None = None
+        self._histories: Histories | None = None
+
+    # ---- what a model writes -----------------------------------------------------------------------
+
+    @abstractmethod
+    def _fit(self, fitting: Fitting) -> None:
+        """Learn. `self.features` is aligned to the items already where the model needs content."""
+
+    @abstractmethod
+    def encode_items(self, items: Tensor) -> Tensor:
+        """Item vectors `(n, d)` of item indices `(n,)`; a sparse tensor is allowed."""
+
+    @abstractmethod
+    def encode_queries(self, queries: Queries) -> Tensor:
+        """Query vectors `(B, d)`."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Tensor]:
+        """All that was learnt, by name: what `save` writes and `load` hands to `restore`."""
+
+    @abstractmethod
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `state` gave, in a model that was never fitted."""
+
+    def pool(self, Q: Tensor, Z: Tensor, queries: Queries) -> Tensor:  # noqa: ARG002
+        """Scores `(B, n)` of query and item vectors: their dot product.
+
+        Only a model with several vectors per query (VisRank) has a reason to override it.
+        """
+        return torch.sparse.mm(Z, Q.T).T if Z.is_sparse else Q @ Z.T
+
+    def similarity_vectors(self) -> Tensor | None:
+        """Vectors `(I, m)` whose cosine says how alike two items are to this model; None if it cannot say."""
+        return None
+
+    # ---- learning ----------------------------------------------------------------------------------
+
+    @final
+    def fit(
+        self,
+        train: Interactions,
+        content: Features | None = None,
+        *,
+        valid: Interactions | None = None,
+        checkpoint: str | Path | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Learn from interactions, and from content if the model needs it. If it fails, the model is not fitted.
+
+        Args:
+            train: what users took.
+            content: features of the items, matched to `train.items` by id. Models that need none ignore it.
+            valid: held-out interactions on the same ids, for early stopping; models that do not train by
+                epochs ignore them.
+            checkpoint: a file to write after each epoch, and to go on from if it is there.
+            progress: called with (epochs done, epochs at most, note).
+
+        Raises:
+            DataError: there are no interactions, or `valid` is on other ids.
+            FeaturesError: content is missing, or of another catalogue.
+            DivergedError: training produced numbers that are not finite.
+        """
+        if len(train) == 0:
+            raise DataError("There are no interactions to learn from.")
+        if valid is not None and (valid.users != train.users or valid.items != train.items):
+            raise DataError("valid is on other users or items than train; make both with one split.")
+        if self.needs != "none":
+            if content is None:
+                raise FeaturesError(
+                    f"{type(self).__name__} needs visual features: fit(train, features). "
+                    f"Make them with visrec.extract(catalog, 'color') or another of `visrec extractors`."
+                )
+            self.features = content.align(train.items)
+            self.features_digest = self.features.digest
+        self._users, self._items, self._histories = train.users, train.items, train.histories()
+        try:
+            self._fit(Fitting(train, valid, None if checkpoint is None else Path(checkpoint), progress))
+            self.refresh()
+        except BaseException:  # also an interruption: what is half trained must not rank
+            self._users = self._items = self._histories = self.Z = None
+            raise
+        return self
+
+    @final
+    def refresh(self) -> None:
+        """Encode the whole catalogue, in blocks, into `self.Z`."""
+        index = torch.arange(len(self.items))
+        with torch.no_grad():
+            self.Z = torch.cat([self.encode_items(block) for block in index.split(_BLOCK)])
+
+    # ---- what a fitted model knows -----------------------------------------------------------------
+
+    @property
+    def users(self) -> IdMap:
+        """The users it was fitted on."""
+        return self._fitted(self._users)
+
+    @property
+    def items(self) -> IdMap:
+        """The items it was fitted on."""
+        return self._fitted(self._items)
+
+    @property
+    def histories(self) -> Histories:
+        """What each user took in the training data, oldest first."""
+        return self._fitted(self._histories)
+
+    def _fitted(self, value: T | None) -> T:
+        if value is None:
+            name = type(self).__name__
+            raise NotFittedError(
+                f"{name} is not fitted. Call {name}().fit(train, …) first, or visrec.load_model(path)."
+            )
+        return value
+
+    @final
+    def queries(self, users: np.ndarray) -> Queries:
+        """The queries of users by index `(B,)`, each with the history of the training data."""
+        return Queries.of([self.histories.of(int(user)) for user in users], users)
+
+    @final
+    def query_blocks(self, users: np.ndarray) -> Iterator[tuple[np.ndarray, Queries]]:
+        """Users by index, in blocks whose scores and history vectors stay within a fixed memory."""
+        Z = self._fitted(self.Z)
+        width = 0 if Z.is_sparse else Z.shape[1]
+        lengths = self.histories.lengths
+        start = 0
+        while start < len(users):
+            longest, stop = 0, start
+            while stop < len(users):
+                longest = max(longest, int(lengths[users[stop]]))
+                cells = max(len(self.items), longest * width)
+                if stop > start and (stop - start + 1) * cells > _CELLS:
+                    break
+                stop += 1
+            block = users[start:stop]
+            yield block, self.queries(block)
+            start = stop
+
+    @final
+    def score_queries(self, queries: Queries) -> Tensor:
+        """Scores `(B, I)` float32 of all items."""
+        Z = self._fitted(self.Z)
+        if queries.user is None and not self.new_users:
+            raise UnsupportedError(
+                f"{type(self).__name__} knows only the users it was trained on; it cannot serve a history alone. "
+                f"Models that can: see `visrec models`."
+            )
+        with torch.no_grad():
+            scores = self.pool(self.encode_queries(queries), Z, queries)
+        check_finite(scores, type(self).__name__)
+        return scores
+
+    # ---- asking ------------------------------------------------------------------------------------
+
+    @final
+    def score(self, users: Sequence[str | int], items: Sequence[str | int] | None = None) -> np.ndarray:
+        """Scores of users for items, by id.
+
+        Args:
+            users: B user ids.
+            items: n item ids; None means all, in the order of `self.items`.
+
+        Returns:
+            `(B, n)` float32.
+        """
+        columns = None if items is None else self.items.indices(items)
+        rows = self.users.indices(users)
+        blocks = []
+        for _, queries in self.query_blocks(rows):
+            scores = self.score_queries(queries).numpy()
+            blocks.append(scores if columns is None else scores[:, columns])
+        n = len(self.items) if columns is None else len(columns)
+        return np.concatenate(blocks) if blocks else np.empty((0, n), dtype=np.float32)
+
+    @final
+    def recommend(
+        self, users: Sequence[str | int], k: int = 20, *, exclude_seen: bool = True
+    ) -> pl.DataFrame:
+        """The k best items of each user: a table user_id, item_id, score, rank (1 is best).
+
+        Args:
+            users: user ids.
+            k: list length; users with fewer candidates get shorter lists.
+            exclude_seen: leave out what the user took in the training data.
+        """
+        _check_k(k)
+        rows = self.users.indices(users)
+        parts = []
+        for block, queries in self.query_blocks(rows):
+            scores = self.score_queries(queries)
+            if exclude_seen:
+                scores = scores.masked_fill(_marks(queries, scores.shape), -torch.inf)
+            found, values = top_k(scores, k, block)
+            parts.append(self._table(self.users.take(block), found, values))
+        return pl.concat(parts) if parts else self._table(self.users.take(rows), *_NO_LISTS)
+
+    @final
+    def recommend_for_history(
+        self, history: Sequence[str | int], k: int = 20, *, exclude_seen: bool = True
+    ) -> pl.DataFrame:
+        """The k best items for a visitor who has taken some items: a table item_id, score, rank.
+
+        Raises:
+            UnsupportedError: the model serves only users that it was trained on.
+            ConfigError: the history is empty.
+        """
+        _check_k(k)
+        if len(history) == 0:
+            raise ConfigError("The history is empty; give at least one item id.")
+        queries = Queries.of([self.items.indices(history)])
+        scores = self.score_queries(queries)
+        if exclude_seen:
+            scores = scores.masked_fill(_marks(queries, scores.shape), -torch.inf)
+        found, values = top_k(scores, k, np.array([-1]))
+        return self._table(pl.Series([""]), found, values).drop("user_id")
+
+    @final
+    def similar_items(self, items: Sequence[str | int], k: int = 10) -> pl.DataFrame:
+        """The k items most like each given one, itself left out: a table query_id, item_id, score, rank.
+
+        The score is the cosine of what the model holds of two items, in [-1, 1].
+
+        Raises:
+            UnsupportedError: the model has no notion of items alike, or knows nothing of that item.
+        """
+        _check_k(k)
+        rows = self.items.indices(items)
+        vectors = self.similarity_vectors()
+        if vectors is None:
+            raise UnsupportedError(f"{type(self).__name__} does not compare items; choose another model.")
+        with torch.no_grad():
+            asked = vectors.index_select(0, torch.from_numpy(rows))
+            asked = asked.to_dense() if asked.is_sparse else asked
+            blank = asked.abs().sum(1) == 0
+            if blank.any():
+                item = self.items.take(rows[blank.numpy()])[0]
+                raise UnsupportedError(
+                    f"{type(self).__name__} knows nothing of item '{item}' to compare it by "
+                    f"(no image, or no interaction)."
+                )
+            asked = torch.nn.functional.normalize(asked, dim=1)
+            if vectors.is_sparse:  # unit rows already
+                scores = torch.sparse.mm(vectors, asked.T).T
+            else:
+                scores = asked @ vectors.T / vectors.norm(dim=1).clamp_min(1e-12)
+            scores[torch.arange(len(rows)), torch.from_numpy(rows)] = -torch.inf
+        found, values = top_k(scores, k, rows)
+        return self._table(self.items.take(rows), found, values).rename({"user_id": "query_id"})
+
+    def _table(self, owners: pl.Series, found: np.ndarray, values: np.ndarray) -> pl.DataFrame:
+        real = found >= 0
+        row, place = np.nonzero(real)
+        return pl.DataFrame(
+            {
+                "user_id": owners.gather(row),
+                "item_id": self.items.take(found[real]),
+                "score": values[real],
+                "rank": place + 1,
+            }
+        )
+
+    # ---- keeping -----------------------------------------------------------------------------------
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of all that was learnt."""
+        self._fitted(self.Z)
+        return state_digest(self.state())
+
+    @final
+    def save(self, path: str | Path, *, extra: Mapping[str, Any] | None = None) -> None:
+        """Write the model to a folder: model.safetensors, config.json, ids.parquet, training.jsonl.
+
+        Args:
+            path: the folder; an older model there is replaced, as a whole.
+            extra: further JSON-able facts to keep in config.json under "extra".
+        """
+        from safetensors.torch import save_file
+
+        digest = self.digest
+        tensors = {f"state/{name}": tensor.contiguous() for name, tensor in self.state().items()}
+        tensors["history/indptr"] = torch.from_numpy(self.histories.indptr)
+        tensors["history/items"] = torch.from_numpy(self.histories.items)
+        about = {
+            "format": FORMAT,
+            "model": f"{type(self).__module__}:{type(self).__qualname__}",
+            "config": self.config.model_dump(mode="json"),
+            "digest": digest,
+            "features": self.features_digest,
+            "extra": dict(extra or {}),
+        }
+        ids = pl.concat(
+            [
+                pl.DataFrame({"kind": kind, "id": ids.written, "integer": ids.values.dtype.is_integer()})
+                for kind, ids in (("user", self.users), ("item", self.items))
+            ]
+        )
+        with replacing_folder(path) as folder:
+            save_file(tensors, folder / "model.safetensors")
+            ids.write_parquet(folder / "ids.parquet")
+            lines = "".join(json.dumps(line) + "\n" for line in self.training_log)
+            (folder / "training.jsonl").write_text(lines, encoding="utf-8")
+            files = {name: _file_digest(folder / name) for name in _DIGESTED}
+            write_json(folder / "config.json", {**about, "files": files})
+
+    def _load(self, folder: Path, about: Mapping[str, Any], content: Features | None) -> None:
+        from safetensors.torch import load_file
+
+        for name in _DIGESTED:
+            if _file_digest(folder / name) != about["files"][name]:
+                raise RunError(f"{folder}: {name} is not the one that config.json describes. Train it again.")
+        ids = pl.read_parquet(folder / "ids.parquet")
+        maps = {}
+        for kind in ("user", "item"):
+            part = ids.filter(pl.col("kind") == kind)
+            values = part["id"].cast(pl.Int64) if part["integer"].any() else part["id"]
+            maps[kind] = IdMap(values, kind=kind)
+        self._users, self._items = maps["user"], maps["item"]
+        tensors = load_file(folder / "model.safetensors")
+        self._histories = Histories(tensors["history/indptr"].numpy(), tensors["history/items"].numpy())
+        state = {name.removeprefix("state/"): t for name, t in tensors.items() if name.startswith("state/")}
+        self.features_digest = about["features"]
+        if content is not None and self.needs != "none":
+            self.features = content.align(self.items)
+            if self.features.digest != self.features_digest:
+                raise FeaturesError(f"{folder}: was fitted with other features than these. Fit it again.")
+        self.restore(state)
+        log = folder / "training.jsonl"
+        self.training_log = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+
+
+def load_model(path: str | Path, content: Features | None = None) -> Recommender:
+    """Read a model that `save` wrote.
+
+    Args:
+        path: its folder.
+        content: the features that it was fitted with. Ranking does not need them; `encode_items` does.
+
+    Raises:
+        RunError: there is no such folder, or it holds something else or a damaged model.
+        FeaturesError: the content is not what it was fitted with.
+    """
+    from safetensors import SafetensorError
+
+    folder = Path(path)
+    try:
+        about = read_json(folder / "config.json")
+        if about["format"] != FORMAT:
+            raise RunError(
+                f"{folder}: written in format {about['format']}; this visrec reads format {FORMAT}."
+            )
+        model: Recommender = _model_class(about["model"], folder)(**about["config"])
+        model._load(folder, about, content)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise RunError(f"{folder}: is not a model folder (no {Path(error.filename).name}).") from None
+    except (
+        *(KeyError, TypeError, ValueError, RuntimeError),
+        *(ConfigError, SafetensorError, pl.exceptions.PolarsError),
+    ) as error:
+        raise RunError(f"{folder}: is not a model that visrec can read ({error}). Train it again.") from None
+    return model
+
+
+def _model_class(target: str, folder: Path) -> type[Recommender]:
+    """Only registered models are imported: a stranger's file cannot name code to run."""
+    for name in registry.names("models"):
+        found: type[Recommender] = registry.resolve("models", name)
+        if f"{found.__module__}:{found.__qualname__}" == target:
+            return found
+    raise RunError(f"{folder}: holds a model of the class {target}, which is not registered here.")
+
+
+def state_digest(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 (hex) of named tensors: names, types, shapes and bytes."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        array = state[name].detach().contiguous().numpy()
+        digest.update(f"{name}:{array.dtype.str}:{array.shape};".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _marks(queries: Queries, shape: torch.Size) -> Tensor:
+    """`(B, I)` bool: True at the items of each history."""
+    marks = torch.zeros(shape, dtype=torch.bool)
+    row = torch.arange(len(queries))[:, None].expand_as(queries.history)
+    marks[row[queries.mask], queries.history[queries.mask]] = True
+    return marks
+
+
+def _check_k(k: int) -> None:
+    if k < 1:
+        raise ConfigError(f"k is {k}; expected at least 1.")

@@ -1,0 +1,55 @@
+"""Names to classes: "vbpr" -> "visrec.models.vbpr:VBPR". Nothing is imported until it is asked for.
+
+Other packages add names through entry points in the groups `visrec.models`, `visrec.extractors` and
+`visrec.datasets`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from visrec.errors import ConfigError
+
+BUILTIN: dict[str, dict[str, str]] = {
+    "models": {
+        "random": "visrec.models.random:Random",
+        "popularity": "visrec.models.popularity:Popularity",
+        "item_knn": "visrec.models.item_knn:ItemKNN",
+        "visrank": "visrec.models.visrank:VisRank",
+        "bpr": "visrec.models.bpr:BPR",
+        "vbpr": "visrec.models.vbpr:VBPR",
+    },
+    "extractors": {
+        "color": "visrec.features.handcrafted:Color",
+    },
+    "datasets": {
+        "synthetic": "visrec.data.datasets.synthetic:write_synthetic",
+    },
+}
+
+
+def names(kind: str) -> list[str]:
+    """All registered names of a kind ("models", "extractors", "datasets"), built-in ones first."""
+    added = [point.name for point in entry_points(group=f"visrec.{kind}")]
+    return [*BUILTIN[kind], *sorted(set(added) - set(BUILTIN[kind]))]
+
+
+def resolve(kind: str, name: str) -> Any:
+    """The class or function registered under a name; `ConfigError` with the near misses if there is none."""
+    target = BUILTIN[kind].get(name)
+    if target is not None:
+        module, _, attribute = target.partition(":")
+        return getattr(import_module(module), attribute)
+    for point in entry_points(group=f"visrec.{kind}", name=name):
+        return point.load()
+    raise ConfigError(unknown_name(kind.removesuffix("s"), name, names(kind), f"visrec {kind}"))
+
+
+def unknown_name(noun: str, name: str, known: list[str], command: str) -> str:
+    """The message for a name that does not exist: near misses and the command that lists all."""
+    near = difflib.get_close_matches(name, known, n=3)
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    return f"There is no {noun} '{name}'.{hint} `{command}` lists them all."

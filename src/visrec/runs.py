@@ -1,0 +1,384 @@
+"""From an experiment to a run folder. What is there already and still fits is not done again.
+
+A run folder describes itself: `{experiment.toml, data.json, features/, models/<name>/, report.json,
+per_user.parquet, report.html}`. `experiment.toml` holds every setting, resolved.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from visrec.config import Config, digest_of
+from visrec.data.dataset import Dataset, load_dataset
+from visrec.data.splits import Split
+from visrec.errors import FeaturesError, RunError
+from visrec.evaluation.page import Person, choose_people, write_page
+from visrec.evaluation.protocol import Report, evaluate
+from visrec.evaluation.significance import Estimate
+from visrec.experiment import Experiment
+from visrec.features.extraction import extract
+from visrec.features.features import Features
+from visrec.files import read_json, replacing, sweep_temporaries, write_json
+from visrec.models.visrank import VisRank
+from visrec.recommender import Progress, Recommender, load_model
+
+Stage = Callable[[str], AbstractContextManager[Progress | None]]
+"""Opens a progress display with a title; the command line draws bars."""
+
+_VERSIONS = ("visrec", "torch", "torchvision", "timm", "numpy", "scipy", "polars", "pillow")
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A run folder. `Run.load(path)` opens one; everything in it is read when it is asked for."""
+
+    path: Path
+    experiment: Experiment
+
+    @classmethod
+    def load(cls, path: str | Path) -> Run:
+        """Open a run folder; `RunError` if it is none."""
+        path = Path(path)
+        if not (path / "experiment.toml").is_file():
+            raise RunError(
+                f"{path}: is not a run folder (no experiment.toml). `visrec run DATA --out {path}` makes one."
+            )
+        return cls(path, Experiment.from_toml(path / "experiment.toml"))
+
+    @cached_property
+    def data(self) -> Dataset:
+        """The data set that the run was made from; `RunError` if it has changed since."""
+        settings = self.experiment.data
+        data = load_dataset(
+            settings.path, min_rating=settings.min_rating, missing_images=settings.missing_images
+        )
+        facts = self.path / "data.json"
+        if facts.is_file() and read_json(facts)["digest"] != _data_digest(data):
+            raise RunError(
+                f"{self.path}: the data set {settings.path} has changed since this run was begun. "
+                f"Choose another --out folder for the new data."
+            )
+        return data
+
+    @cached_property
+    def split(self) -> Split:
+        """Training, validation and test parts."""
+        return self.experiment.split(self.data)
+
+    @cached_property
+    def features(self) -> Features:
+        """The visual features; `RunError` if the run has none."""
+        folder = self.path / "features"
+        if not folder.is_dir():
+            raise RunError(f"{self.path}: has no features; none of its models needed them.")
+        return Features.load(folder)
+
+    @property
+    def models(self) -> list[str]:
+        """Names of the models of the experiment."""
+        return list(self.experiment.models)
+
+    def model(self, name: str) -> Recommender:
+        """A fitted model by its name."""
+        if name not in self.experiment.models:
+            raise RunError(f"{self.path}: has no model '{name}'. It has {', '.join(self.models)}.")
+        folder = self.path / "models" / name
+        if not folder.is_dir():
+            raise RunError(
+                f"{self.path}: the model '{name}' is not trained yet; `visrec run` goes on with the run."
+            )
+        return load_model(folder)
+
+    def similar(self, item: str, k: int = 10, *, model: str | None = None) -> pl.DataFrame:
+        """The k items most like one: by a model of the run, or (None) by its visual features."""
+        if model is not None:
+            return self.model(model).similar_items([item], k)
+        return VisRank().fit(self.split.train, self.features).similar_items([item], k)
+
+    @property
+    def reports(self) -> dict[str, Report]:
+        """The reports of all models that were evaluated, in the experiment's order."""
+        try:
+            content = read_json(self.path / "report.json")
+            per_user = pl.read_parquet(self.path / "per_user.parquet")
+        except (FileNotFoundError, ValueError, pl.exceptions.PolarsError):
+            return {}
+        reports = {}
+        for name in self.models:
+            if name in content["models"]:
+                found = content["models"][name]
+                reports[name] = Report(
+                    model=name,
+                    metrics={key: Estimate(**value) for key, value in found["metrics"].items()},
+                    per_user=per_user.filter(pl.col("model") == name).drop("model"),
+                    new_items={key: Estimate(**value) for key, value in found["new_items"].items()},
+                    protocol=content["provenance"]["protocol"],
+                )
+        return reports
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What report.json says of how it came to be; empty before the first report."""
+        path = self.path / "report.json"
+        return dict(read_json(path)["provenance"]) if path.is_file() else {}
+
+
+def silent(title: str) -> AbstractContextManager[Progress | None]:  # noqa: ARG001
+    """The stage that shows nothing."""
+    return nullcontext(None)
+
+
+def run(experiment: Experiment, out: str | Path, *, stage: Stage = silent) -> Run:
+    """Do an experiment, or what is missing of it, into a run folder.
+
+    Args:
+        experiment: what to do.
+        out: the run folder; if it holds the same experiment, only missing models and stages are done.
+        stage: opens progress displays.
+
+    Raises:
+        RunError: the folder holds another experiment, or something that is not a run.
+    """
+    resolved = experiment.resolved()  # every setting is checked before anything slow begins
+    found = _begin(resolved, Path(out))
+    _write_data_facts(found)
+    content = _features(found, stage)
+    for name in found.models:
+        _model(found, name, content, stage)
+    evaluate_run(found, stage=stage)
+    return found
+
+
+def evaluate_run(found: Run, *, stage: Stage = silent, afresh: bool = False) -> dict[str, Report]:
+    """Evaluate the models of a run and write report.json, per_user.parquet and report.html.
+
+    Args:
+        found: the run; all its models must be trained.
+        stage: opens progress displays.
+        afresh: also evaluate models whose report is there and still true.
+    """
+    known = {} if afresh else found.reports
+    before = found.provenance.get("models", {})
+    cutoffs = list(found.experiment.evaluation.cutoffs)
+    reports: dict[str, Report] = {}
+    facts: dict[str, Any] = {}
+    with stage("evaluating") as progress:
+        for done, name in enumerate(found.models):
+            about = read_json(found.path / "models" / name / "config.json")
+            facts[name] = {"digest": about["digest"], **about["extra"]}
+            same = before.get(name, {}).get("digest") == about["digest"]
+            if name in known and same and known[name].protocol["cutoffs"] == cutoffs:
+                reports[name] = known[name]
+            else:
+                reports[name] = evaluate(found.model(name), found.split, cutoffs=tuple(cutoffs))
+            if progress is not None:
+                progress(done + 1, len(found.models), name)
+    _write_reports(found, reports, facts)
+    with stage("drawing report.html"):
+        _draw_page(found, reports)
+    return reports
+
+
+def _begin(resolved: Experiment, out: Path) -> Run:
+    """Open or make the run folder; refuse one that holds something else."""
+    if out.exists() and not out.is_dir():
+        raise RunError(f"{out}: is a file; --out must be a folder.")
+    if out.is_dir() and any(out.iterdir()):
+        sweep_temporaries(out)
+        if not (out / "experiment.toml").is_file() and any(out.iterdir()):
+            raise RunError(f"{out}: is not empty and not a run folder; choose another --out.")
+    if (out / "experiment.toml").is_file():
+        earlier = Experiment.from_toml(out / "experiment.toml")
+        for part in ("data", "features", "evaluation", "seed"):
+            old, new = getattr(earlier, part), getattr(resolved, part)
+            if part != "evaluation" and old != new and not (part == "features" and _needs_none(earlier)):
+                raise RunError(
+                    f"{out}: holds a run with other settings of [{part}] ({_difference(old, new)}). "
+                    f"Choose another --out folder, or give the same settings."
+                )
+        # Models of earlier calls stay in the comparison; settings given now win.
+        resolved = resolved.replace(models={**earlier.models, **resolved.models})
+    out.mkdir(parents=True, exist_ok=True)
+    resolved.to_toml(out / "experiment.toml")
+    (out / "models").mkdir(exist_ok=True)
+    sweep_temporaries(out / "models")
+    return Run(out, resolved)
+
+
+def _difference(old: Any, new: Any) -> str:
+    if not isinstance(old, Config):
+        return f"{old} there, {new} now"
+    pairs = [(key, getattr(old, key), getattr(new, key)) for key in type(old).model_fields]
+    return "; ".join(f"{key} = {a!r} there, {b!r} now" for key, a, b in pairs if a != b)
+
+
+def _needs_none(experiment: Experiment) -> bool:
+    return all(experiment.build(name).needs == "none" for name in experiment.models)
+
+
+def _data_digest(data: Dataset) -> str:
+    return digest_of([data.interactions.digest, data.catalog.digest])
+
+
+def _write_data_facts(found: Run) -> None:
+    """data.json: what the data are and how they were split."""
+    data, split = found.data, found.split
+    new = split.train.item_counts() == 0
+    facts = {
+        "digest": _data_digest(data),
+        "path": found.experiment.data.path,
+        "users": data.interactions.n_users,
+        "items": data.interactions.n_items,
+        "interactions": len(data.interactions),
+        "items_without_image": sum(path is None for path in data.catalog.paths),
+        "split": split.how,
+        "train": len(split.train),
+        "valid": len(split.valid),
+        "test": len(split.test),
+        "test_users": int((split.test.user_counts() > 0).sum()),
+        "test_on_new_items": int(new[split.test.item].sum()),
+        "new_items": int(new.sum()),
+        "notes": list(data.notes),
+    }
+    write_json(found.path / "data.json", facts)
+
+
+def _features(found: Run, stage: Stage) -> Features | None:
+    experiment = found.experiment
+    if _needs_none(experiment):
+        return None
+    settings = experiment.features
+    with stage(f"features: {settings.extractor}") as progress:
+        return extract(
+            found.data.catalog,
+            settings.extractor,
+            weights=settings.weights,
+            standardize=settings.standardize,
+            out=found.path / "features",
+            progress=None if progress is None else lambda done, total: progress(done, total, "images"),
+        )
+
+
+def _model(found: Run, name: str, content: Features | None, stage: Stage) -> None:
+    """Train one model, unless it is there with the same settings, data and features."""
+    model = found.experiment.build(name)
+    split = found.split
+    if model.needs != "none" and content is None:
+        raise FeaturesError(f"The model '{name}' needs features, and there are none.")
+    fingerprint = digest_of(
+        {
+            "model": type(model).__name__,
+            "config": model.config.model_dump(mode="json"),
+            "train": split.train.digest,
+            "valid": split.valid.digest,
+            "features": content.digest if content is not None and model.needs != "none" else None,
+        }
+    )
+    folder = found.path / "models" / name
+    checkpoint = found.path / "models" / f"{name}.checkpoint"
+    if _fingerprint_of(folder) == fingerprint:
+        checkpoint.unlink(missing_ok=True)
+        return
+    start = time.perf_counter()
+    with stage(f"training: {name}") as progress:
+        model.fit(split.train, content, valid=split.valid, checkpoint=checkpoint, progress=progress)
+    seconds = time.perf_counter() - start
+    if model.training_log:  # of all epochs, also those before an interruption
+        seconds = sum(line["seconds"] + line["valid_seconds"] for line in model.training_log)
+    model.save(folder, extra={"fingerprint": fingerprint, "seconds": round(seconds, 3)})
+    checkpoint.unlink(missing_ok=True)
+
+
+def _fingerprint_of(folder: Path) -> str | None:
+    """The fingerprint that a trained model was saved with; None if there is no model."""
+    about = folder / "config.json"
+    return read_json(about)["extra"].get("fingerprint") if about.is_file() else None
+
+
+def _write_reports(found: Run, reports: Mapping[str, Report], facts: Mapping[str, Any]) -> None:
+    protocol = next(iter(reports.values())).protocol
+    features = found.features if (found.path / "features").is_dir() else None
+    provenance = {
+        "protocol": protocol,
+        "data": read_json(found.path / "data.json"),
+        "features": None if features is None else {"digest": features.digest, **features.provenance},
+        "models": facts,
+        "seed": found.experiment.seed,
+        "versions": _versions(),
+        "machine": {
+            "python": sys.version.split()[0],
+            "system": platform.platform(),
+            "cpu": platform.machine(),
+        },
+    }
+    rows = [report.per_user.with_columns(pl.lit(name).alias("model")) for name, report in reports.items()]
+    with replacing(found.path / "per_user.parquet") as temporary:
+        pl.concat(rows).select("model", pl.exclude("model")).write_parquet(temporary)
+    models = {name: report.as_dict() for name, report in reports.items()}
+    write_json(found.path / "report.json", {"models": models, "provenance": provenance})
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _VERSIONS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "unknown"
+    return found
+
+
+def _draw_page(found: Run, reports: Mapping[str, Report], *, k: int = 10) -> None:
+    """report.html: the comparison, and for a few users what each model shows them, as pictures."""
+    split = found.split
+    chosen = choose_people(reports)
+    rows = split.train.users.indices(chosen)
+    histories, taken = split.train.histories(), split.test.histories()
+    lists: dict[str, list[list[int]]] = {}
+    for name in reports:
+        table = found.model(name).recommend(chosen, k)
+        per_user = table.group_by("user_id", maintain_order=True).agg("item_id")
+        by_user = dict(zip(per_user["user_id"].cast(pl.String), per_user["item_id"], strict=True))
+        lists[name] = [
+            split.train.items.indices(by_user[str(user)]).tolist() if str(user) in by_user else []
+            for user in chosen
+        ]
+    people = [
+        Person(
+            user_id=str(user),
+            history=histories.of(int(row))[::-1].tolist(),
+            took=taken.of(int(row)).tolist(),
+            lists={name: lists[name][place] for name in reports},
+        )
+        for place, (user, row) in enumerate(zip(chosen, rows, strict=True))
+    ]
+    data = read_json(found.path / "data.json")
+    shown = [
+        ("users", f"{data['users']:,}"),
+        ("items", f"{data['items']:,}"),
+        ("interactions", f"{data['interactions']:,}"),
+        ("held-out interactions", f"{data['test']:,}"),
+        ("brand-new items", f"{data['new_items']:,}"),
+        ("features", found.experiment.features.extractor if (found.path / "features").is_dir() else "none"),
+    ]
+    write_page(
+        found.path / "report.html",
+        title=f"visrec: {Path(found.experiment.data.path).name}",
+        facts=shown,
+        reports=reports,
+        people=people,
+        catalog=found.data.catalog,
+        provenance=found.provenance,
+        notes=data["notes"],
+    )

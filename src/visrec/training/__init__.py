@@ -1,0 +1,1 @@
+"""Training of pairwise models: sampling, the loss, the loop, checkpoints."""

@@ -1,0 +1,250 @@
+"""The loop: epochs of triples, early stopping on a validation ranking metric, a checkpoint after each epoch."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from visrec.config import Config, digest_of
+from visrec.errors import DivergedError
+from visrec.recommender import Progress
+from visrec.training.checkpoint import load_checkpoint, save_checkpoint
+from visrec.training.losses import bpr_loss
+from visrec.training.sampling import Negatives, Triples, UniformSampler
+
+if TYPE_CHECKING:
+    from visrec.training.pairwise import PairwiseRecommender
+
+
+class TrainingConfig(Config):
+    """Settings that all models trained on triples share."""
+
+    seed: int = Field(default=0, ge=0)
+    """Of the initial weights and of all sampling; the same seed gives the same model, bit for bit, on one machine."""
+    epochs: int = Field(default=50, ge=0)
+    """At most this many passes over the training interactions."""
+    batch_size: int = Field(default=1024, ge=1)
+    """Triples a step."""
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    """AdamW applies `weight_decay` apart from the gradient, the other two through it."""
+    learning_rate: float = Field(default=1e-2, gt=0)
+    """Step size."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """The optimiser's own decay, on all parameters alike. The papers' L2 terms are the models' `reg` settings."""
+    negatives: Negatives = "interacted"
+    """Where negatives come from: "interacted", the items that somebody took, so that brand-new ones are not taught
+    to be disliked; or "catalog", all items."""
+    valid_metric: Literal["auc", "ndcg@20", "recall@20"] = "ndcg@20"
+    """What early stopping and the learning-rate plateau watch on the validation interactions."""
+    patience: int = Field(default=10, ge=1)
+    """Stop after this many epochs without a better validation metric; the best epoch's weights are kept."""
+    plateau_factor: float = Field(default=0.6, gt=0, le=1)
+    """The learning rate is multiplied by this on a plateau; 1 leaves it as it is."""
+    plateau_patience: int = Field(default=3, ge=0)
+    """Epochs without a better validation metric that are tolerated before the learning rate falls."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The distinct users and items of a batch of triples.
+
+    Attributes:
+        users: `(u,)` by index.
+        times_user: `(u,)` float32, how often each occurs, divided by the number of triples.
+        items: `(n,)` by index, positives and negatives.
+        times_item: `(n,)` like `times_user`.
+    """
+
+    users: Tensor
+    times_user: Tensor
+    items: Tensor
+    times_item: Tensor
+
+
+class Trainer:
+    """Trains one model. Everything that decides the result is in its state, so that a run can go on anywhere."""
+
+    def __init__(
+        self,
+        model: PairwiseRecommender,
+        sampler: UniformSampler,
+        validate: Callable[[], float] | None,
+        *,
+        fingerprint: str,
+    ) -> None:
+        """Set up.
+
+        Args:
+            model: with its parameters initialised.
+            sampler: where triples come from.
+            validate: gives the validation metric, larger is better; None: train all epochs, keep the last.
+            fingerprint: of data, features and validation; a checkpoint of another training is not continued.
+        """
+        self.model, self.sampler, self.validate = model, sampler, validate
+        self.config = model.config
+        self.rng = np.random.default_rng(self.config.seed)
+        self.optimizer = _optimizer(model, self.config)
+        self.fingerprint = digest_of([fingerprint, type(model).__name__, self.config.model_dump(mode="json")])
+        self.epoch = 0
+        self.best = -math.inf
+        self.best_epoch = 0
+        self.waited = 0  # epochs since the learning rate last fell or the metric last rose
+        self.best_state: dict[str, Tensor] = {}
+        self.log: list[dict[str, Any]] = []
+
+    def run(self, *, checkpoint: Path | None = None, progress: Progress | None = None) -> None:
+        """Train to the end, from the checkpoint on if it is there; the model then holds the best weights."""
+        if checkpoint is not None:
+            self._resume(checkpoint)
+        while self.epoch < self.config.epochs and not self._patience_is_over():
+            self._run_epoch()
+            if checkpoint is not None:
+                self._save(checkpoint)
+            if progress is not None:
+                progress(self.epoch, self.config.epochs, self._note())
+        if progress is not None and self.log:
+            progress(self.config.epochs, self.config.epochs, self._note())
+        if self.best_state:
+            self.model.load_state_dict(self.best_state)
+
+    def step(self, batch: Triples) -> float:
+        """One gradient step; returns the loss, without its L2 terms."""
+        user, user_at = np.unique(batch.user, return_inverse=True)
+        item, item_at = np.unique(np.concatenate([batch.pos, batch.neg]), return_inverse=True)
+        users, items = torch.from_numpy(user), torch.from_numpy(item)
+        at_user = torch.from_numpy(user_at)
+        at_pos, at_neg = torch.from_numpy(item_at).split(len(batch))
+        # Each distinct user and item is encoded once, however often it occurs in the batch.
+        Q = self.model.encode_users(users)  # (u, d)
+        Z = self.model.encode_items(items)  # (n, d)
+        d_Z = Z.index_select(0, at_pos) - Z.index_select(0, at_neg)  # (B, d)
+        x_uij = (Q.index_select(0, at_user) * d_Z).sum(1)  # (B,)
+        weight = None if (batch.weight == 1).all() else torch.from_numpy(batch.weight)
+        loss = bpr_loss(x_uij, weight)
+        times_user = torch.from_numpy(np.bincount(user_at).astype(np.float32)) / len(batch)
+        times_item = torch.from_numpy(np.bincount(item_at).astype(np.float32)) / len(batch)
+        penalty = self.model.penalty(Rows(users, times_user, items, times_item))
+        self.optimizer.zero_grad(set_to_none=True)
+        (loss if penalty is None else loss + penalty).backward()
+        self.optimizer.step()
+        return loss.item()
+
+    def _run_epoch(self) -> None:
+        start = time.perf_counter()
+        total, n = 0.0, 0
+        self.model.train()
+        for batch in self.sampler.epoch(self.config.batch_size, self.rng):
+            loss = self.step(batch)
+            if not math.isfinite(loss):
+                self._diverged(loss)
+            total, n = total + loss * len(batch), n + len(batch)
+        self.model.eval()
+        if not all(bool(parameter.isfinite().all()) for parameter in self.model.parameters()):
+            self._diverged(math.nan)  # in the last step, whose loss was still finite
+        self.epoch += 1
+        trained = time.perf_counter() - start
+        line = {"epoch": self.epoch, "loss": total / n, "learning_rate": self.learning_rate, "triples": n}
+        if self.validate is not None:
+            metric = self.validate()
+            if not math.isfinite(metric):
+                self._diverged(metric)
+            line["valid"] = metric
+            self._judge(metric)
+        line |= {"seconds": trained, "valid_seconds": time.perf_counter() - start - trained}
+        self.log.append(line)
+
+    def _judge(self, metric: float) -> None:
+        if metric > self.best:
+            self.best, self.best_epoch, self.waited = metric, self.epoch, 0
+            self.best_state = {name: t.detach().clone() for name, t in self.model.state_dict().items()}
+            return
+        self.waited += 1
+        if self.waited > self.config.plateau_patience:
+            self.waited = 0
+            for group in self.optimizer.param_groups:
+                group["lr"] *= self.config.plateau_factor
+
+    def _patience_is_over(self) -> bool:
+        return self.validate is not None and self.epoch - self.best_epoch >= self.config.patience
+
+    def _diverged(self, value: float) -> None:
+        raise DivergedError(
+            f"Training of {type(self.model).__name__} diverged in epoch {self.epoch + 1} (value {value}) at learning "
+            f"rate {self.learning_rate:g}. Try learning_rate={self.learning_rate / 10:g}, or standardised features."
+        )
+
+    def _note(self) -> str:
+        last = self.log[-1]
+        note = f"loss {last['loss']:.4f}"
+        if "valid" in last:
+            note += f"  {self.config.valid_metric} {last['valid']:.4f} (best {self.best:.4f})"
+        return note
+
+    @property
+    def learning_rate(self) -> float:
+        """The current one."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def _save(self, path: Path) -> None:
+        tensors = {f"model/{name}": t for name, t in self.model.state_dict().items()}
+        tensors |= {f"best/{name}": t for name, t in self.best_state.items()}
+        scalars: dict[str, dict[str, float]] = {}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            for name, value in state.items():
+                if isinstance(value, Tensor):
+                    tensors[f"optimizer/{index}/{name}"] = value
+                elif value is not None:
+                    scalars.setdefault(str(index), {})[name] = value
+        facts = {
+            "fingerprint": self.fingerprint,
+            "epoch": self.epoch,
+            "best": None if math.isinf(self.best) else self.best,
+            "best_epoch": self.best_epoch,
+            "waited": self.waited,
+            "learning_rate": self.learning_rate,
+            "optimizer": scalars,
+            "rng": self.rng.bit_generator.state,
+            "log": self.log,
+        }
+        save_checkpoint(path, tensors, facts)
+
+    def _resume(self, path: Path) -> None:
+        found = load_checkpoint(path, self.fingerprint)
+        if found is None:
+            return
+        tensors, facts = found
+        self.model.load_state_dict(_named(tensors, "model/"))
+        self.best_state = _named(tensors, "best/")
+        states: dict[int, dict[str, Any]] = {int(i): dict(s) for i, s in facts["optimizer"].items()}
+        for name, value in _named(tensors, "optimizer/").items():
+            index, _, key = name.partition("/")
+            states.setdefault(int(index), {})[key] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        for group in groups:
+            group["lr"] = facts["learning_rate"]
+        self.optimizer.load_state_dict({"state": states, "param_groups": groups})
+        self.rng.bit_generator.state = facts["rng"]
+        self.epoch, self.best_epoch, self.waited = facts["epoch"], facts["best_epoch"], facts["waited"]
+        self.best = -math.inf if facts["best"] is None else facts["best"]
+        self.log = facts["log"]
+
+
+def _named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+
+
+def _optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+    parameters = list(model.parameters())
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+    cls = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
+    return cls(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)

@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+MODELS = ["random", "popularity", "item_knn", "visrank", "bpr", "vbpr"]
+
+
+def test_help_is_light_and_lists_every_command(visrec):
+    code = (
+        "import sys, resource\n"
+        "sys.argv = ['visrec', '--help']\n"
+        "from visrec.cli import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as stop:\n    assert stop.code == 0\n"
+        "heavy = [name for name in ('torch', 'torchvision', 'timm', 'numpy', 'polars') if name in sys.modules]\n"
+        "used = resource.getrusage(resource.RUSAGE_SELF)\n"
+        "print('HEAVY', heavy, used.ru_utime + used.ru_stime, file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    for command in [
+        "demo",
+        "run",
+        "evaluate",
+        "recommend",
+        "similar",
+        "extract",
+        "models",
+        "extractors",
+        "datasets",
+    ]:
+        assert command in done.stdout
+    assert "HEAVY []" in done.stderr
+
+
+def test_importing_visrec_loads_nothing_heavy():
+    code = (
+        "import visrec, sys; print([n for n in ('torch', 'numpy', 'polars', 'pydantic') if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_run_writes_a_folder_that_describes_itself(finished):
+    names = {path.name for path in finished.iterdir()}
+    assert names == {
+        "experiment.toml", "data.json", "features", "models", "report.json", "per_user.parquet", "report.html"
+    }  # fmt: skip
+    report = json.loads((finished / "report.json").read_text())
+    assert list(report["models"]) == MODELS
+    for name in MODELS:
+        auc = report["models"][name]["metrics"]["auc"]
+        assert 0 <= auc["low"] <= auc["mean"] <= auc["high"] <= 1
+        files = {path.name for path in (finished / "models" / name).iterdir()}
+        assert files == {"model.safetensors", "config.json", "ids.parquet", "training.jsonl"}
+    provenance = report["provenance"]
+    assert provenance["protocol"]["split"]["name"] == "by_evaluation"
+    assert provenance["features"]["extractor"] == "color"
+    assert {"torch", "numpy", "visrec"} <= provenance["versions"].keys()
+    assert set(provenance["models"]["vbpr"]) >= {"digest", "fingerprint", "seconds"}
+    per_user = pl.read_parquet(finished / "per_user.parquet")
+    assert per_user.group_by("model").len()["len"].unique().len() == 1  # every model on the same users
+    lines = (finished / "models" / "vbpr" / "training.jsonl").read_text().splitlines()
+    assert {"epoch", "loss", "valid", "learning_rate"} <= json.loads(lines[0]).keys()
+
+
+def test_a_second_run_does_only_what_is_missing(visrec, shop, finished, tmp_path):
+    run = shutil.copytree(finished, tmp_path / "run")
+    stamps = {name: (run / "models" / name / "model.safetensors").stat().st_mtime_ns for name in MODELS}
+    before = json.loads((run / "report.json").read_text())
+    shutil.rmtree(run / "models" / "bpr")
+    visrec("run", shop, "--models", ",".join(MODELS), "--extractor", "color", "--out", run)
+    after = json.loads((run / "report.json").read_text())
+    assert after["models"] == before["models"]
+    for name in MODELS:
+        same = (run / "models" / name / "model.safetensors").stat().st_mtime_ns == stamps[name]
+        assert same == (name != "bpr")
+
+
+def test_a_later_run_can_add_a_model(here, shop, tmp_path):
+    run = tmp_path / "run"
+    here("run", shop, "--models", "popularity", "--out", run)
+    assert not (run / "features").exists()  # nothing needed them
+    here("run", shop, "--models", "visrank", "--extractor", "color", "--out", run)
+    assert list(json.loads((run / "report.json").read_text())["models"]) == ["popularity", "visrank"]
+
+
+def test_a_run_folder_of_another_experiment_is_refused_and_left_alone(here, shop, finished):
+    before = (finished / "experiment.toml").read_text()
+    done = here("run", shop, "--models", "popularity", "--seed", "7", "--out", finished, status=2)
+    assert "seed" in done.stderr
+    assert "--out" in done.stderr
+    assert (finished / "experiment.toml").read_text() == before
+
+
+def test_the_written_experiment_repeats_the_run(here, finished, tmp_path):
+    here("run", finished / "experiment.toml", "--out", tmp_path / "again")
+    first, second = (json.loads((run / "report.json").read_text()) for run in (finished, tmp_path / "again"))
+    assert first["models"] == second["models"]
+    digests = [
+        {name: facts["digest"] for name, facts in run["provenance"]["models"].items()}
+        for run in (first, second)
+    ]
+    assert digests[0] == digests[1]
+
+
+def test_the_table_marks_the_best_of_each_column(here, finished):
+    done = here("evaluate", finished)
+    assert "*" in done.stdout
+    for name in MODELS:
+        assert name in done.stdout
+    assert "report.html" in done.stdout
+
+
+def test_recommend_and_similar_print_tables_and_json(visrec, here, finished):
+    rows = json.loads(
+        visrec("recommend", finished, "--model", "vbpr", "--user", "u0001", "-k", 5, "--json").stdout
+    )
+    assert [row["rank"] for row in rows] == [1, 2, 3, 4, 5]
+    assert {row["user_id"] for row in rows} == {"u0001"}
+    assert all(row["title"] for row in rows)
+    rows = json.loads(
+        visrec(
+            "recommend", finished, "--model", "visrank", "--history", "00003,00009", "-k", 5, "--json"
+        ).stdout
+    )
+    assert len(rows) == 5
+    assert not {"00003", "00009"} & {row["item_id"] for row in rows}
+    rows = json.loads(here("similar", finished, "--item", "00003", "-k", 4, "--json").stdout)
+    assert len(rows) == 4
+    assert "00003" not in {row["item_id"] for row in rows}
+    assert "00003" in here("similar", finished, "--item", "00003", "--model", "item_knn").stdout
+    assert "score" in here("recommend", finished, "--model", "bpr", "--user", "u0001").stdout
+
+
+def test_models_extractors_and_datasets_are_listed(here):
+    rows = json.loads(here("models", "--json").stdout)
+    assert [row["model"] for row in rows] == MODELS
+    assert json.loads(here("extractors", "squeezenet1", "--json").stdout)[0]["name"] == "squeezenet1_0"
+    assert "synthetic" in here("datasets").stdout
+
+
+def test_datasets_makes_the_synthetic_one(here, tmp_path):
+    here("datasets", "synthetic", "--out", tmp_path / "new", "--items", 40, "--users", 12)
+    assert len(list((tmp_path / "new" / "images").iterdir())) == 40
+
+
+def test_extract_writes_features(here, shop, tmp_path):
+    facts = json.loads(
+        here("extract", shop, "--extractor", "color", "--out", tmp_path / "f", "--json").stdout
+    )
+    assert facts["items"] == 80
+    assert facts["missing"] == 0
+    assert {path.name for path in (tmp_path / "f").iterdir()} >= {"values.npy", "items.parquet", "meta.json"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "nowhere", "--models", "bpr", "--out", "x"], "nowhere"),
+        (["run", "SHOP", "--models", "vpbr", "--out", "x"], "vbpr"),
+        (["run", "SHOP", "--out", "x"], "--models"),
+        (["run", "SHOP", "--models", "visrank", "--extractor", "resnet5", "--out", "x"], "resnet50"),
+        (["run", "SHOP", "--models", "bpr", "--split", "leave_one", "--out", "x"], "split"),
+        (["run", "SHOP", "--models", "bpr", "--cutoffs", "ten", "--out", "x"], "cutoffs"),
+        (["run", "SHOP", "--models", "bpr", "--min-rating", "3", "--out", "x"], "rating"),
+        (["evaluate", "SHOP"], "run folder"),
+        (["recommend", "RUN", "--model", "bpr", "--user", "nobody"], "nobody"),
+        (["recommend", "RUN", "--model", "bpr", "--history", "00003"], "visrec models"),
+        (["recommend", "RUN", "--model", "dvbpr", "--user", "u0001"], "dvbpr"),
+        (["recommend", "RUN", "--model", "bpr"], "--user"),
+        (["similar", "RUN", "--item", "3"], "Unknown item '3'"),
+        (["similar", "RUN", "--item", "00003", "--model", "popularity"], "another model"),
+        (["datasets", "movielens"], "movielens"),
+        (["datasets", "synthetic"], "--out"),
+    ],
+)
+def test_wrong_input_ends_in_one_line_and_status_2(here, shop, finished, tmp_path, words, said):
+    words = [{"SHOP": shop, "RUN": finished}.get(word, word) for word in words]
+    done = here(*words, cwd=tmp_path, status=2)
+    assert said in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("visrec: ")]
+    assert len(lines) == 1
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "x" / "report.json").exists()
+
+
+def test_debug_shows_where_an_error_was_raised(here, tmp_path):
+    assert "Traceback" in here("evaluate", tmp_path, "--debug", status=2).stderr
+
+
+def test_a_killed_run_goes_on_to_the_same_result(visrec, shop, finished, tmp_path):
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "visrec.cli", "run", str(shop), "--models", ",".join(MODELS)]
+    command += ["--extractor", "color", "--out", str(out)]
+    rng = random.Random(0)
+    for _ in range(3):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(rng.uniform(1.0, 6.0))
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    visrec(*command[3:])
+    first, second = (json.loads((run / "report.json").read_text()) for run in (finished, out))
+    assert first["models"] == second["models"]
+    digests = [
+        {name: facts["digest"] for name, facts in run["provenance"]["models"].items()}
+        for run in (first, second)
+    ]
+    assert digests[0] == digests[1]
+    assert not [
+        path for path in out.rglob("*") if path.name.endswith((".tmp", ".old", ".partial", ".checkpoint"))
+    ]
+
+
+@pytest.mark.slow
+def test_the_demo_finds_the_planted_truth(visrec, tmp_path):
+    done = visrec("demo", "--out", tmp_path / "demo")
+    assert "report.html" in done.stdout
+    report = json.loads((tmp_path / "demo" / "report.json").read_text())["models"]
+    for name in ("visrank", "vbpr"):
+        assert report[name]["metrics"]["auc"]["low"] > report["random"]["metrics"]["auc"]["high"]
+        assert report[name]["metrics"]["ndcg@20"]["low"] > report["random"]["metrics"]["ndcg@20"]["high"]
+    assert report["vbpr"]["new_items"]["auc"]["low"] > report["bpr"]["new_items"]["auc"]["high"]
+    html = Path(tmp_path / "demo" / "report.html").read_text()
+    assert "http://" not in html.replace("http://www.w3.org", "")

@@ -1,0 +1,73 @@
+"""Catalog: items, where their images are, titles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+from PIL import Image
+
+from visrec.data.catalog import Catalog
+from visrec.data.ids import IdMap
+from visrec.errors import DataError, ImageError
+
+
+def catalog_of(folder: Path, **columns: list[str | None]) -> Catalog:
+    """Items 08 (a red picture) and 09 (no picture)."""
+    path = folder / "08.png"
+    Image.new("RGB", (3, 2), (255, 0, 0)).save(path)
+    items = IdMap(["08", "09"], kind="item")
+    return Catalog(items, (path, None), pl.DataFrame({"item_id": items.values, **columns}))
+
+
+def test_open_decodes_the_image_of_an_item(tmp_path: Path):
+    image = catalog_of(tmp_path).open("08")
+
+    assert (image.size, image.mode, image.getpixel((0, 0))) == ((3, 2), "RGB", (255, 0, 0))
+
+
+def test_open_names_an_item_that_is_unknown_or_has_no_image(tmp_path: Path):
+    catalog = catalog_of(tmp_path)
+
+    with pytest.raises(DataError, match="Unknown item '8'"):
+        catalog.open(8)
+    with pytest.raises(ImageError, match="Item '09' has no image"):
+        catalog.open("09")
+
+
+def test_title_is_the_id_where_the_metadata_have_none(tmp_path: Path):
+    titled = catalog_of(tmp_path, title=["A chair", None])
+
+    assert [titled.title(0), titled.title(1)] == ["A chair", "09"]
+    assert catalog_of(tmp_path, title=[" ", ""]).title(0) == "08"
+    assert catalog_of(tmp_path).title(1) == "09"
+
+
+def test_paths_and_metadata_must_fit_the_items(tmp_path: Path):
+    catalog = catalog_of(tmp_path)
+
+    assert len(catalog) == 2
+    with pytest.raises(DataError, match="2 items, 1 paths and 2 rows of metadata"):
+        Catalog(catalog.items, (None,), catalog.metadata)
+    with pytest.raises(DataError, match="2 items, 2 paths and 1 rows of metadata"):
+        Catalog(catalog.items, (None, None), catalog.metadata.head(1))
+
+
+def test_digest_changes_with_ids_and_images(tmp_path: Path):
+    catalog = catalog_of(tmp_path)
+    digest = catalog.digest
+
+    assert catalog_of(tmp_path, title=["a", "b"]).digest == digest
+    assert Catalog(IdMap(["08", "10"]), catalog.paths, catalog.metadata).digest != digest
+    assert Catalog(catalog.items, (None, catalog.paths[0]), catalog.metadata).digest != digest
+    (tmp_path / "08.png").write_bytes(b"other size")
+    assert Catalog(catalog.items, catalog.paths, catalog.metadata).digest != digest
+
+
+def test_digest_says_so_when_an_image_has_gone(tmp_path: Path):
+    catalog = catalog_of(tmp_path)
+    (tmp_path / "08.png").unlink()
+
+    with pytest.raises(DataError, match=r"08\.png: cannot be read any more"):
+        _ = catalog.digest

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from visrec.features.handcrafted import Color
+
+
+def plain(color: tuple[int, int, int], size: tuple[int, int] = (80, 120)) -> Image.Image:
+    return Image.new("RGB", size, color)
+
+
+def vector(image: Image.Image) -> np.ndarray:
+    extractor = Color()
+    return extractor.encode(extractor.prepare(image)[None])[0]
+
+
+def similarity(a: Image.Image, b: Image.Image) -> float:
+    return float(vector(a) @ vector(b)) / float(vector(a) @ vector(a))
+
+
+def noise(seed: int = 0, size: tuple[int, int] = (90, 60)) -> Image.Image:
+    return Image.fromarray(
+        np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    )
+
+
+def test_each_histogram_sums_to_one():
+    # 3 histograms of the whole (Lab, hue and what has none, value), 4 of each of 9 cells.
+    for image in (plain((0, 0, 0)), plain((255, 0, 0)), noise(), noise(size=(1, 1)), noise(size=(5000, 1))):
+        one = vector(image)
+        assert one.shape == (Color().dim,) == (384,)
+        assert one.dtype == np.float32
+        assert (one >= 0).all()
+        assert float(one @ one) == pytest.approx(3 + 4 * 9, rel=1e-5)
+
+
+def test_vector_is_deterministic_and_indifferent_to_size():
+    assert vector(noise()).tobytes() == vector(noise()).tobytes()
+    assert similarity(plain((200, 40, 40), (50, 50)), plain((200, 40, 40), (300, 700))) == pytest.approx(1)
+
+
+def test_like_colours_are_more_alike_than_others():
+    red, brick, blue = plain((220, 30, 30)), plain((205, 45, 35)), plain((30, 30, 220))
+    assert similarity(red, brick) > 0.8
+    assert similarity(red, blue) < 0.5
+
+
+def test_hue_is_continuous_around_red():
+    # Hues of 359 and 1 degrees are next to each other.
+    assert similarity(plain((220, 30, 33)), plain((220, 33, 30))) > 0.97
+
+
+def test_the_hue_of_grey_pixels_does_not_count():
+    assert similarity(plain((128, 127, 127)), plain((127, 127, 128))) > 0.97
+
+
+def test_composition_counts_beside_the_palette():
+    above = plain((220, 30, 30), (60, 60))
+    above.paste((30, 30, 220), (0, 30, 60, 60))
+    below = above.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+    one, other = vector(above), vector(below)
+    whole = 3 * 6 * 6 + 12 * 2 + 1 + 8
+    np.testing.assert_allclose(one[:whole], other[:whole], atol=1e-3)  # the same palette
+    assert similarity(above, below) < 0.7
+
+
+def test_a_picture_takes_a_few_milliseconds():
+    extractor, image = Color(), noise(size=(224, 224))
+    extractor.prepare(image)
+    start = time.process_time()
+    for _ in range(20):
+        extractor.prepare(image)
+    assert (time.process_time() - start) / 20 < 0.03  # 0.001 on a quiet machine
+
+
+def test_provenance_says_what_was_done():
+    about = Color().provenance()
+    assert about["extractor"] == "color"
+    assert about["dim"] == 384
+    assert about["weights"] is None

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from visrec.features.features import Features
+from visrec.models.visrank import VisRank
+
+
+@pytest.fixture
+def train(interactions):
+    """3 users and 15 items; histories of 5, 2 and 0 items. Item 4 of the first history has no image."""
+    return interactions([(0, 1), (0, 4), (0, 7), (0, 9), (0, 12), (1, 2), (1, 3)], 3, 15)
+
+
+@pytest.fixture
+def features(train):
+    values = np.random.default_rng(0).normal(size=(15, 4))
+    return Features.from_array(values, train.items.values, missing=np.isin(np.arange(15), [4, 14]))
+
+
+def _cosines(features: Features, history: list[int], i: int) -> list[float]:
+    """cos(f_i, f_l) for the items of the history that have an image, by loops."""
+    f = features.values.astype(float)
+    result = []
+    for j in history:
+        if not features.missing[j]:
+            length = np.sqrt(sum(f[i] ** 2)) * np.sqrt(sum(f[j] ** 2))
+            result.append(sum(f[i] * f[j]) / length if length else 0.0)
+    return result
+
+
+POOL = {
+    "maximum": max,
+    "average": np.mean,
+    "top_n": lambda cosines: np.mean(sorted(cosines, reverse=True)[:2]),
+}
+
+
+@pytest.mark.parametrize("method", POOL)
+def test_the_score_pools_the_cosines_to_the_history(train, features, method):
+    scores = VisRank(method=method, n=2).fit(train, features).score(["u00", "u01"])
+    for user, history in enumerate([[1, 4, 7, 9, 12], [2, 3]]):
+        expected = [POOL[method](_cosines(features, history, i)) for i in range(15)]
+        np.testing.assert_allclose(scores[user], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_tutorial_error_9_the_mean_of_the_top_n_is_per_candidate(interactions):
+    # Two liked items, two candidates, each like another one of the liked: with n = 1 both have score 1. The
+    # tutorial sorts the liked items as rows, once for all candidates: one candidate would get 0.
+    train = interactions([(0, 0), (0, 1)], 1, 4)
+    features = Features.from_array(np.array([[1, 0], [0, 1], [1, 0], [0, 1]]), train.items.values)
+    scores = VisRank(method="top_n", n=1).fit(train, features).score(["u00"], ["i02", "i03"])
+    assert scores.tolist() == [[1.0, 1.0]]
+
+
+@pytest.mark.parametrize(("n", "same_as"), [(1, "maximum"), (5, "average"), (100, "average")])
+def test_the_top_n_lies_between_maximum_and_average(train, features, n, same_as):
+    one = VisRank(method="top_n", n=n).fit(train, features)
+    other = VisRank(method=same_as).fit(train, features)
+    users = train.users.values.to_list()
+    np.testing.assert_allclose(one.score(users), other.score(users), atol=1e-6)
+
+
+def test_the_length_of_a_vector_does_not_matter(train, features):
+    scale = np.linspace(0.1, 50, 15)[:, None]
+    scaled = Features.from_array(features.values * scale, train.items.values, missing=features.missing)
+    one, other = (VisRank().fit(train, f).score(["u00"]) for f in (features, scaled))
+    np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", POOL)
+def test_missing_images_are_neutral(train, features, method):
+    model = VisRank(method=method, n=2).fit(train, features)
+    assert model.score(["u00"], ["i14"])[0, 0] == 0  # a candidate without an image
+    with_it = model.recommend_for_history(["i01", "i04", "i07"], k=15, exclude_seen=False)
+    without = model.recommend_for_history(["i01", "i07"], k=15, exclude_seen=False)
+    assert with_it.equals(without)  # an item of the history without one
+
+
+def test_who_has_no_history_or_one_without_images_gets_zeros(train, features):
+    model = VisRank().fit(train, features)
+    assert (model.score(["u02"]) == 0).all()
+    assert (model.recommend_for_history(["i04"], k=14)["score"] == 0).all()
+
+
+def test_blocks_of_candidates_change_nothing(train, features, monkeypatch):
+    users = train.users.values.to_list()
+    whole = VisRank(method="top_n").fit(train, features).score(users)
+    monkeypatch.setattr("visrec.models.visrank._CELLS", 8)
+    blocked = VisRank(method="top_n").fit(train, features).score(users)
+    np.testing.assert_allclose(blocked, whole, atol=1e-6)
+
+
+def test_the_score_of_a_new_item_needs_no_interactions_of_it(train, features):
+    assert train.item_counts()[13] == 0
+    score = VisRank(method="average").fit(train, features).score(["u01"], ["i13"])[0, 0]
+    assert score == pytest.approx(np.mean(_cosines(features, [2, 3], 13)), abs=1e-6)
+
+
+def test_similar_items_are_those_of_the_smallest_angle(train, features):
+    table = VisRank().fit(train, features).similar_items(["i00"], k=3)
+    cosines = [_cosines(features, [0], i)[0] for i in range(1, 15)]
+    expected = 1 + np.argsort(cosines)[::-1][:3]
+    assert table["item_id"].to_list() == [f"i{i:02d}" for i in expected]

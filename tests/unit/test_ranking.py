@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import chisquare
+
+from visrec import ranking
+from visrec.errors import DivergedError
+from visrec.ranking import check_finite, ranks_of, tie_order, top_k
+
+
+def _sorted(scores: np.ndarray, user: int) -> list[int]:
+    """All candidates of a row, best first, by a full sort."""
+    keys = tie_order(user, np.arange(len(scores)))
+    candidates = [i for i in range(len(scores)) if scores[i] > -np.inf]
+    return sorted(candidates, key=lambda i: (-scores[i], keys[i]))
+
+
+@pytest.fixture(params=range(5))
+def tied(request):
+    """(scores, users): few distinct values, hence many ties; about a third are no candidates."""
+    rng = np.random.default_rng(request.param)
+    scores = rng.integers(-2, 3, size=(17, 23)).astype(np.float32)
+    scores[rng.random(scores.shape) < 0.3] = -np.inf
+    return scores, rng.integers(0, 1000, size=17)
+
+
+@pytest.mark.parametrize("k", [1, 4, 10, 23, 50])
+def test_top_k_is_the_head_of_a_full_sort(tied, k):
+    scores, users = tied
+    items, values = top_k(torch.from_numpy(scores), k, users)
+    assert items.shape == values.shape == (17, min(k, 23))
+    for row in range(17):
+        expected = _sorted(scores[row], users[row])[:k]
+        n = len(expected)
+        assert items[row, :n].tolist() == expected
+        assert (items[row, n:] == -1).all()
+        np.testing.assert_array_equal(values[row, :n], scores[row, expected])
+        assert (values[row, n:] == -np.inf).all()
+
+
+def test_ranks_are_the_places_in_a_full_sort(tied, monkeypatch):
+    scores, users = tied
+    rows, items = np.nonzero(scores > -np.inf)
+    expected = [_sorted(scores[r], users[r]).index(i) + 1 for r, i in zip(rows, items, strict=True)]
+    ranks = ranks_of(torch.from_numpy(scores), rows, items, users)
+    assert ranks.tolist() == expected
+    monkeypatch.setattr(ranking, "_CHUNK", 50)  # two targets at a time
+    assert ranks_of(torch.from_numpy(scores), rows, items, users).tolist() == expected
+
+
+def test_scores_without_ties_are_ranked_by_score_alone():
+    scores = torch.tensor([[0.1, 0.4, 0.3, 0.2]])
+    items, _ = top_k(scores, 3, np.array([5]))
+    assert items.tolist() == [[1, 2, 3]]
+    ranks = ranks_of(scores, np.array([0, 0]), np.array([0, 1]), np.array([5]))
+    assert ranks.tolist() == [4, 1]
+
+
+def test_zero_and_minus_zero_tie():
+    scores = torch.tensor([[0.0, -0.0, 0.0, -0.0]])
+    items, _ = top_k(scores, 4, np.array([1]))
+    assert items[0].tolist() == _sorted(np.zeros(4), 1)
+
+
+def test_a_row_without_candidates_gives_an_empty_list():
+    items, values = top_k(torch.full((1, 3), -torch.inf), 2, np.array([0]))
+    assert items.tolist() == [[-1, -1]]
+    assert np.isneginf(values).all()
+
+
+def test_no_rows_give_no_lists():
+    items, values = top_k(torch.empty(0, 3), 2, np.empty(0, dtype=np.int64))
+    assert items.shape == values.shape == (0, 2)
+
+
+def test_an_endless_list_takes_no_endless_memory():
+    items, _ = top_k(torch.zeros(1, 3), 10**12, np.array([0]))
+    assert items.shape == (1, 3)
+
+
+def test_a_constant_scorer_ranks_like_chance():
+    n_users, n_items = 4000, 50
+    users = np.arange(n_users)
+    rows, target = np.arange(n_users), np.full(n_users, 7)
+    ranks = ranks_of(torch.zeros(n_users, n_items), rows, target, users)
+    assert chisquare(np.bincount(ranks, minlength=n_items + 1)[1:]).pvalue > 0.01
+    items, _ = top_k(torch.zeros(n_users, n_items), 5, users)
+    assert chisquare(np.bincount(items.ravel(), minlength=n_items)).pvalue > 0.01
+
+
+def test_ties_are_broken_alike_each_time_and_otherwise_for_another_user():
+    scores = torch.zeros(3, 30)
+    items, _ = top_k(scores, 30, np.array([4, 4, 5]))
+    assert (items[0] == items[1]).all()
+    assert (items[0] != items[2]).any()
+
+
+def test_ties_of_a_visitor_are_broken_too():
+    assert len(np.unique(tie_order(-1, np.arange(1000)))) == 1000
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+def test_scores_that_are_not_finite_are_refused(bad):
+    with pytest.raises(DivergedError, match="Mine gives scores that are not finite"):
+        check_finite(torch.tensor([[1.0, bad]]), "Mine")
+    check_finite(torch.tensor([[1.0, 3e38]]), "Mine")

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import chisquare
+
+from visrec.errors import DataError
+from visrec.training.sampling import UniformSampler
+
+PAIRS = [(0, 0), (0, 2), (0, 5), (1, 1), (2, 0), (2, 1), (2, 2), (2, 3), (2, 5), (2, 6)]
+"""User 0 has 3 of 7 items, user 1 has 1, user 2 has all but item 4, user 3 has none. Nobody has item 4."""
+
+
+@pytest.fixture
+def train(interactions):
+    return interactions(PAIRS, 4, 7)
+
+
+def test_an_epoch_has_each_interaction_once_in_random_order(train):
+    sampler = UniformSampler(train)
+    rng = np.random.default_rng(0)
+    orders = []
+    for _ in range(2):
+        batches = list(sampler.epoch(3, rng))
+        assert [len(batch) for batch in batches] == [3, 3, 3, 1]
+        pairs = [(int(u), int(i)) for b in batches for u, i in zip(b.user, b.pos, strict=True)]
+        assert sorted(pairs) == sorted(PAIRS)
+        orders.append(pairs)
+    assert orders[0] != orders[1]
+    assert len(sampler) == len(PAIRS)
+
+
+def test_a_batch_of_one_is_a_batch(train):
+    assert [len(b) for b in UniformSampler(train).epoch(1, np.random.default_rng(0))] == [1] * len(PAIRS)
+
+
+def test_the_same_generator_gives_the_same_epoch(train):
+    one, other = (
+        [(b.user, b.pos, b.neg) for b in UniformSampler(train).epoch(4, np.random.default_rng(5))]
+        for _ in range(2)
+    )
+    np.testing.assert_equal(one, other)
+
+
+@pytest.mark.parametrize("negatives", ["catalog", "interacted"])
+def test_a_negative_is_never_an_item_that_the_user_has(train, negatives):
+    sampler, rng = UniformSampler(train, negatives=negatives), np.random.default_rng(0)
+    for _ in range(200):
+        for batch in sampler.epoch(4, rng):
+            assert not {*zip(batch.user.tolist(), batch.neg.tolist(), strict=True)} & {*PAIRS}
+
+
+@pytest.mark.parametrize(
+    ("negatives", "free"),
+    [
+        ("catalog", {0: [1, 3, 4, 6], 1: [0, 2, 3, 4, 5, 6], 2: [4]}),
+        ("interacted", {0: [1, 3, 6], 1: [0, 2, 3, 5, 6]}),
+    ],
+)
+def test_negatives_are_uniform_over_the_items_that_the_user_does_not_have(train, negatives, free):
+    sampler, rng = UniformSampler(train, negatives=negatives), np.random.default_rng(0)
+    for user, items in free.items():
+        drawn = sampler.negatives_for(np.full(6000, user), rng)
+        counts = np.bincount(drawn, minlength=7)
+        assert np.flatnonzero(counts).tolist() == items
+        if len(items) > 1:
+            assert chisquare(counts[items]).pvalue > 0.01
+
+
+def test_only_items_that_somebody_took_are_negatives_if_asked_for(train):
+    assert UniformSampler(train, negatives="interacted").pool.tolist() == [0, 1, 2, 3, 5, 6]
+    assert UniformSampler(train, negatives="catalog").pool.tolist() == list(range(7))
+
+
+def test_a_user_with_all_items_but_one_always_gets_that_one(train):
+    sampler = UniformSampler(train, negatives="catalog")
+    drawn = sampler.negatives_for(np.full(50, 2), np.random.default_rng(0))
+    assert (drawn == 4).all()
+
+
+def test_a_user_who_has_everything_is_left_out(train):
+    # Of the items that somebody took, user 2 has all: there is no negative, and no endless search for one.
+    sampler = UniformSampler(train, negatives="interacted")
+    users = [u for batch in sampler.epoch(4, np.random.default_rng(0)) for u in batch.user]
+    assert sorted(users) == [0, 0, 0, 1]
+
+
+def test_where_all_users_have_everything_there_is_nothing_to_learn(interactions):
+    train = interactions([(0, 0), (0, 1), (1, 0), (1, 1)], 2, 3)
+    with pytest.raises(DataError, match=r"all 2 items.*negatives='interacted'.*nothing to learn"):
+        UniformSampler(train, negatives="interacted")
+    assert len(UniformSampler(train, negatives="catalog")) == 4
+
+
+def test_repeated_interactions_are_one_triple_with_their_summed_weight(interactions):
+    train = interactions([(0, 0), (0, 1), (0, 0)], 1, 3, weight=[1, 2, 4])
+    (batch,) = UniformSampler(train, negatives="catalog").epoch(10, np.random.default_rng(0))
+    weights = dict(zip(batch.pos.tolist(), batch.weight.tolist(), strict=True))
+    assert weights == {0: 5.0, 1: 2.0}
+    assert batch.neg.tolist() == [2, 2]
