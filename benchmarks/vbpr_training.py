@@ -2,7 +2,7 @@
 
     uv run python benchmarks/vbpr_training.py             about ten minutes on two cores; --quick: one
     uv run python benchmarks/vbpr_training.py --write     also puts the table into benchmarks/README.md
-    uv run python benchmarks/vbpr_training.py --tune      tries the whole grid, prints what to put into SETTINGS
+    uv run python benchmarks/vbpr_training.py --tune      tries the whole grid, prints what to put into CONTESTANTS
 
 Every contestant trains in a process of its own on the same arrays, in turns (A B A B …), with the same number
 of threads. The clock counts its `fit` alone; the factors that it has at a few moments are written out and
@@ -32,6 +32,7 @@ import numpy as np
 import torch
 
 import visrec
+from visrec.data.splits import Part
 from visrec.evaluation.metrics import compute
 from visrec.evaluation.protocol import held_out_ranks
 from visrec.recommender import Fitting, Queries
@@ -81,7 +82,11 @@ CONTESTANTS = [
         {"k": 200, "k2": 100},
         {"batch_size": 512, "learning_rate": 0.001, "features": "standardized"},
         # Time and memory of a step grow with the square of the batch: (B,) + (B, 1) makes its loss (B, B).
-        {"batch_size": [512, 2048], "learning_rate": [0.001, 0.005], "features": ["raw", "standardized"]},
+        {
+            "batch_size": [512, 2048, 4096],
+            "learning_rate": [0.001, 0.005],
+            "features": ["raw", "standardized"],
+        },
     ),
     Contestant(
         "visrec",
@@ -166,9 +171,8 @@ class Course:
 
     Attributes:
         seconds: `(p,)` training seconds at which the factors were judged.
-        ndcg: `(p,)` nDCG@20 on the test part.
-        auc: `(p,)` AUC on the test part.
-        valid: `(p,)` nDCG@20 on the validation part, which `--tune` looks at.
+        ndcg: `(p,)` nDCG@20 on the part that the arena judges by.
+        auc: `(p,)` AUC on it.
         triples_per_second: over the whole training.
         epochs: how many it made.
         versions: of the packages at work.
@@ -177,7 +181,6 @@ class Course:
     seconds: np.ndarray
     ndcg: np.ndarray
     auc: np.ndarray
-    valid: np.ndarray
     triples_per_second: float
     epochs: int
     versions: dict[str, str]
@@ -228,10 +231,19 @@ class Exported(visrec.Recommender):
 
 @dataclass(frozen=True)
 class Arena:
-    """Where contestants run."""
+    """Where contestants run.
+
+    Attributes:
+        data: the folder that they read.
+        split: the same data; its `part` judges them: "test", or "valid" to tune.
+        pythons: each library's interpreter.
+        threads: of each contestant.
+        clock: "wall" or "cpu".
+    """
 
     data: Path
     split: visrec.Split
+    part: Part
     pythons: dict[str, str]
     threads: int
     clock: str
@@ -259,19 +271,17 @@ class Arena:
                 raise RuntimeError(f"{contestant.name} {settings} failed:\n{done.stderr[-3000:]}")
             about = json.loads((out / "points.json").read_text())
             judged = [self.judge(out, n) for n in range(len(about["points"]))]
-        ndcg, auc, valid = np.array(judged).T
+        ndcg, auc = np.array(judged).T
         seconds = np.array([point["seconds"] for point in about["points"]])
         last = about["points"][-1]
         speed = last["triples"] / last["seconds"]
-        return Course(seconds, ndcg, auc, valid, speed, last["epochs"], about["versions"])
+        return Course(seconds, ndcg, auc, speed, last["epochs"], about["versions"])
 
-    def judge(self, out: Path, n: int) -> tuple[float, float, float]:
-        """Test nDCG@20, test AUC, validation nDCG@20 of the n-th factors in a folder."""
+    def judge(self, out: Path, n: int) -> tuple[float, float]:
+        """nDCG@20 and AUC of the n-th factors in a folder."""
         model = Exported(*(np.load(out / f"{name}{n}.npy") for name in ("Q", "Z"))).fit(self.split.train)
-        _, test = held_out_ranks(model, self.split, "test")
-        _, valid = held_out_ranks(model, self.split, "valid")
-        values = compute("ndcg@20", test), compute("auc", test), compute("ndcg@20", valid)
-        return tuple(float(value.mean()) for value in values)
+        _, ranks = held_out_ranks(model, self.split, self.part)
+        return float(compute("ndcg@20", ranks).mean()), float(compute("auc", ranks).mean())
 
 
 def environment(threads: int) -> dict[str, str]:
@@ -459,12 +469,12 @@ def tune(arena: Arena, contestants: list[Contestant], args: argparse.Namespace) 
             except RuntimeError as error:  # diverged, or out of memory
                 print(f"{one.name:14} failed: {str(error).splitlines()[-1]}  {settings}", flush=True)
                 continue
-            best = np.maximum.accumulate(course.valid)
+            best = np.maximum.accumulate(course.ndcg)
             # Area under the best so far; what an overlong last epoch reached counts in part.
             times = np.append(np.minimum(course.seconds, budget), budget)
             area = float((np.diff(times) * best).sum() / budget)
             print(
-                f"{one.name:14} area {area:.4f}  best {best[-1]:.4f}  test {course.ndcg.max():.4f}  "
+                f"{one.name:14} area {area:.4f}  best {best[-1]:.4f}  "
                 f"{course.triples_per_second:10,.0f} triples/s  {course.epochs:4} epochs  {settings}",
                 flush=True,
             )
@@ -496,7 +506,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="visrec-benchmark-") as name:
         split = make_data(Path(name), args.seed)
         pythons = {"visrec": sys.executable, "cornac": peers, "implicit": peers}
-        arena = Arena(Path(name), split, pythons, args.threads, args.clock)
+        arena = Arena(Path(name), split, "valid" if args.tune else "test", pythons, args.threads, args.clock)
         (tune if args.tune else race)(arena, contestants, args)
     print(f"{time.perf_counter() - start:.0f} s in all")
 

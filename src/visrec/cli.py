@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -36,6 +37,9 @@ Out = Annotated[Path, typer.Option("--out", help="The run folder.")]
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line. Exit status: 0 done; 2 the input is at fault (one line, no traceback); 1 a bug."""
+    # Read by OpenMP when torch is first imported. Threads that spin at every barrier make the thousands of small
+    # steps of training many times slower as soon as anything else wants a processor; sleeping ones do not.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     given = [word for word in given if word != "--debug"]

@@ -62,6 +62,8 @@ class Experiment(Config):
     `models` maps a name to settings. A name is a registered model, or free if its settings say `model`.
     """
 
+    title: str = ""
+    """Heads the page; empty: the name of the data set folder."""
     data: DataConfig
     features: FeaturesConfig = FeaturesConfig()
     models: dict[str, dict[str, Any]] = Field(min_length=1)

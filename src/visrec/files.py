@@ -60,6 +60,11 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def is_temporary(path: Path) -> bool:
+    """Whether a name is one that `replacing` or `replacing_folder` makes."""
+    return _TEMPORARY.fullmatch(path.name) is not None
+
+
 def sweep_temporaries(folder: str | Path) -> None:
     """Remove what a killed process left of `replacing` and `replacing_folder` directly in `folder`.
 

@@ -23,13 +23,14 @@ from visrec.config import Config, digest_of
 from visrec.data.dataset import Dataset, load_dataset
 from visrec.data.splits import Split
 from visrec.errors import FeaturesError, RunError
-from visrec.evaluation.page import Person, choose_people, write_page
+from visrec.evaluation.page import write_page
+from visrec.evaluation.people import Person, choose_people
 from visrec.evaluation.protocol import Report, evaluate
 from visrec.evaluation.significance import Estimate
 from visrec.experiment import Experiment
 from visrec.features.extraction import extract
 from visrec.features.features import Features
-from visrec.files import read_json, replacing, sweep_temporaries, write_json
+from visrec.files import is_temporary, read_json, replacing, sweep_temporaries, write_json
 from visrec.models.visrank import VisRank
 from visrec.recommender import Progress, Recommender, load_model
 
@@ -194,15 +195,16 @@ def _begin(resolved: Experiment, out: Path) -> Run:
     """Open or make the run folder; refuse one that holds something else."""
     if out.exists() and not out.is_dir():
         raise RunError(f"{out}: is a file; --out must be a folder.")
-    if out.is_dir() and any(out.iterdir()):
-        sweep_temporaries(out)
-        if not (out / "experiment.toml").is_file() and any(out.iterdir()):
+    if out.is_dir():
+        known = (out / "experiment.toml").is_file()
+        if not known and not all(is_temporary(path) for path in out.iterdir()):
             raise RunError(f"{out}: is not empty and not a run folder; choose another --out.")
+        sweep_temporaries(out)
     if (out / "experiment.toml").is_file():
         earlier = Experiment.from_toml(out / "experiment.toml")
-        for part in ("data", "features", "evaluation", "seed"):
+        for part in ("data", "features", "seed"):
             old, new = getattr(earlier, part), getattr(resolved, part)
-            if part != "evaluation" and old != new and not (part == "features" and _needs_none(earlier)):
+            if old != new and not (part == "features" and _needs_none(earlier)):
                 raise RunError(
                     f"{out}: holds a run with other settings of [{part}] ({_difference(old, new)}). "
                     f"Choose another --out folder, or give the same settings."
@@ -374,7 +376,7 @@ def _draw_page(found: Run, reports: Mapping[str, Report], *, k: int = 10) -> Non
     ]
     write_page(
         found.path / "report.html",
-        title=f"visrec: {Path(found.experiment.data.path).name}",
+        title=found.experiment.title or Path(found.experiment.data.path).name,
         facts=shown,
         reports=reports,
         people=people,

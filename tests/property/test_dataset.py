@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from io import BytesIO
 from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from visrec.data.dataset import Dataset, load_dataset
@@ -34,6 +37,9 @@ def _only_pictures_between_tests(shop: Path) -> Iterator[None]:
         path.unlink()
 
 
+reading = settings(max_examples=60, deadline=None)  # each example reads files
+fuzzing = settings(max_examples=300, deadline=None)
+
 rows = st.lists(
     st.tuples(
         st.sampled_from(["u1", "u2", "01", "1"]),
@@ -52,6 +58,7 @@ def write(path: Path, header: str, lines: list[tuple[str, ...]]) -> None:
     path.write_text("\n".join([header, *(",".join(line) for line in lines)]) + "\n")
 
 
+@reading
 @given(rows=rows, seed=st.integers(0, 1000), min_rating=st.sampled_from([None, 0, 4]))
 def test_order_of_rows_does_not_matter(
     shop: Path, rows: list[tuple[str, ...]], seed: int, min_rating: float | None
@@ -65,20 +72,20 @@ def test_order_of_rows_does_not_matter(
             data = load_dataset(shop, min_rating=min_rating)
             loaded.append((data.interactions.digest, data.catalog.digest, data.notes))
         except DataError as error:
-            assert "no rating is at least" in str(error)  # noqa: PT017 - the only way to fail here
-            loaded.append((str(error),))
+            loaded.append((str(error),))  # no rating is high enough
 
     assert loaded[0] == loaded[1] == loaded[2]
 
 
+@reading
 @given(rows=rows)
 def test_newest_row_of_each_pair_is_kept(shop: Path, rows: list[tuple[str, ...]]):
     write(shop / "interactions.csv", "user_id,item_id,timestamp,weight,rating,evaluation", rows)
     found = load_dataset(shop).interactions
 
     newest: dict[tuple[str, str], float] = {}
-    for user, item, time, *_ in rows:
-        newest[user, item] = max(float(time), newest.get((user, item), float("-inf")))
+    for user, item, moment, *_ in rows:
+        newest[user, item] = max(float(moment), newest.get((user, item), float("-inf")))
     users, items = found.users.take(found.user).to_list(), found.items.take(found.item).to_list()
     assert dict(zip(zip(users, items, strict=True), found.timestamp.tolist(), strict=True)) == newest
     assert len(found) == len(newest)
@@ -89,6 +96,7 @@ cells = st.sampled_from(
 )
 
 
+@reading
 @given(
     columns=st.lists(st.tuples(cells, cells, cells, cells), min_size=1, max_size=3),
     order=st.permutations(range(4)),
@@ -113,9 +121,7 @@ def test_order_of_the_items_file_does_not_matter(
     assert loaded[0].paths == loaded[1].paths
     by_item = {row[0]: row[1:] for row in loaded[0].metadata.rows()}
     for n, item in enumerate(ITEMS):
-        assert by_item[item] == tuple(
-            column[n] if column[n] or suffix == "parquet" else None for column in columns
-        )
+        assert by_item[item] == tuple(column[n] for column in columns)
 
 
 def demand_a_dataset_or_a_data_error(shop: Path, name: str, content: bytes, **settings: object) -> None:
@@ -123,8 +129,9 @@ def demand_a_dataset_or_a_data_error(shop: Path, name: str, content: bytes, **se
     try:
         data = load_dataset(shop, **settings)
     except DataError as error:
-        assert "\n" not in str(error)  # noqa: PT017 - it may fail or not
-        assert str(shop) in str(error)
+        message = str(error)
+        assert "\n" not in message
+        assert str(shop) in message
     else:
         assert isinstance(data, Dataset)
         assert len(data.interactions) > 0
@@ -139,8 +146,28 @@ SEED_TEXT = (
     '"u,2",i2,2020-01-02T10:30:00,2,3,0\n'
     "01,012,1577836800,1e-3,5,valid\n"
 )
-PIECES = ["\n", "\r", "\r\n", ",", ",,", '"', '""', "\0", " ", "\ufeff", "é", "nan", "inf", "-", "1e309", "9" * 40, "-0.0",
-          "2020-02-30", "262143-12-31", "0000-00-00", "24:60:61", "+99:99", "Z", ";", "user_id", "_duplicated_0", "u1,i1,1,1,1,1\n"]  # fmt: skip
+PIECES = [
+    *(
+        "\n",
+        "\r",
+        "\r\n",
+        ",",
+        ",,",
+        '"',
+        '""',
+        "\0",
+        " ",
+        "\ufeff",
+        "é",
+        "nan",
+        "inf",
+        "-",
+        "1e309",
+        "9" * 40,
+    ),
+    *("2020-02-30", "262143-12-31", "0000-00-00", "24:60:61", "+99:99", "Z", "-0.0", ";", "user_id"),
+    *("_duplicated_0", "u1,i1,1,1,1,1\n"),
+]
 
 
 @st.composite
@@ -154,11 +181,6 @@ def mutated_text(draw: st.DrawFn) -> bytes:
         text = text[:start] + piece + text[stop:]
     encoding = draw(st.sampled_from(["utf-8", "utf-8", "utf-8", "utf-16", "utf-8-sig"]))
     return text.encode(encoding, errors="replace")
-
-
-fuzzing = settings(
-    max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
-)
 
 
 @fuzzing
@@ -207,3 +229,39 @@ def test_any_catalogue_file_is_a_data_set_or_a_data_error(
 @given(content=st.binary(max_size=200))
 def test_any_bytes_named_parquet_are_a_data_error(shop: Path, content: bytes):
     demand_a_dataset_or_a_data_error(shop, "interactions.parquet", content)
+
+
+VALUES: list[pl.Series] = [
+    pl.Series(["a", "b"]),
+    pl.Series(["1", None]),
+    pl.Series([1, 2], dtype=pl.UInt8),
+    pl.Series([2**64 - 1, 2**63], dtype=pl.UInt64),
+    pl.Series([-1, None], dtype=pl.Int64),
+    pl.Series([1.5, float("nan")]),
+    pl.Series([float("inf"), -0.0], dtype=pl.Float32),
+    pl.Series([Decimal("1.5"), Decimal(2)]),
+    pl.Series([True, None]),
+    pl.Series([None, None]),
+    pl.Series([b"\xff", b"1"]),
+    pl.Series([[1], [2]]),
+    pl.Series([{"a": 1}, {"a": 2}]),
+    pl.Series(["a", "b"], dtype=pl.Categorical),
+    pl.Series(["a", "b"], dtype=pl.Enum(["a", "b"])),
+    pl.Series([date.min, date.max]),
+    pl.Series([time(1), time(2)]),
+    pl.Series([timedelta(1), timedelta(2)]),
+    pl.Series([2**63 - 1, -(2**63)]).cast(pl.Datetime("ms")),
+    pl.Series([2**63 - 1, 0]).cast(pl.Datetime("ns")),
+    pl.Series([datetime(2020, 1, 1, tzinfo=UTC), None]),
+]
+
+
+@pytest.mark.parametrize("name", ["user_id", "item_id", "timestamp", "weight", "rating", "evaluation"])
+def test_any_type_of_a_parquet_column_is_a_data_set_or_a_data_error(shop: Path, name: str):
+    good = pl.DataFrame({"user_id": ["u", "v"], "item_id": ["i1", "i2"], "timestamp": [1, 2]})
+    for values in VALUES:
+        buffer = BytesIO()
+        good.with_columns(values.alias(name)).write_parquet(buffer)
+        demand_a_dataset_or_a_data_error(
+            shop, "interactions.parquet", buffer.getvalue(), missing_images="mask"
+        )

@@ -21,9 +21,7 @@ class EachInTurn:
 
 def _interactions(taken: np.ndarray) -> Interactions:
     user, item = np.nonzero(taken)
-    users, items = (
-        IdMap(range(n), kind=kind) for n, kind in zip(taken.shape, ("user", "item"), strict=True)
-    )
+    users, items = (IdMap(range(n), kind=kind) for n, kind in zip(taken.shape, ("user", "item"), strict=True))
     return Interactions(user, item, np.zeros(len(user)), np.ones(len(user)), users, items)
 
 

@@ -27,8 +27,8 @@ _OTHER_FILES = {  # what a file that is not UTF-8 begins with: what it is, what 
     b"PAR1": ("is a Parquet file", "Rename it to .parquet."),
     b"PK\x03\x04": ("is a spreadsheet or ZIP file", "Export it as CSV (UTF-8)."),
     b"\x1f\x8b": ("is compressed", "Unpack it with gunzip."),
-    b"\xff\xfe": ("is UTF-16 text", "Convert it: iconv -f utf-16 -t utf-8 {name} > new.csv && mv new.csv {name}"),
-    b"\xfe\xff": ("is UTF-16 text", "Convert it: iconv -f utf-16 -t utf-8 {name} > new.csv && mv new.csv {name}"),
+    b"\xff\xfe": ("is UTF-16 text", "Convert it: iconv -f utf-16 -t utf-8 {name} > new && mv new {name}"),
+    b"\xfe\xff": ("is UTF-16 text", "Convert it: iconv -f utf-16 -t utf-8 {name} > new && mv new {name}"),
 }
 # Polars panics on some damaged files, which is no Exception to Python.
 _UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
@@ -117,30 +117,30 @@ def _not_text(path: Path) -> DataError:
             return DataError(f"{path}: {what}; expected CSV as UTF-8 text. {remedy.format(name=path.name)}")
     return DataError(
         f"{path}: is not UTF-8 text. Convert it, for example: "
-        f"iconv -f latin1 -t utf-8 {path.name} > new.csv && mv new.csv {path.name}"
+        f"iconv -f latin1 -t utf-8 {path.name} > new && mv new {path.name}"
     )
 
 
 def _broken_row(path: Path, header: list[str]) -> str | None:
     """The message for the first row that has more fields than the header or is badly quoted, if there is one."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        records = csv.reader(file, strict=True)
-        next(record for record in records if record)
-        row = 0
-        try:
-            for row, record in enumerate(records, start=1):
+    row = -1  # of the last record read; 0 is the header, with blank lines above it
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            for record in csv.reader(file, strict=True):
+                row += bool(record) or row >= 0
                 if len(record) > len(header):
                     return (
                         f"{path}: {row_name(path, row)} has {len(record)} fields, the header has {len(header)}. "
                         f'Put a field that contains a comma in quotation marks: "a, b".'
                     )
-        except csv.Error as error:
-            return (
-                f"{path}: {row_name(path, row + 1)}: wrong quotation marks ({error}). A field that contains "
-                f'them is written "so ""quoted"" inside".'
-            )
-        except UnicodeDecodeError:
-            return str(_not_text(path))
+    except csv.Error as error:
+        where = "the header" if row < 0 else row_name(path, row + 1)
+        return (
+            f"{path}: {where}: wrong quotation marks ({error}). A field that contains them is written "
+            f'"so ""quoted"" inside".'
+        )
+    except UnicodeDecodeError:
+        return str(_not_text(path))
     return None
 
 
@@ -167,7 +167,8 @@ def first_row(mask: np.ndarray | pl.Series) -> int:
 def _at(path: Path, name: str, table: pl.DataFrame, bad: np.ndarray | pl.Series) -> str:
     """Where the first bad value of a column is, and what it is."""
     row = first_row(bad)
-    value = table[name][row - 1]
+    column = table[name].to_physical() if table[name].dtype.is_temporal() else table[name]
+    value = column[row - 1]  # a number for a date, since Python has none far from our time
     text = repr(value)
     shown = "an empty field" if value is None or value == "" else text if len(text) <= 80 else f"{text[:80]}…"
     return f"{path}: column {name}, {row_name(path, row)}: {shown}"
@@ -272,9 +273,9 @@ def _parse_times(column: pl.Series) -> pl.Series:
 def part_column(path: Path, table: pl.DataFrame, name: str) -> np.ndarray:
     """The `evaluation` column as int8 `(N,)`: 0 train, 1 valid, 2 test."""
     column = table[name]
-    if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object):
+    if not (column.dtype.is_integer() or column.dtype in (pl.String, pl.Boolean, pl.Categorical, pl.Enum)):
         raise DataError(f"{path}: column {name} is of type {column.dtype}; store it as text, true or false.")
-    words = column.cast(pl.String, strict=False).str.strip_chars().str.to_lowercase()
+    words = column.cast(pl.String).str.strip_chars().str.to_lowercase()
     parts = words.replace_strict(_PARTS, default=None, return_dtype=pl.Int8)
     bad = parts.is_null()
     if bad.any():

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import math
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,11 +15,9 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import polars as pl
-
 from visrec.errors import DataError
 from visrec.evaluation.leaderboard import NEW_ITEMS, Leaderboard, Row, leaderboard, written
+from visrec.evaluation.people import Person, note_for, ranks_in_list
 from visrec.evaluation.significance import Estimate
 from visrec.files import write_text
 
@@ -38,25 +35,6 @@ HOW_CHOSEN = (
 _FRAME_AREA = 108 * 108  # CSS pixels: a frame of this area has the shape of the catalogue's typical picture
 _CROP = 0.15  # a picture whose shape differs from the frame's by less is cropped, else it gets a mount
 _WHISKER = 72  # CSS pixels between the ends of a column's scale
-
-
-@dataclass(frozen=True)
-class Person:
-    """A user of the data set, and what the models offer them. Items are indices of the catalogue.
-
-    Attributes:
-        user_id: the external id.
-        history: what they had taken before, newest first.
-        took: the held-out items: what they really took next.
-        lists: by model, what it recommends, best first.
-        note: a sentence about the outcome; empty: `note_for` writes one.
-    """
-
-    user_id: str
-    history: Sequence[int]
-    took: Sequence[int]
-    lists: Mapping[str, Sequence[int]]
-    note: str = ""
 
 
 def write_page(
@@ -102,7 +80,7 @@ def render_page(
         title: of the page.
         reports: by the name of the model, in the order of the rows.
         facts: (label, value) about the data set and the run.
-        people: see `choose_people`.
+        people: see `visrec.evaluation.people.choose_people`.
         catalog: titles, artists and pictures of the items; without one, tiles show the index of the item. A
             picture that is missing or broken becomes a plain tile.
         provenance: how the results came about, nested as it likes.
@@ -142,85 +120,6 @@ def render_page(
         frame=(width, height),
         provenance=provenance or {},
     )
-
-
-# ---- who is shown ----------------------------------------------------------------------------------
-
-
-def choose_people(reports: Mapping[str, Report], *, n: int = 6, k: int = 10) -> list[str | int]:
-    """Ids of users worth a look; the same reports give the same ones.
-
-    A third of the n (rounded down) are those about whom the models disagree the most, by the difference between
-    the best and the worst reciprocal rank; a fifth, at least one, are users for whom no model has anything among
-    its k best; the others are users for whom some model has. Where a group is too small the next fills up.
-    Within a group users with fewer than 3 interactions come last. What is left open is drawn by a hash of the id, so
-    nobody is chosen for looking good.
-
-    Args:
-        reports: of models on the same split.
-        n: how many, at most.
-        k: the length of the lists that will be shown, so that what counts as found can be seen.
-    """
-    first = next(iter(reports.values()), None)
-    if first is None or n < 1:
-        return []
-    ids = first.per_user["user_id"]
-    rr = np.stack(  # (models, B)
-        [
-            ids.to_frame()
-            .join(one.per_user, on="user_id", how="left", maintain_order="left")["rr"]
-            .to_numpy()
-            for one in reports.values()
-        ]
-    )
-    rr = np.nan_to_num(rr)
-    drawn = np.array([zlib.crc32(str(one).encode()) for one in ids.to_list()])
-    short = first.per_user["n_history"].to_numpy() < 3
-    found = rr.max(axis=0) >= 1 / k - 1e-9
-    spread = rr.max(axis=0) - rr.min(axis=0)
-    at_random = np.lexsort((drawn, short))
-    by_spread = np.lexsort((drawn, -spread, short))
-    n_none, n_apart = (max(1, n // 5) if n > 1 else 0), (n // 3 if len(reports) > 1 else 0)
-    apart = by_spread[found[by_spread]][:n_apart]
-    some = at_random[found[at_random] & ~np.isin(at_random, apart)]
-    none = at_random[~found[at_random]]
-    # Each group in turn gives way only as far as the others can fill its place.
-    n_none = min(len(none), max(n_none, n - len(apart) - len(some)))
-    some = some[: n - len(apart) - n_none]
-    chosen = [*some, *apart, *none[:n_none]]
-    return ids.gather(np.array(chosen, dtype=np.int64)).to_list()
-
-
-def note_for(person: Person, reports: Mapping[str, Report] | None = None) -> str:
-    """How well the models did for a person, such as "Found by vbpr at rank 3, by bpr at rank 7."
-
-    Args:
-        person: with lists.
-        reports: where given, they tell how near the best model came when no list has a hit.
-    """
-    hits = sorted((ranks[0], name) for name in person.lists if (ranks := _ranks(person, name)))
-    if hits:
-        best = [f"by {name} at rank {rank}" for rank, name in hits[:3]]
-        more = f", and by {len(hits) - 3} more" if len(hits) > 3 else ""
-        return f"Found {', '.join(best)}{more}."
-    nearest = min(
-        (
-            (round(1 / row["rr"]), row["n_candidates"], name)
-            for name, report in (reports or {}).items()
-            for row in report.per_user.filter(pl.col("user_id").cast(pl.String) == person.user_id).to_dicts()
-        ),
-        default=None,
-    )
-    if nearest is None:
-        return "Found by no model within its list."
-    rank, n_candidates, name = nearest
-    return f"Found by no model within its list; {name} came nearest, at rank {rank:,} of {n_candidates:,}."
-
-
-def _ranks(person: Person, name: str) -> list[int]:
-    """Ranks, from 1, of the hits in one list."""
-    took = set(person.took)
-    return [rank for rank, item in enumerate(person.lists[name], start=1) if item in took]
 
 
 # ---- pictures --------------------------------------------------------------------------------------
@@ -354,7 +253,7 @@ def _on_page(
     before = [tile(item) for item in person.history[:shown]]
     strips = [_Strip("history", "Liked before", _count(len(before), len(person.history), "newest"), before)]
     for name, items in person.lists.items():
-        ranks = _ranks(person, name)
+        ranks = ranks_in_list(person, name)
         remark = f"hit at {', '.join(map(str, ranks))}" if ranks else "no hit"
         tiles = [tile(item, rank=rank, hit=item in took) for rank, item in enumerate(items, start=1)]
         strips.append(_Strip("list", name, remark, tiles))

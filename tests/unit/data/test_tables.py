@@ -110,6 +110,8 @@ def test_parquet_column_is_not_made_of_the_folder_name(tmp_path: Path):
         ("a,b\n\n1,2\n1,x, y\n", "row 3 below the header has 3 fields, the header has 2."),
         ('a,b\n1,2\n1,"x" y\n', "row 2 below the header: wrong quotation marks"),
         ('a,b\n1,2\n1,"x\n4,5\n', "row 2 below the header: wrong quotation marks"),
+        ('"a" x,b\n1,2,3\n', "the header: wrong quotation marks"),
+        ("\n\na,b\n1,2\n1,2,3\n", "row 2 below the header has 3 fields"),
         ("a,b\n1,é\n".encode("latin-1"), "is not UTF-8 text. Convert it, for example: iconv -f latin1"),
         (b"a,b\n" + b"1,2\n" * 9000 + b"1,\xe9\n", "is not UTF-8 text"),
         ("é,b\n1,2\n".encode("latin-1"), "is not UTF-8 text"),
@@ -288,6 +290,7 @@ def test_time_column_zero_has_one_form():
         (["x" * 1000, "1", "2"], "x…"),
         ([True, False, True], "column t is of type Boolean; store it as numbers or dates"),
         (pl.Series([2**63, 1, 2], dtype=pl.UInt64), "row 1 below the header: 9223372036854775808"),
+        (pl.Series([1, 2, 2**62]).cast(pl.Datetime("ms")), "row 3 below the header: 4611686018427387904"),
     ],
 )  # fmt: skip
 def test_time_column_fault_is_named(column: list[object], expected: str):

@@ -17,7 +17,8 @@ from PIL import Image
 
 from visrec.data.catalog import Catalog
 from visrec.data.ids import IdMap
-from visrec.evaluation.page import Person, choose_people, note_for, render_page, write_page
+from visrec.evaluation.page import render_page, write_page
+from visrec.evaluation.people import Person, choose_people, note_for
 from visrec.evaluation.protocol import Report
 from visrec.evaluation.significance import Estimate
 

@@ -273,3 +273,12 @@ def test_dim_of_each_family(name: str, dim: int):
     extractor = Backbone(name, weights="random")
     assert extractor.dim == dim
     assert extractor.encode(extractor.prepare(noise(0))[None]).shape == (1, dim)
+
+
+def test_threads_of_the_extractor_leave_torchs_own_setting_alone():
+    before = torch.get_num_threads()
+    extractor = Backbone("test_vit", weights="random", device="cpu")
+    extractor.encode(extractor.prepare(noise(0))[None])
+    assert torch.get_num_threads() == before
+    assert extractor._pool is not None
+    assert {extractor._pool.submit(torch.get_num_threads).result() for _ in range(4)} == {1}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
+import torch
 
 from visrec.data.ids import IdMap
 from visrec.data.interactions import Interactions
@@ -31,3 +32,12 @@ def interactions() -> Make:
         return Interactions(user, item, np.arange(len(user)), weights, users, items)
 
     return make
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> Iterator[None]:
+    """Tensors here are tiny: more threads only wait for each other, for very long where the machine is busy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -238,14 +238,14 @@ SETTINGS = {
 }
 
 
-class Interrupted(Exception):
+class InterruptedByTestError(Exception):
     """What a test throws into the training."""
 
 
 def _stop_at(epoch: int):
     def progress(done: int, total: int, note: str) -> None:
         if done == epoch:
-            raise Interrupted
+            raise InterruptedByTestError
 
     return progress
 
@@ -268,13 +268,10 @@ def test_an_interrupted_training_goes_on_bit_for_bit(world, tmp_path, monkeypatc
     settings = {**SETTINGS, "optimizer": optimizer}
     undisturbed = BPR(**settings).fit(train, valid=valid)
     n_epochs = len(undisturbed.training_log)
-    if with_valid:
-        log = undisturbed.training_log
-        assert log[-1]["learning_rate"] < 0.05
-        assert max(line["valid"] for line in log) > log[-1]["valid"]
+    assert (undisturbed.training_log[-1]["learning_rate"] < 0.05) == with_valid
     for epoch in range(1, n_epochs):
         checkpoint = tmp_path / f"{epoch}.checkpoint"
-        with pytest.raises(Interrupted):
+        with pytest.raises(InterruptedByTestError):
             BPR(**settings).fit(train, valid=valid, checkpoint=checkpoint, progress=_stop_at(epoch))
         resumed = BPR(**settings).fit(train, valid=valid, checkpoint=checkpoint)
         assert resumed.digest == undisturbed.digest, epoch
@@ -285,7 +282,7 @@ def test_a_training_interrupted_after_every_epoch_ends_the_same(world, tmp_path)
     train, valid = world
     undisturbed = BPR(**SETTINGS).fit(train, valid=valid)
     for epoch in range(1, len(undisturbed.training_log)):
-        with pytest.raises(Interrupted):
+        with pytest.raises(InterruptedByTestError):
             BPR(**SETTINGS).fit(train, valid=valid, checkpoint=tmp_path / "c", progress=_stop_at(epoch))
     assert BPR(**SETTINGS).fit(train, valid=valid, checkpoint=tmp_path / "c").digest == undisturbed.digest
 
@@ -294,7 +291,7 @@ def test_an_interrupted_vbpr_goes_on_bit_for_bit(world, tmp_path):
     train, valid = world
     features = Features.from_array(np.random.default_rng(0).normal(size=(12, 5)), train.items.values)
     undisturbed = VBPR(**SETTINGS, dim_theta=3).fit(train, features, valid=valid)
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptedByTestError):
         VBPR(**SETTINGS, dim_theta=3).fit(
             train, features, valid=valid, checkpoint=tmp_path / "c", progress=_stop_at(2)
         )
