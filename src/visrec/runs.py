@@ -371,7 +371,7 @@ def _draw_page(found: Run, reports: Mapping[str, Report], *, k: int = 10) -> Non
         ("items", f"{data['items']:,}"),
         ("interactions", f"{data['interactions']:,}"),
         ("held-out interactions", f"{data['test']:,}"),
-        ("brand-new items", f"{data['new_items']:,}"),
+        ("items nobody took in training", f"{data['new_items']:,}"),
         ("features", found.experiment.features.extractor if (found.path / "features").is_dir() else "none"),
     ]
     write_page(

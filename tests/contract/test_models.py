@@ -231,6 +231,16 @@ def test_features_in_another_order_never_give_an_item_another_items_row(name, bu
     _same(one, build(name, **SMALL).fit(world.train, shuffled))
 
 
+def test_features_whose_ids_are_text_meet_items_whose_ids_are_numbers(name, build, world):
+    # As text "100" comes before "99", as a number after it: that must not pair an item with another one's row.
+    t, f = world.train, world.features
+    items = IdMap(range(95, 115), kind="item")
+    train = Interactions(t.user, t.item, t.timestamp, t.weight, t.users, items)
+    numbers = Features.from_array(f.values, range(95, 115), missing=f.missing)
+    texts = Features.from_array(f.values, [str(n) for n in range(95, 115)], missing=f.missing)
+    _same(build(name, **SMALL).fit(train, numbers), build(name, **SMALL).fit(train, texts))
+
+
 def test_the_same_seed_gives_the_same_model_bit_for_bit(name, build, world, model):
     again = build(name, **SMALL).fit(world.train, world.features, valid=world.split.valid)
     _same(model, again)

@@ -53,7 +53,7 @@ class VisRank(Recommender):
         return self.f[items]  # (n, F)
 
     def encode_queries(self, queries: Queries) -> Tensor:
-        return self.f[queries.history] * queries.mask[:, :, None]  # (B, H, F)
+        return self.f[queries.history]  # (B, H, F); `pool` leaves out the padding
 
     def pool(self, Q: Tensor, Z: Tensor, queries: Queries) -> Tensor:
         real = queries.mask & (Q.abs().sum(2) > 0)  # (B, H): padding and missing images do not count

@@ -113,11 +113,12 @@ def test_parquet_with_numbers_and_csv_with_text_give_the_same_indices(make: Make
     assert numbers.catalog.metadata["item_id"].to_list() == [9, 10, 100]
 
 
-def test_numbers_become_text_where_one_item_id_is_no_number(make: Make):
+@pytest.mark.parametrize("other", ["05", "cover"])
+def test_numbers_become_text_where_one_item_id_is_no_number(make: Make, other: str):
     table = pl.DataFrame({"user_id": [1], "item_id": [5], "timestamp": [1]})
-    data = load_dataset(make(table, images=("5.jpg", "05.jpg", "cover.jpg")))
+    data = load_dataset(make(table, images=("5.jpg", f"{other}.jpg")))
 
-    assert data.catalog.items.values.to_list() == ["5", "05", "cover"]
+    assert data.catalog.items.values.to_list() == ["5", other]
     assert rows_of(data) == [(1, "5", 1, 1.0)]
 
 

@@ -228,11 +228,11 @@ def test_impossible_settings_are_refused(wrong):
 
 SETTINGS = {
     **SMALL,
-    "epochs": 7,
+    "epochs": 20,
     "learning_rate": 0.05,
     "weight_decay": 0.01,
     "patience": 4,
-    "plateau_patience": 0,
+    "plateau_patience": 1,
     "plateau_factor": 0.5,
     "valid_metric": "auc",
 }
@@ -266,6 +266,8 @@ def test_an_interrupted_training_goes_on_bit_for_bit(world, tmp_path, monkeypatc
     monkeypatch.setattr("visrec.training.pairwise.mean_metric", _noise)
     train, valid = world[0], world[1] if with_valid else None
     settings = {**SETTINGS, "optimizer": optimizer}
+    if not with_valid:
+        settings["epochs"] = 5
     undisturbed = BPR(**settings).fit(train, valid=valid)
     n_epochs = len(undisturbed.training_log)
     assert (undisturbed.training_log[-1]["learning_rate"] < 0.05) == with_valid
