@@ -68,23 +68,25 @@ class Contestant:
         return f"{self.library} {self.model.upper()}"
 
 
+BOTH = ["catalog", "interacted"]  # negatives from all items, or from those that somebody took
 CONTESTANTS = [
     Contestant(
         "visrec",
         "vbpr",
         {"dim_gamma": 200, "dim_theta": 100},
-        {"batch_size": 8192, "learning_rate": 0.01},
-        {"batch_size": [2048, 8192, 32768], "learning_rate": [0.003, 0.01, 0.03]},
+        {"batch_size": 8192, "learning_rate": 0.01, "negatives": "interacted"},
+        {"batch_size": [2048, 8192, 32768], "learning_rate": [0.005, 0.01, 0.03], "negatives": BOTH},
     ),
     Contestant(
         "cornac",
         "vbpr",
         {"k": 200, "k2": 100},
-        {"batch_size": 512, "learning_rate": 0.001, "features": "standardized"},
+        {"batch_size": 2048, "learning_rate": 0.005, "negatives": "interacted", "features": "raw"},
         # Time and memory of a step grow with the square of the batch: (B,) + (B, 1) makes its loss (B, B).
         {
-            "batch_size": [512, 2048, 4096],
-            "learning_rate": [0.001, 0.005],
+            "batch_size": [512, 1024, 2048],
+            "learning_rate": [0.001, 0.005, 0.01],
+            "negatives": BOTH,
             "features": ["raw", "standardized"],
         },
     ),
@@ -92,22 +94,22 @@ CONTESTANTS = [
         "visrec",
         "bpr",
         {"dim_gamma": 200},
-        {"batch_size": 8192, "learning_rate": 0.01},
-        {"batch_size": [2048, 8192, 32768], "learning_rate": [0.003, 0.01, 0.03]},
+        {"batch_size": 8192, "learning_rate": 0.005, "negatives": "interacted"},
+        {"batch_size": [2048, 8192, 32768], "learning_rate": [0.005, 0.01, 0.03], "negatives": BOTH},
     ),
     Contestant(
         "implicit",
         "bpr",
         {"factors": 200},
-        {"learning_rate": 0.01},
-        {"learning_rate": [0.003, 0.01, 0.03, 0.1], "regularization": [0.01, 0.03]},
+        {"learning_rate": 0.03, "regularization": 0.01},
+        {"learning_rate": [0.01, 0.03, 0.1], "regularization": [0.003, 0.01, 0.03]},
     ),
     Contestant(
         "cornac",
         "bpr",
         {"k": 200},
-        {"learning_rate": 0.01},
-        {"learning_rate": [0.003, 0.01, 0.03, 0.1], "lambda_reg": [0.01, 0.03]},
+        {"learning_rate": 0.03, "lambda_reg": 0.01, "negatives": "interacted"},
+        {"learning_rate": [0.01, 0.03, 0.1], "lambda_reg": [0.01, 0.03], "negatives": BOTH},
     ),
 ]
 

@@ -2,6 +2,9 @@
 
 cornac has no hook for the end of an epoch, so both are watched from outside: VBPR through the data set's
 batch iterator and the optimiser's list of parameters, BPR through its per-epoch method.
+
+Negatives are uniform over the items that the data set counts: in ordinary use those that somebody took
+("interacted"), here also all ("catalog"). The counted items must come first, so items are renumbered.
 """
 
 from __future__ import annotations
@@ -39,7 +42,9 @@ class Epochs(Dataset):
     def uij_iter(self, *args: Any, **options: Any) -> Iterator[Any]:
         yield from super().uij_iter(*args, **options)
         if self.record:
-            job.recorder.epoch_done(len(self.uir_tuple[0]), vbpr_vectors)
+            job.recorder.epoch_done(
+                len(self.uir_tuple[0]), lambda: (vbpr_vectors()[0], vbpr_vectors()[1][place])
+            )
 
 
 class WatchedBPR(BPR):
@@ -47,12 +52,12 @@ class WatchedBPR(BPR):
 
     def _fit_sgd(self, *args: Any) -> Any:
         result = super()._fit_sgd(*args)
-        job.recorder.epoch_done(len(user), lambda: (self.get_user_vectors(), self.get_item_vectors()))
+        job.recorder.epoch_done(len(user), lambda: (self.get_user_vectors(), self.get_item_vectors()[place]))
         return result
 
 
 def vbpr_vectors() -> Vectors:
-    """VBPR.score, as a dot product."""
+    """VBPR.score, as a dot product; items in cornac's order."""
     Bi, Gu, Gi, Tu, E, Bp = (tensor.detach() for tensor in parameters)
     F = torch.from_numpy(features)
     Q = torch.cat([Gu, Tu, torch.ones(len(Gu), 1)], dim=1)
@@ -61,10 +66,10 @@ def vbpr_vectors() -> Vectors:
 
 
 def dataset(rows: slice) -> Epochs:
-    """Some of the training rows; all users and items are known, so that all are candidates as negatives."""
-    u, i = user[rows].astype(np.int64), item[rows].astype(np.int64)
+    """Some of the training rows, on all users and items."""
+    u, i = user[rows].astype(np.int64), place[item[rows]]
     uids, iids = (OrderedDict((n, n) for n in range(size)) for size in (job.n_users, job.n_items))
-    data = Epochs(job.n_users, job.n_items, uids, iids, (u, i, np.ones(len(u))), seed=job.seed)
+    data = Epochs(job.n_users, n_counted, uids, iids, (u, i, np.ones(len(u))), seed=job.seed)
     if job.model == "vbpr":
         data.add_modalities(item_image=ImageModality(features=features))
     return data
@@ -78,12 +83,17 @@ def check_scores(Q: np.ndarray, Z: np.ndarray, model: BPR | VBPR) -> None:
 
 
 user, item, _ = job.train()
+taken = np.bincount(item, minlength=job.n_items) > 0
+order = np.argsort(~taken, kind="stable")  # (I,) cornac's n-th item is our order[n]
+place = np.argsort(order)  # (I,) our n-th item is cornac's place[n]
+n_counted = {"interacted": int(taken.sum()), "catalog": job.n_items}[settings.pop("negatives")]
 if job.model == "vbpr":  # the trial below also imports what torch.optim imports at its first use
     torch.optim.Adam = RecordingAdam
     features = job.features()
     if settings.pop("features") == "standardized":
         std = features.std(axis=0)
         features = (features - features.mean(axis=0)) / np.where(std > 0, std, 1)
+    features = features[order]
     few = dataset(slice(0, 1000))
     few.record = False
     trial = VBPR(seed=job.seed, verbose=False, **{**settings, "n_epochs": 1}).fit(few)

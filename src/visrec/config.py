@@ -33,7 +33,7 @@ class Config(BaseModel):
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed, checked again."""
-        return type(self)(**{**self.model_dump(), **changes})
+        return type(self)(**{**self.model_dump(exclude_unset=True), **changes})
 
     def digest(self) -> str:
         """SHA-256 (hex) of all values: equal settings, equal digest."""
