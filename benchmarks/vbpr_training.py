@@ -74,14 +74,14 @@ CONTESTANTS = [
         "visrec",
         "vbpr",
         {"dim_gamma": 200, "dim_theta": 100},
-        {"batch_size": 8192, "learning_rate": 0.01, "negatives": "interacted"},
+        {"batch_size": 8192, "learning_rate": 0.01, "negatives": "catalog"},
         {"batch_size": [2048, 8192, 32768], "learning_rate": [0.005, 0.01, 0.03], "negatives": BOTH},
     ),
     Contestant(
         "cornac",
         "vbpr",
         {"k": 200, "k2": 100},
-        {"batch_size": 2048, "learning_rate": 0.005, "negatives": "interacted", "features": "raw"},
+        {"batch_size": 2048, "learning_rate": 0.005, "negatives": "catalog", "features": "raw"},
         # Time and memory of a step grow with the square of the batch: (B,) + (B, 1) makes its loss (B, B).
         {
             "batch_size": [512, 1024, 2048],
