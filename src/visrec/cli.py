@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -40,9 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     # Read by OpenMP when torch is first imported. Threads that spin at every barrier make the thousands of small
     # steps of training many times slower as soon as anything else wants a processor; sleeping ones do not.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without ± and … is no reason to fail
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     given = [word for word in given if word != "--debug"]
+    before = signal.signal(signal.SIGINT, _interrupt)
     try:
         app(args=given, prog_name="visrec")
     except VisrecError as error:
@@ -50,13 +56,30 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             traceback.print_exc()
         print(f"visrec: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except _Interrupted:
         print("visrec: interrupted. The same command goes on where it stopped.", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        if debug:
+            traceback.print_exc()
+        print(f"visrec: {error.filename}: {error.strerror}.", file=sys.stderr)
+        sys.exit(2)
+    finally:
+        signal.signal(signal.SIGINT, before)
     sys.exit(0)
+
+
+class _Interrupted(BaseException):
+    """Ctrl-C. Not a KeyboardInterrupt, which typer would swallow without a word."""
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:  # noqa: ARG001
+    raise _Interrupted
 
 
 def _print_version(value: bool) -> None:
@@ -91,10 +114,13 @@ def demo(
     from visrec.experiment import Experiment
     from visrec.runs import run
 
+    out = out.resolve()
+    if not out.name:
+        raise ConfigError(f"--out is {out}; expected a folder to make, such as visrec-demo.")
     data = out.with_name(f"{out.name}-data")
     with _stage("drawing a synthetic catalogue") as progress:
         config = SyntheticConfig(n_items=items, n_users=users, seed=seed)
-        write_synthetic(data, config, progress=lambda done, total: progress(done, total, "pictures"))
+        write_synthetic(data, config, progress=lambda done, total: progress(done, total, ""))
     experiment = Experiment.from_toml(Path(__file__).with_name("demo.toml"))
     settings = experiment.data.replace(path=str(data))
     found = run(experiment.replace(data=settings, seed=seed), out, stage=_stage)
@@ -241,7 +267,7 @@ def extract(
             weights=weights,
             standardize=standardize,
             out=target,
-            progress=lambda done, total: progress(done, total, "images"),
+            progress=lambda done, total: progress(done, total, ""),
         )
     facts = {
         "out": str(target),
@@ -276,6 +302,8 @@ def extractors(
     from visrec.features.extraction import list_extractors
 
     rows = [vars(one) for one in list_extractors() if search in one.name]
+    if not rows:
+        raise ConfigError(f"No extractor's name contains '{search}'. `visrec extractors` lists them all.")
     _print_rows(rows, as_json=as_json)
 
 
@@ -308,7 +336,7 @@ def datasets(
 
     with _stage(f"making {name}") as progress:
         config = SyntheticConfig(n_items=items, n_users=users, seed=seed)
-        write(out, config, progress=lambda done, total: progress(done, total, "pictures"))
+        write(out, config, progress=lambda done, total: progress(done, total, ""))
     _print_facts({"out": str(out), "items": items, "users": users, "seed": seed}, as_json=as_json)
 
 
@@ -363,7 +391,7 @@ def _stage(title: str) -> Iterator[Progress]:
 
         def advance(done: int, total: int, note: str) -> None:
             nonlocal last
-            last = note if not note.isalpha() else ""
+            last = note
             bars.update(task, completed=done, total=total, note=note)
 
         yield advance
@@ -402,9 +430,13 @@ def _show_items(found: Run, table: pl.DataFrame, title: str, *, as_json: bool) -
     """A list of items with titles, or as JSON."""
     import polars as pl
 
-    catalog = found.data.catalog
-    titles = [catalog.title(int(index)) for index in catalog.items.indices(table["item_id"].to_list())]
-    rows = table.with_columns(pl.Series("title", titles, dtype=pl.String)).to_dicts()
+    try:
+        catalog = found.data.catalog
+        titles = [catalog.title(int(index)) for index in catalog.items.indices(table["item_id"].to_list())]
+        table = table.with_columns(pl.Series("title", titles, dtype=pl.String))
+    except VisrecError as error:  # the lists need no data set, only the titles do
+        print(f"visrec: no titles: {error}", file=sys.stderr)
+    rows = table.to_dicts()
     if not as_json:
         rows = [{key: f"{v:.4f}" if key == "score" else v for key, v in row.items()} for row in rows]
     _print_rows(rows, title=title, as_json=as_json)

@@ -35,10 +35,6 @@ class Config(BaseModel):
         """A copy with some fields changed, checked again."""
         return type(self)(**{**self.model_dump(exclude_unset=True), **changes})
 
-    def digest(self) -> str:
-        """SHA-256 (hex) of all values: equal settings, equal digest."""
-        return digest_of(self.model_dump(mode="json"))
-
     @classmethod
     def from_toml(cls, path: str | Path) -> Self:
         """Read settings from a TOML file; `ConfigError` names the file and the key at fault."""

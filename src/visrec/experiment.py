@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator
 
@@ -52,7 +52,7 @@ class FeaturesConfig(Config):
 class EvaluationConfig(Config):
     """How models are compared."""
 
-    cutoffs: tuple[int, ...] = CUTOFFS
+    cutoffs: tuple[Annotated[int, Field(ge=1)], ...] = Field(CUTOFFS, min_length=1)
     """The k of the metrics at k."""
 
 
@@ -69,7 +69,7 @@ class Experiment(Config):
     models: dict[str, dict[str, Any]] = Field(min_length=1)
     """One table a model; an empty one means its defaults."""
     evaluation: EvaluationConfig = EvaluationConfig()
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**63)
     """For every model that does not set its own."""
 
     @field_validator("models")
@@ -121,14 +121,23 @@ class Experiment(Config):
 def read_experiment(path: Path, *, data: Path | None = None) -> dict[str, Any]:
     """The settings in an experiment file, unchecked, so that options of the command line can be laid over them.
 
-    `data` stands in for `data.path`, which an experiment that is meant to be shared leaves out.
+    Paths in the file are relative to the file. `data` stands in for `data.path`, which an experiment that is
+    meant to be shared leaves out.
     """
     values = read_toml(path)
+    for name in ("data", "features", "models", "evaluation"):
+        if not isinstance(values.get(name, {}), dict):
+            raise ConfigError(f"{path}: '{name}' is {values[name]!r}; expected a table: [{name}].")
     table = values.setdefault("data", {})
     if data is not None:
         table["path"] = str(data)
     elif "path" not in table:
         raise ConfigError(f"{path}: names no data set. Add --data FOLDER, or `path` under [data].")
+    else:
+        table["path"] = str(path.parent / str(table["path"]))
+    weights = values.get("features", {}).get("weights", "default")
+    if isinstance(weights, str) and weights not in ("default", "random"):
+        values["features"]["weights"] = str(path.parent / weights)
     return values
 
 

@@ -65,15 +65,19 @@ def is_temporary(path: Path) -> bool:
     return _TEMPORARY.fullmatch(path.name) is not None
 
 
-def sweep_temporaries(folder: str | Path) -> None:
+def sweep_temporaries(folder: str | Path, *, of: str | None = None) -> None:
     """Remove what a killed process left of `replacing` and `replacing_folder` directly in `folder`.
 
     Nothing else is touched: only names that these two make. A folder that was moved aside and never replaced
     goes back to its place.
+
+    Args:
+        folder: where to look.
+        of: only what was to become this name; None: all.
     """
     for path in sorted(Path(folder).glob(".*")):
         found = _TEMPORARY.fullmatch(path.name)
-        if found is None:
+        if found is None or of not in (None, found["name"]):
             continue
         if found["kind"] == "old" and not path.with_name(found["name"]).exists():
             path.replace(path.with_name(found["name"]))

@@ -40,7 +40,9 @@ def check_finite(scores: Tensor, model: str) -> None:
         )
 
 
-def ranks_of(scores: Tensor, rows: np.ndarray, items: np.ndarray, users: np.ndarray) -> np.ndarray:
+def ranks_of(
+    scores: Tensor, rows: np.ndarray, items: np.ndarray, users: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """The rank of given items in given rows, without sorting the rest.
 
     Args:
@@ -50,9 +52,11 @@ def ranks_of(scores: Tensor, rows: np.ndarray, items: np.ndarray, users: np.ndar
         users: `(B,)` user index of each row, for the order of ties.
 
     Returns:
-        `(T,)` int64; 1 is the best rank.
+        ranks `(T,)` int64, ties in the order of the hash, 1 is the best; and mid-ranks `(T,)` float64, the mean of
+        the places that an item and those tied with it share.
     """
     ranks = np.empty(len(rows), dtype=np.int64)
+    mid = np.empty(len(rows))
     step = max(1, _CHUNK // scores.shape[1])
     for start in range(0, len(rows), step):
         chunk = slice(start, start + step)
@@ -61,13 +65,14 @@ def ranks_of(scores: Tensor, rows: np.ndarray, items: np.ndarray, users: np.ndar
         target = others.gather(1, torch.from_numpy(items[chunk])[:, None])  # (c, 1)
         better = (others > target).sum(1).numpy()
         equal = (others == target).sum(1).numpy()  # itself included
+        mid[chunk] = better + (equal + 1) / 2
         for t in np.flatnonzero(equal > 1):
             tied = (others[t] == target[t]).nonzero().numpy()[:, 0]
             user = int(users[rows[start + t]])
             own = tie_order(user, items[start + t : start + t + 1])
             better[t] += int((tie_order(user, tied) < own).sum())
         ranks[chunk] = better + 1
-    return ranks
+    return ranks, mid
 
 
 def top_k(scores: Tensor, k: int, users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -333,6 +333,11 @@ class Recommender(ABC):
             raise ConfigError("The history is empty; give at least one item id.")
         queries = Queries.of([self.items.indices(history)])
         scores = self.score_queries(queries)
+        if self.personal and bool(scores.min() == scores.max()):
+            raise UnsupportedError(
+                f"{type(self).__name__} knows nothing of the items in this history (no image, or no interaction); "
+                f"any order would be chance. Give other items, or choose another model."
+            )
         if exclude_seen:
             scores = scores.masked_fill(_marks(queries, scores.shape), -torch.inf)
         found, values = top_k(scores, k, np.array([-1]))
@@ -440,7 +445,9 @@ class Recommender(ABC):
             values = part["id"].cast(pl.Int64) if part["integer"].any() else part["id"]
             maps[kind] = IdMap(values, kind=kind)
         self._users, self._items = maps["user"], maps["item"]
-        tensors = load_file(folder / "model.safetensors")
+        # Copies, since the file is mapped as it lies: a matrix product of tensors that are aligned otherwise than
+        # those of the fitted model may differ in the last bit.
+        tensors = {name: tensor.clone() for name, tensor in load_file(folder / "model.safetensors").items()}
         self._histories = Histories(tensors["history/indptr"].numpy(), tensors["history/items"].numpy())
         state = {name.removeprefix("state/"): t for name, t in tensors.items() if name.startswith("state/")}
         self.features_digest = about["features"]
@@ -518,5 +525,5 @@ def _marks(queries: Queries, shape: torch.Size) -> Tensor:
 
 
 def _check_k(k: int) -> None:
-    if k < 1:
-        raise ConfigError(f"k is {k}; expected at least 1.")
+    if not isinstance(k, int | np.integer) or k < 1:
+        raise ConfigError(f"k is {k!r}; expected a whole number, at least 1.")

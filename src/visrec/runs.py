@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,10 +22,10 @@ import polars as pl
 from visrec.config import Config, digest_of
 from visrec.data.dataset import Dataset, load_dataset
 from visrec.data.splits import Split
-from visrec.errors import FeaturesError, RunError
+from visrec.errors import DivergedError, FeaturesError, RunError
 from visrec.evaluation.page import write_page
 from visrec.evaluation.people import Person, choose_people
-from visrec.evaluation.protocol import Report, evaluate
+from visrec.evaluation.protocol import Report, evaluate, top_items
 from visrec.evaluation.significance import Estimate
 from visrec.experiment import Experiment
 from visrec.features.extraction import extract
@@ -65,7 +65,7 @@ class Run:
             settings.path, min_rating=settings.min_rating, missing_images=settings.missing_images
         )
         facts = self.path / "data.json"
-        if facts.is_file() and read_json(facts)["digest"] != _data_digest(data):
+        if facts.is_file() and _read(facts)["digest"] != _data_digest(data):
             raise RunError(
                 f"{self.path}: the data set {settings.path} has changed since this run was begun. "
                 f"Choose another --out folder for the new data."
@@ -82,13 +82,21 @@ class Run:
         """The visual features; `RunError` if the run has none."""
         folder = self.path / "features"
         if not folder.is_dir():
-            raise RunError(f"{self.path}: has no features; none of its models needed them.")
+            raise RunError(
+                f"{self.path}: has no features; none of its models needed them. Name a model (--model), or add one "
+                f"that needs them: visrec run {self.experiment.data.path} --models visrank --out {self.path}"
+            )
         return Features.load(folder)
 
     @property
     def models(self) -> list[str]:
         """Names of the models of the experiment."""
         return list(self.experiment.models)
+
+    @property
+    def trained(self) -> list[str]:
+        """Names of those that are trained."""
+        return [name for name in self.models if (self.path / "models" / name / "config.json").is_file()]
 
     def model(self, name: str) -> Recommender:
         """A fitted model by its name."""
@@ -132,7 +140,10 @@ class Run:
     def provenance(self) -> dict[str, Any]:
         """What report.json says of how it came to be; empty before the first report."""
         path = self.path / "report.json"
-        return dict(read_json(path)["provenance"]) if path.is_file() else {}
+        try:
+            return dict(read_json(path)["provenance"])
+        except (FileNotFoundError, ValueError, KeyError):
+            return {}  # as `reports` does: what is damaged is made anew
 
 
 def silent(title: str) -> AbstractContextManager[Progress | None]:  # noqa: ARG001
@@ -151,71 +162,110 @@ def run(experiment: Experiment, out: str | Path, *, stage: Stage = silent) -> Ru
     Raises:
         RunError: the folder holds another experiment, or something that is not a run.
     """
-    resolved = experiment.resolved()  # every setting is checked before anything slow begins
-    found = _begin(resolved, Path(out))
-    _write_data_facts(found)
+    found = _open(experiment, Path(out))  # every setting is checked before anything slow begins
+    _begin(found)
     content = _features(found, stage)
+    diverged: DivergedError | None = None
     for name in found.models:
-        _model(found, name, content, stage)
-    evaluate_run(found, stage=stage)
+        try:
+            _model(found, name, content, stage)
+        except DivergedError as error:  # the other models are still worth having
+            diverged = DivergedError(
+                f"models.{name}: {error} Its settings are in {found.path / 'experiment.toml'}."
+            )
+    if found.trained:
+        evaluate_run(found, stage=stage)
+    if diverged is not None:
+        raise diverged
     return found
 
 
 def evaluate_run(found: Run, *, stage: Stage = silent, afresh: bool = False) -> dict[str, Report]:
-    """Evaluate the models of a run and write report.json, per_user.parquet and report.html.
+    """Evaluate the trained models of a run and write report.json, per_user.parquet and report.html.
 
     Args:
-        found: the run; all its models must be trained.
+        found: the run.
         stage: opens progress displays.
         afresh: also evaluate models whose report is there and still true.
+
+    Raises:
+        RunError: none of its models is trained.
     """
+    if not found.trained:
+        raise RunError(
+            f"{found.path}: no model is trained yet; `visrec run` with the same --out goes on with the run."
+        )
     known = {} if afresh else found.reports
     before = found.provenance.get("models", {})
     cutoffs = list(found.experiment.evaluation.cutoffs)
     reports: dict[str, Report] = {}
     facts: dict[str, Any] = {}
     with stage("evaluating") as progress:
-        for done, name in enumerate(found.models):
-            about = read_json(found.path / "models" / name / "config.json")
+        for done, name in enumerate(found.trained):
+            about = _read(found.path / "models" / name / "config.json")
             facts[name] = {"digest": about["digest"], **about["extra"]}
-            same = before.get(name, {}).get("digest") == about["digest"]
+            # The fingerprint, not the digest: it holds the settings too, which decide how vectors are pooled.
+            same = before.get(name, {}).get("fingerprint") == about["extra"]["fingerprint"]
             if name in known and same and known[name].protocol["cutoffs"] == cutoffs:
                 reports[name] = known[name]
             else:
-                reports[name] = evaluate(found.model(name), found.split, cutoffs=tuple(cutoffs))
+                report = evaluate(found.model(name), found.split, cutoffs=tuple(cutoffs))
+                reports[name] = replace(report, model=name)
             if progress is not None:
-                progress(done + 1, len(found.models), name)
+                progress(done + 1, len(found.trained), "")
     _write_reports(found, reports, facts)
     with stage("drawing report.html"):
         _draw_page(found, reports)
     return reports
 
 
-def _begin(resolved: Experiment, out: Path) -> Run:
-    """Open or make the run folder; refuse one that holds something else."""
+def _open(experiment: Experiment, out: Path) -> Run:
+    """The run that is to be done; refuses a folder that holds something else. Writes nothing."""
     if out.exists() and not out.is_dir():
         raise RunError(f"{out}: is a file; --out must be a folder.")
-    if out.is_dir():
-        known = (out / "experiment.toml").is_file()
-        if not known and not all(is_temporary(path) for path in out.iterdir()):
+    if not (out / "experiment.toml").is_file():
+        if out.is_dir() and not all(is_temporary(path) for path in out.iterdir()):
             raise RunError(f"{out}: is not empty and not a run folder; choose another --out.")
-        sweep_temporaries(out)
-    if (out / "experiment.toml").is_file():
-        earlier = Experiment.from_toml(out / "experiment.toml")
-        for part in ("data", "features", "seed"):
-            old, new = getattr(earlier, part), getattr(resolved, part)
-            if old != new and not (part == "features" and _needs_none(earlier)):
-                raise RunError(
-                    f"{out}: holds a run with other settings of [{part}] ({_difference(old, new)}). "
-                    f"Choose another --out folder, or give the same settings."
-                )
-        # Models of earlier calls stay in the comparison; settings given now win.
-        resolved = resolved.replace(models={**earlier.models, **resolved.models})
+        return Run(out, experiment.resolved())
+    earlier = Run.load(out)
+    has_features = (out / "features" / "meta.json").is_file()
+    if not (earlier.trained or has_features):  # nothing came of it: settings may change
+        return Run(out, experiment.resolved())
+    # Models of earlier calls stay in the comparison; settings given now win, a name alone takes those it had.
+    given = {name: s for name, s in experiment.models.items() if s or name not in earlier.experiment.models}
+    resolved = experiment.replace(models={**earlier.experiment.models, **given}).resolved()
+    for part in ("data", "features", "seed"):
+        old, new = getattr(earlier.experiment, part), getattr(resolved, part)
+        if old != new and (part != "features" or has_features):
+            raise RunError(
+                f"{out}: holds a run with other settings of [{part}] ({_difference(old, new)}). "
+                f"Choose another --out folder, or give the same settings."
+            )
+    return Run(out, resolved)
+
+
+def _begin(found: Run) -> None:
+    """Write what the run is: experiment.toml and data.json. The data are read first, so that faults leave nothing."""
+    out = found.path
+    if not found.trained and not (out / "features").exists():
+        (out / "data.json").unlink(missing_ok=True)  # of a call that came to nothing
+    facts = _data_facts(found)
     out.mkdir(parents=True, exist_ok=True)
-    resolved.to_toml(out / "experiment.toml")
+    sweep_temporaries(out)
     (out / "models").mkdir(exist_ok=True)
     sweep_temporaries(out / "models")
-    return Run(out, resolved)
+    found.experiment.to_toml(out / "experiment.toml")
+    write_json(out / "data.json", facts)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A JSON file of a run folder; `RunError` where it is damaged."""
+    try:
+        return dict(read_json(path))
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"{path}: cannot be read ({error}). Remove it and run the same `visrec run` again."
+        ) from None
 
 
 def _difference(old: Any, new: Any) -> str:
@@ -233,11 +283,11 @@ def _data_digest(data: Dataset) -> str:
     return digest_of([data.interactions.digest, data.catalog.digest])
 
 
-def _write_data_facts(found: Run) -> None:
-    """data.json: what the data are and how they were split."""
+def _data_facts(found: Run) -> dict[str, Any]:
+    """What data.json holds: what the data are and how they were split."""
     data, split = found.data, found.split
     new = split.train.item_counts() == 0
-    facts = {
+    return {
         "digest": _data_digest(data),
         "path": found.experiment.data.path,
         "users": data.interactions.n_users,
@@ -253,13 +303,14 @@ def _write_data_facts(found: Run) -> None:
         "new_items": int(new.sum()),
         "notes": list(data.notes),
     }
-    write_json(found.path / "data.json", facts)
 
 
 def _features(found: Run, stage: Stage) -> Features | None:
     experiment = found.experiment
     if _needs_none(experiment):
         return None
+    if (found.path / "features" / "meta.json").is_file():
+        return found.features  # of the same settings and data, or `_open` and `Run.data` had refused
     settings = experiment.features
     with stage(f"features: {settings.extractor}") as progress:
         return extract(
@@ -268,7 +319,7 @@ def _features(found: Run, stage: Stage) -> Features | None:
             weights=settings.weights,
             standardize=settings.standardize,
             out=found.path / "features",
-            progress=None if progress is None else lambda done, total: progress(done, total, "images"),
+            progress=None if progress is None else lambda done, total: progress(done, total, ""),
         )
 
 
@@ -305,7 +356,7 @@ def _model(found: Run, name: str, content: Features | None, stage: Stage) -> Non
 def _fingerprint_of(folder: Path) -> str | None:
     """The fingerprint that a trained model was saved with; None if there is no model."""
     about = folder / "config.json"
-    return read_json(about)["extra"].get("fingerprint") if about.is_file() else None
+    return _read(about)["extra"].get("fingerprint") if about.is_file() else None
 
 
 def _write_reports(found: Run, reports: Mapping[str, Report], facts: Mapping[str, Any]) -> None:
@@ -313,7 +364,7 @@ def _write_reports(found: Run, reports: Mapping[str, Report], facts: Mapping[str
     features = found.features if (found.path / "features").is_dir() else None
     provenance = {
         "protocol": protocol,
-        "data": read_json(found.path / "data.json"),
+        "data": _read(found.path / "data.json"),
         "features": None if features is None else {"digest": features.digest, **features.provenance},
         "models": facts,
         "seed": found.experiment.seed,
@@ -344,18 +395,10 @@ def _versions() -> dict[str, str]:
 def _draw_page(found: Run, reports: Mapping[str, Report], *, k: int = 10) -> None:
     """report.html: the comparison, and for a few users what each model shows them, as pictures."""
     split = found.split
-    chosen = choose_people(reports)
+    chosen = choose_people(reports, k=k)
     rows = split.train.users.indices(chosen)
-    histories, taken = split.train.histories(), split.test.histories()
-    lists: dict[str, list[list[int]]] = {}
-    for name in reports:
-        table = found.model(name).recommend(chosen, k)
-        per_user = table.group_by("user_id", maintain_order=True).agg("item_id")
-        by_user = dict(zip(per_user["user_id"].cast(pl.String), per_user["item_id"], strict=True))
-        lists[name] = [
-            split.train.items.indices(by_user[str(user)]).tolist() if str(user) in by_user else []
-            for user in chosen
-        ]
+    histories, taken = split.seen("test").histories(), split.test.histories()
+    lists = {name: top_items(found.model(name), split, rows, k) for name in reports}
     people = [
         Person(
             user_id=str(user),
@@ -365,7 +408,7 @@ def _draw_page(found: Run, reports: Mapping[str, Report], *, k: int = 10) -> Non
         )
         for place, (user, row) in enumerate(zip(chosen, rows, strict=True))
     ]
-    data = read_json(found.path / "data.json")
+    data = _read(found.path / "data.json")
     shown = [
         ("users", f"{data['users']:,}"),
         ("items", f"{data['items']:,}"),

@@ -18,7 +18,7 @@ from visrec.data.splits import Split
 from visrec.errors import DataError, DivergedError, FeaturesError, NotFittedError, RunError, UnsupportedError
 from visrec.evaluation.protocol import evaluate
 from visrec.features.features import Features
-from visrec.recommender import Recommender, load_model
+from visrec.recommender import Queries, Recommender, load_model
 
 SMALL = {"seed": 7, "epochs": 4, "batch_size": 16, "dim_gamma": 5, "dim_theta": 4}
 """For whatever is not about quality: few epochs, small factors."""
@@ -109,6 +109,17 @@ def test_scores_of_named_items_are_columns_of_all(model):
     scores = model.score(users, items=items)
     assert scores.dtype == np.float32
     _close(scores, model.score(users)[:, [19, 0]])
+
+
+def test_a_history_that_the_model_knows_nothing_of_is_refused(model):
+    """Item 18 was taken by nobody and has no picture: any order would be chance, presented as advice."""
+    if (
+        not (model.new_users and model.personal)
+        or model.score_queries(Queries.of([np.array([18])])).unique().numel() > 1
+    ):
+        pytest.skip("has something to go by")
+    with pytest.raises(UnsupportedError, match="knows nothing"):
+        model.recommend_for_history(["i18"], k=3)
 
 
 def test_only_unseen_items_are_recommended_and_all_of_them(model, world):

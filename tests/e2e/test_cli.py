@@ -103,6 +103,86 @@ def test_a_run_folder_of_another_experiment_is_refused_and_left_alone(here, shop
     assert (finished / "experiment.toml").read_text() == before
 
 
+def test_other_settings_of_a_model_give_another_report(here, shop, tmp_path):
+    """Its vectors are the same, only how they are pooled is not: an older report must not pass for the new one."""
+    found = []
+    for method in ("maximum", "average"):
+        toml = tmp_path / f"{method}.toml"
+        toml.write_text(f'[data]\npath = "{shop}"\n[models.visrank]\nmethod = "{method}"\n')
+        here("run", toml, "--out", tmp_path / "run")
+        found.append(json.loads((tmp_path / "run" / "report.json").read_text())["models"]["visrank"])
+    here("run", tmp_path / "average.toml", "--out", tmp_path / "fresh")
+    assert found[0] != found[1]
+    assert found[1] == json.loads((tmp_path / "fresh" / "report.json").read_text())["models"]["visrank"]
+
+
+def test_a_model_named_again_keeps_the_settings_that_it_had(here, shop, tmp_path):
+    (tmp_path / "e.toml").write_text(f'[data]\npath = "{shop}"\n[models.bpr]\ndim_gamma = 5\nepochs = 2\n')
+    here("run", tmp_path / "e.toml", "--out", tmp_path / "run")
+    here("run", shop, "--models", "bpr,popularity", "--out", tmp_path / "run")
+    assert (
+        json.loads((tmp_path / "run" / "models" / "bpr" / "config.json").read_text())["config"]["dim_gamma"]
+        == 5
+    )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        (["--extractor", "colour"], ["--extractor", "color"]),
+        (["--min-rating", 3], []),
+        (["--split", "by_time", "--extractor", "colour"], ["--split", "by_ratio"]),
+    ],
+)
+def test_a_first_call_that_failed_does_not_stand_in_the_way(here, shop, tmp_path, wrong, right):
+    out = tmp_path / "run"
+    here("run", shop, "--models", "visrank", "--out", out, *wrong, status=2)
+    here("run", shop, "--models", "visrank", "--out", out, *right)
+    assert (out / "report.json").is_file()
+
+
+def test_one_model_that_diverges_does_not_cost_the_others(here, shop, tmp_path):
+    (tmp_path / "e.toml").write_text(
+        f'[data]\npath = "{shop}"\n[models.bpr]\noptimizer = "sgd"\nlearning_rate = 1e30\n[models.popularity]\n'
+    )
+    done = here("run", tmp_path / "e.toml", "--out", tmp_path / "run", status=2)
+    assert "models.bpr" in done.stderr
+    assert "experiment.toml" in done.stderr
+    assert list(json.loads((tmp_path / "run" / "report.json").read_text())["models"]) == ["popularity"]
+
+
+def test_a_finished_run_needs_no_weights_again(here, shop, tmp_path):
+    from safetensors.torch import save_file
+    from torchvision.models import squeezenet1_1
+
+    weights = tmp_path / "w.safetensors"
+    save_file(squeezenet1_1().state_dict(), weights)
+    words = ["run", shop, "--models", "visrank", "--extractor", "squeezenet1_1", "--weights", weights]
+    here(*words, "--out", tmp_path / "run")
+    weights.unlink()
+    here(*words, "--out", tmp_path / "run")
+
+
+def test_paths_in_an_experiment_are_relative_to_it(here, shop, tmp_path):
+    (shop.parent / "e.toml").write_text(f'[data]\npath = "{shop.name}"\n[models.popularity]\n')
+    here("run", shop.parent / "e.toml", "--out", tmp_path / "run", cwd=tmp_path)
+
+
+def test_the_page_shows_the_ranking_that_was_judged(finished):
+    import visrec
+    from visrec.evaluation.protocol import held_out_ranks, top_items
+
+    run = visrec.Run.load(finished)
+    for name in ("popularity", "vbpr"):
+        model = run.model(name)
+        users, ranks = held_out_ranks(model, run.split, "test")
+        lists = top_items(model, run.split, users, 80)
+        held = run.split.test.histories()
+        for row, user in enumerate(users):
+            listed = [lists[row].index(item) + 1 for item in held.of(int(user))]
+            assert sorted(listed) == sorted(ranks.rank[ranks.owner == row])
+
+
 def test_the_written_experiment_repeats_the_run(here, finished, tmp_path):
     here("run", finished / "experiment.toml", "--out", tmp_path / "again")
     first, second = (json.loads((run / "report.json").read_text()) for run in (finished, tmp_path / "again"))
@@ -174,6 +254,10 @@ def test_extract_writes_features(here, shop, tmp_path):
         (["run", "SHOP", "--models", "bpr", "--split", "leave_one", "--out", "x"], "split"),
         (["run", "SHOP", "--models", "bpr", "--cutoffs", "ten", "--out", "x"], "cutoffs"),
         (["run", "SHOP", "--models", "bpr", "--min-rating", "3", "--out", "x"], "rating"),
+        (["run", "SHOP", "--models", "bpr", "--cutoffs", "0", "--out", "x"], "cutoffs"),
+        (["run", "SHOP", "--models", "bpr", "--seed", "99999999999999999999", "--out", "x"], "seed"),
+        (["extractors", "zzz"], "zzz"),
+        (["demo", "--out", "/"], "--out"),
         (["evaluate", "SHOP"], "run folder"),
         (["recommend", "RUN", "--model", "bpr", "--user", "nobody"], "nobody"),
         (["recommend", "RUN", "--model", "bpr", "--history", "00003"], "visrec models"),
@@ -220,6 +304,29 @@ def test_a_killed_run_goes_on_to_the_same_result(visrec, shop, finished, tmp_pat
     assert not [
         path for path in out.rglob("*") if path.name.endswith((".tmp", ".old", ".partial", ".checkpoint"))
     ]
+
+
+def test_an_interrupted_run_says_how_to_go_on(shop, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "visrec.cli",
+        "run",
+        str(shop),
+        "--models",
+        "bpr,vbpr",
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "run" / "models" / "bpr.checkpoint").exists() and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    if process.returncode:  # else it was done before the signal came
+        assert process.returncode == 130
+        assert "goes on where it stopped" in said
+        assert "Traceback" not in said
 
 
 @pytest.mark.slow

@@ -23,12 +23,14 @@ class Ranks:
         rank: `(T,)` rank of each held-out item among the user's candidates, from 1; distinct within a user.
         n_relevant: `(B,)` R, at least 1.
         n_candidates: `(B,)` n, the held-out items included, what the user has seen excluded.
+        mid: `(T,)` mid-ranks, where tied items share the mean of their places; None: nothing is tied.
     """
 
     owner: np.ndarray
     rank: np.ndarray
     n_relevant: np.ndarray
     n_candidates: np.ndarray
+    mid: np.ndarray | None = None
 
     def sum(self, values: np.ndarray) -> np.ndarray:
         """Sum `(T,)` values by user: `(B,)`."""
@@ -48,14 +50,15 @@ class Ranks:
 
 
 def auc(ranks: Ranks) -> np.ndarray:
-    """Share of (held-out, other candidate) pairs in the right order; in [0, 1], chance .5.
+    """Share of (held-out, other candidate) pairs in the right order, ties counted half; in [0, 1], chance .5.
 
-    AUC = 1 - sum_j (r_j - j) / (R (n - R)): r_j - j other candidates stand above the j-th held-out item. Other
-    candidates are the n - R that the user has neither seen nor taken, not the whole catalogue. With no other
-    candidate it is .5.
+    AUC = 1 - (sum_j r_j - R (R + 1) / 2) / (R (n - R)), r_j the mid-ranks (Mann & Whitney 1947). Other candidates are
+    the n - R that the user has neither seen nor taken, not the whole catalogue. With no other candidate it is .5,
+    as it is, exactly, for a constant score.
     """
-    above = ranks.sum(ranks.rank - ranks.position())
-    pairs = ranks.n_relevant * (ranks.n_candidates - ranks.n_relevant)
+    R = ranks.n_relevant
+    above = ranks.sum(ranks.rank if ranks.mid is None else ranks.mid) - R * (R + 1) / 2
+    pairs = R * (ranks.n_candidates - R)
     return np.where(pairs > 0, 1 - above / np.maximum(pairs, 1), 0.5)
 
 

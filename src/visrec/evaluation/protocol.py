@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from visrec.data.splits import Part, Split
 from visrec.errors import ConfigError, DataError
 from visrec.evaluation.metrics import Ranks, compute, metric_names
 from visrec.evaluation.significance import Estimate, bootstrap
-from visrec.ranking import ranks_of
+from visrec.ranking import ranks_of, top_k
 from visrec.recommender import Recommender
 
 CUTOFFS = (20, 100)
@@ -48,6 +49,12 @@ class Report:
         if metric not in self.metrics:
             raise ConfigError(f"The report has no '{metric}'. It has {', '.join(self.metrics)}.")
         return self.metrics[metric]
+
+    def to_html(self, path: str | Path) -> None:
+        """Write the metrics with their intervals as one self-contained page."""
+        from visrec.evaluation.page import write_page
+
+        write_page(path, title=self.model, reports={self.model: self})
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able: metrics, new_items, n_users."""
@@ -98,8 +105,8 @@ def evaluate(
         new_items = {name: bootstrap(compute(name, among_new), seed=seed) for name in names}
     protocol = {
         "name": "full",
-        "candidates": "all items but those that the user took before",
-        "ties": "hash of user and item",
+        "candidates": "all items but those of the user in the parts before; rows that filters left out are not known",
+        "ties": "count half in AUC; elsewhere in the order of a hash of user and item",
         "part": part,
         "split": split.how,
         "cutoffs": list(cutoffs),
@@ -144,7 +151,7 @@ def held_out_ranks(
     if len(users) == 0:
         raise DataError(f"No user has held-out items in the part '{part}'; nothing can be evaluated.")
     excluded = None if candidates is None else torch.from_numpy(~candidates)
-    owner, rank, n_candidates = [], [], []
+    owner, rank, mid, n_candidates = [], [], [], []
     done = 0
     for block, queries in model.query_blocks(users):
         scores = model.score_queries(queries)
@@ -159,13 +166,39 @@ def held_out_ranks(
                 f"A held-out item of the part '{part}' was taken before; the parts of a split must differ."
             )
         owner.append(rows + done)
-        rank.append(ranks_of(scores, rows, items, block))
+        ranks_here, mid_here = ranks_of(scores, rows, items, block)
+        rank.append(ranks_here)
+        mid.append(mid_here)
         n_candidates.append(open_.sum(1).numpy())
         done += len(block)
     ranks = Ranks(
-        np.concatenate(owner), np.concatenate(rank), np.diff(held[0])[users], np.concatenate(n_candidates)
+        np.concatenate(owner),
+        np.concatenate(rank),
+        np.diff(held[0])[users],
+        np.concatenate(n_candidates),
+        np.concatenate(mid),
     )
     return users, ranks
+
+
+def top_items(model: Recommender, split: Split, users: np.ndarray, k: int) -> list[list[int]]:
+    """The k best items of each user by index, ranked as `evaluate` ranks the test: the very lists it judges.
+
+    Args:
+        model: fitted on `split.train`.
+        split: what users took before its test part is masked.
+        users: `(B,)` by index.
+        k: list length.
+    """
+    seen = _by_user(split.seen("test"), None)
+    lists: list[list[int]] = []
+    for block, queries in model.query_blocks(users):
+        scores = model.score_queries(queries)
+        seen_rows, seen_items = _rows_of(seen, block)
+        scores[torch.from_numpy(seen_rows), torch.from_numpy(seen_items)] = -torch.inf
+        found, _ = top_k(scores, k, block)
+        lists += [row[row >= 0].tolist() for row in found]
+    return lists
 
 
 def _by_user(part: Interactions, candidates: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:

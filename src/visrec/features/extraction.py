@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import logging
 import os
@@ -231,8 +230,7 @@ def _ranges(n: int) -> list[tuple[int, int]]:
 def _check_any(n: int, reasons: dict[int, str]) -> None:
     if len(reasons) == n:
         raise FeaturesError(
-            f"None of the {n} items has an image that can be used; the first: {reasons[0].rstrip('.')}. "
-            f"`visrec check DATA` lists what is wrong."
+            f"None of the {n} items has an image that can be used; the first: {reasons[0].rstrip('.')}."
         )
 
 
@@ -274,8 +272,7 @@ def _extract_to(out: Path, partial: Path, work: _Work, provenance: dict[str, Any
     if len(reasons) == n:
         shutil.rmtree(partial)  # a second try must look at the images again
     _check_any(n, reasons)
-    for left in out.parent.glob(f".{glob.escape(out.name)}.*.tmp"):
-        shutil.rmtree(left, ignore_errors=True)  # of a run killed in the lines below
+    sweep_temporaries(out.parent, of=out.name)  # of a run killed in the lines below
     with replacing_folder(out) as temporary:
         values = np.lib.format.open_memmap(temporary / VALUES, mode="w+", dtype=np.float32, shape=(n, dim))
         for start, stop in _ranges(n):

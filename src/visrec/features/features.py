@@ -220,7 +220,7 @@ class Features:
         folder = Path(folder)
         if not folder.is_dir():
             raise FeaturesError(
-                f"{folder}: no such folder of features. Make it: visrec extract DATA --out {folder}."
+                f"{folder}: no such folder of features. Make it: visrec extract DATA --extractor NAME --out {folder}"
             )
         if not (folder / META).is_file():
             raise FeaturesError(f"{folder}: holds no {META}; expected a folder that `visrec extract` wrote.")

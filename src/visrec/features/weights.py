@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -137,5 +138,7 @@ def state_digest(net: nn.Module) -> str:
 
 def _short(error: Exception) -> str:
     """The first line of what went wrong, for a message of one line."""
+    if isinstance(error, pickle.UnpicklingError):  # torch's own text advises to run the file's code
+        return "it holds more than tensors, or is no such file at all"
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

@@ -61,7 +61,7 @@ class ItemKNN(Recommender):
                 columns.append(np.full(len(order), j))
                 values.append(s[order])
             if fitting.progress is not None:
-                fitting.progress(min(start + _BLOCK, n), n, "items")
+                fitting.progress(min(start + _BLOCK, n), n, "")
         place = (np.concatenate(rows), np.concatenate(columns))
         S = sparse.csr_array((np.concatenate(values).astype(np.float32), place), shape=(n, n))
         S.sort_indices()

@@ -15,7 +15,7 @@ from visrec.recommender import Fitting, Queries, Recommender
 class RandomConfig(config.Config):
     """Settings of `Random`."""
 
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     """Another seed, another order."""
 
 

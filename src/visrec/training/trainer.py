@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class TrainingConfig(Config):
     """Settings that all models trained on triples share."""
 
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     """Of the initial weights and of all sampling; the same seed gives the same model, bit for bit, on one machine."""
     epochs: int = Field(default=50, ge=0)
     """At most this many passes over the training interactions."""

@@ -3,8 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from visrec.errors import UnsupportedError
 from visrec.features.features import Features
 from visrec.models.visrank import VisRank
+from visrec.recommender import Queries
 
 
 @pytest.fixture
@@ -81,7 +83,9 @@ def test_missing_images_are_neutral(train, features, method):
 def test_who_has_no_history_or_one_without_images_gets_zeros(train, features):
     model = VisRank().fit(train, features)
     assert (model.score(["u02"]) == 0).all()
-    assert (model.recommend_for_history(["i04"], k=14)["score"] == 0).all()
+    assert (model.score_queries(Queries.of([np.array([4])])) == 0).all()
+    with pytest.raises(UnsupportedError, match="knows nothing of the items in this history"):
+        model.recommend_for_history(["i04"], k=14)
 
 
 def test_blocks_of_candidates_change_nothing(train, features, monkeypatch):

@@ -13,7 +13,7 @@ from visrec.data.datasets.synthetic.settings import SyntheticConfig
 from visrec.data.datasets.synthetic.tastes import make_truth
 from visrec.data.datasets.synthetic.truth import Truth
 from visrec.errors import DataError
-from visrec.files import read_json, replacing_folder, write_json
+from visrec.files import read_json, replacing_folder, sweep_temporaries, write_json
 
 FORMAT = 1
 """Raised when the same settings come to mean other files."""
@@ -51,6 +51,8 @@ def write_synthetic(
         raise DataError(f"n_workers is {n_workers}; expected at least 1, or None to choose.")
     if _is_there(folder, config):
         return Truth.load(folder)
+    if folder.parent.is_dir():
+        sweep_temporaries(folder.parent, of=folder.name)  # of a drawing that was killed
     catalogue = Catalogue(config)
     truth = make_truth(catalogue)
     with replacing_folder(folder) as unfinished:
