@@ -116,6 +116,16 @@ def test_other_settings_of_a_model_give_another_report(here, shop, tmp_path):
     assert found[1] == json.loads((tmp_path / "fresh" / "report.json").read_text())["models"]["visrank"]
 
 
+def test_a_report_of_an_older_protocol_is_made_anew(here, shop, tmp_path, monkeypatch):
+    monkeypatch.setattr("visrec.evaluation.protocol.VERSION", 0)
+    here("run", shop, "--models", "popularity", "--out", tmp_path / "run")
+    monkeypatch.undo()
+    here("run", shop, "--models", "popularity", "--out", tmp_path / "run")
+    assert (
+        json.loads((tmp_path / "run" / "report.json").read_text())["provenance"]["protocol"]["version"] == 1
+    )
+
+
 def test_a_model_named_again_keeps_the_settings_that_it_had(here, shop, tmp_path):
     (tmp_path / "e.toml").write_text(f'[data]\npath = "{shop}"\n[models.bpr]\ndim_gamma = 5\nepochs = 2\n')
     here("run", tmp_path / "e.toml", "--out", tmp_path / "run")

@@ -19,6 +19,7 @@ from visrec.ranking import ranks_of, top_k
 from visrec.recommender import Recommender
 
 CUTOFFS = (20, 100)
+VERSION = 1  # raised when the same model and data would get other numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +106,7 @@ def evaluate(
         new_items = {name: bootstrap(compute(name, among_new), seed=seed) for name in names}
     protocol = {
         "name": "full",
+        "version": VERSION,
         "candidates": "all items but those of the user in the parts before; rows that filters left out are not known",
         "ties": "count half in AUC; elsewhere in the order of a hash of user and item",
         "part": part,
