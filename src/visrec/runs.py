@@ -25,7 +25,7 @@ from visrec.data.splits import Split
 from visrec.errors import DivergedError, FeaturesError, RunError
 from visrec.evaluation.page import write_page
 from visrec.evaluation.people import Person, choose_people
-from visrec.evaluation.protocol import VERSION, Report, evaluate, top_items
+from visrec.evaluation.protocol import Report, evaluate, top_items
 from visrec.evaluation.significance import Estimate
 from visrec.experiment import Experiment
 from visrec.features.extraction import extract
@@ -206,7 +206,7 @@ def evaluate_run(found: Run, *, stage: Stage = silent, afresh: bool = False) -> 
             facts[name] = {"digest": about["digest"], **about["extra"]}
             # The fingerprint, not the digest: it holds the settings too, which decide how vectors are pooled.
             same = before.get(name, {}).get("fingerprint") == about["extra"]["fingerprint"]
-            if name in known and same and _protocol_is(known[name], cutoffs):
+            if name in known and same and known[name].is_current(cutoffs):
                 reports[name] = known[name]
             else:
                 report = evaluate(found.model(name), found.split, cutoffs=tuple(cutoffs))
@@ -217,11 +217,6 @@ def evaluate_run(found: Run, *, stage: Stage = silent, afresh: bool = False) -> 
     with stage("drawing report.html"):
         _draw_page(found, reports)
     return reports
-
-
-def _protocol_is(report: Report, cutoffs: list[int]) -> bool:
-    """Whether a stored report was made as one would be made now."""
-    return report.protocol["cutoffs"] == cutoffs and report.protocol.get("version") == VERSION
 
 
 def _open(experiment: Experiment, out: Path) -> Run:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
+from torch import Tensor
 
 from visrec.data.interactions import Interactions
 from visrec.data.splits import Part, Split
@@ -50,6 +51,10 @@ class Report:
         if metric not in self.metrics:
             raise ConfigError(f"The report has no '{metric}'. It has {', '.join(self.metrics)}.")
         return self.metrics[metric]
+
+    def is_current(self, cutoffs: list[int]) -> bool:
+        """Whether a stored report was made as one with these cutoffs would be made now."""
+        return self.protocol["cutoffs"] == cutoffs and self.protocol.get("version") == VERSION
 
     def to_html(self, path: str | Path) -> None:
         """Write the metrics with their intervals as one self-contained page."""
@@ -160,8 +165,7 @@ def held_out_ranks(
         if excluded is not None:
             scores = scores.masked_fill(excluded, -torch.inf)
         rows, items = _rows_of(held, block)
-        seen_rows, seen_items = _rows_of(seen, block)
-        scores[torch.from_numpy(seen_rows), torch.from_numpy(seen_items)] = -torch.inf
+        _mask(scores, seen, block)
         open_ = torch.isfinite(scores)
         if not open_[torch.from_numpy(rows), torch.from_numpy(items)].all():
             raise DataError(
@@ -196,8 +200,7 @@ def top_items(model: Recommender, split: Split, users: np.ndarray, k: int) -> li
     lists: list[list[int]] = []
     for block, queries in model.query_blocks(users):
         scores = model.score_queries(queries)
-        seen_rows, seen_items = _rows_of(seen, block)
-        scores[torch.from_numpy(seen_rows), torch.from_numpy(seen_items)] = -torch.inf
+        _mask(scores, seen, block)
         found, _ = top_k(scores, k, block)
         lists += [row[row >= 0].tolist() for row in found]
     return lists
@@ -218,3 +221,9 @@ def _rows_of(by_user: tuple[np.ndarray, np.ndarray], users: np.ndarray) -> tuple
     rows = np.repeat(np.arange(len(users)), counts)
     offset = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
     return rows, items[indptr[users][rows] + offset]
+
+
+def _mask(scores: Tensor, seen: tuple[np.ndarray, np.ndarray], users: np.ndarray) -> None:
+    """Make what each user has seen no candidate, in place: -inf in `scores (B, I)`."""
+    rows, items = _rows_of(seen, users)
+    scores[torch.from_numpy(rows), torch.from_numpy(items)] = -torch.inf
