@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from visrec.evaluation.protocol import Report
+    from visrec.features.features import Features
     from visrec.recommender import Progress
     from visrec.runs import Run
 
@@ -35,6 +36,38 @@ app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 Out = Annotated[Path, typer.Option("--out", help="The run folder.")]
+
+# What the pictures are turned into: the same options wherever features are made.
+WeightsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--weights",
+        help="default, random, a file (.safetensors, .pth), or EXTRACTOR=one of these; repeat for several.",
+    ),
+]
+Layer = Annotated[
+    str | None,
+    typer.Option(help="Take this layer's output, by name (layer4). [default: before the classifier]"),
+]
+PoolOption = Annotated[
+    str | None, typer.Option("--pool", help="mean, max, gem, cls, or regions, of the layer's map or tokens.")
+]
+Precision = Annotated[
+    str | None,
+    typer.Option(help="auto, float32 or bfloat16. [default: auto, bfloat16 where the hardware has it]"),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Another option of the extractor; repeat for several."),
+]
+Standardize = Annotated[
+    bool | None,
+    typer.Option("--standardize/--no-standardize", help="Columns of mean 0, variance 1. [default: on]"),
+]
+Pca = Annotated[int | None, typer.Option(min=1, help="Keep so many principal components.")]
+Whiten = Annotated[bool, typer.Option("--whiten", help="Give each principal component variance 1.")]
+L2 = Annotated[bool, typer.Option("--l2", help="Give each vector length 1.")]
+Float16 = Annotated[bool, typer.Option("--float16", help="Store half as many bytes.")]
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -135,13 +168,16 @@ def run(
     extractor: Annotated[
         str | None, typer.Option(help="A name from `visrec extractors`. [default: color]")
     ] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="default, a file (.safetensors, .pth), or random.")
-    ] = None,
-    standardize: Annotated[
-        bool | None,
-        typer.Option("--standardize/--no-standardize", help="Columns of mean 0, variance 1. [default: on]"),
-    ] = None,
+    weights: WeightsOption = None,
+    layer: Layer = None,
+    pool: PoolOption = None,
+    precision: Precision = None,
+    set_: Set = None,
+    standardize: Standardize = None,
+    pca: Pca = None,
+    whiten: Whiten = False,
+    l2: L2 = False,
+    float16: Float16 = False,
     min_rating: Annotated[float | None, typer.Option(help="Keep interactions rated at least this.")] = None,
     split: Annotated[
         str | None,
@@ -164,10 +200,12 @@ def run(
         ("data", "split"): split,
         ("data", "missing_images"): "mask" if allow_missing_images else None,
         ("features", "extractor"): extractor,
-        ("features", "weights"): weights,
-        ("features", "standardize"): standardize,
         ("evaluation", "cutoffs"): None if cutoffs is None else _whole_numbers(cutoffs),
     }
+    given = _features_settings(
+        weights, (layer, pool, precision, set_), standardize, (pca, whiten, l2), float16
+    )
+    changes |= {("features", key): value for key, value in given.items()}
     for (table, key), value in changes.items():
         if value is not None:
             values.setdefault(table, {})[key] = value
@@ -224,60 +262,76 @@ def recommend(
 
 @app.command()
 def similar(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
-    item: Annotated[str, typer.Option(help="An item id.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="RUN", help="A run folder, or a folder of features (visrec extract).")
+    ],
+    item: Annotated[str | None, typer.Option(help="An item id.")] = None,
+    image: Annotated[Path | None, typer.Option(help="Any image file instead.")] = None,
     model: Annotated[
         str | None, typer.Option(help="Compare as this model does. [default: by visual features]")
     ] = None,
+    extractor: Annotated[
+        str | None, typer.Option(help="In a comparison of extractors: by this one's features.")
+    ] = None,
+    weights: WeightsOption = None,
     k: Annotated[int, typer.Option("-k", min=1, help="How many.")] = 10,
     as_json: Json = False,
 ) -> None:
-    """The items most like one."""
-    from visrec.runs import Run
+    """The items most like one, or most like any image."""
+    from visrec import neighbours
 
-    found = Run.load(folder)
-    title = f"like {item}, by {model or found.experiment.features.extractor}"
-    _show_items(found, found.similar(item, k, model=model), title, as_json=as_json)
+    if (item is None) == (image is None):
+        raise ConfigError("Give either --item with an item id, or --image with a file.")
+    found, features = _compared(folder, extractor)
+    if model is not None:
+        if found is None or item is None:
+            raise ConfigError(
+                "--model goes with a run folder and --item; leave it out to compare by features."
+            )
+        table, by = found.similar(item, k, model=model), model
+    else:
+        by = str(features.provenance["extractor"])
+        if item is not None:
+            table = neighbours.similar_items(features, [item], k)
+        else:
+            table = neighbours.similar_to_images(features, [_image(image)], k, weights=_weights(weights))
+    _show_items(found, table, f"like {item or image}, by {by}", as_json=as_json)
 
 
 @app.command()
 def extract(
     data: Annotated[Path, typer.Argument(help="A data set folder.")],
-    extractor: Annotated[str, typer.Option(help="A name from `visrec extractors`.")],
-    weights: Annotated[
-        str, typer.Option(help="default, a file (.safetensors, .pth), or random.")
-    ] = "default",
-    standardize: Annotated[
-        bool, typer.Option("--standardize/--no-standardize", help="Columns of mean 0, variance 1.")
-    ] = True,
+    extractor: Annotated[
+        str, typer.Option(help='A name from `visrec extractors`, or several joined by "+".')
+    ],
+    weights: WeightsOption = None,
+    layer: Layer = None,
+    pool: PoolOption = None,
+    precision: Precision = None,
+    set_: Set = None,
+    standardize: Standardize = None,
+    pca: Pca = None,
+    whiten: Whiten = False,
+    l2: L2 = False,
+    float16: Float16 = False,
     out: Annotated[Path | None, typer.Option(help="[default: DATA/features/EXTRACTOR]")] = None,
     allow_missing_images: Annotated[bool, typer.Option("--allow-missing-images")] = False,
     as_json: Json = False,
 ) -> None:
-    """Turn the images of a data set into features on disk."""
-    from visrec.data.dataset import load_dataset
-    from visrec.features.extraction import extract as extract_features
+    """Turn the images of a data set into features on disk. Run it again to do only what is new or changed."""
+    from visrec.data.dataset import load_catalog
+    from visrec.experiment import FeaturesConfig
+    from visrec.features.extractors import folder_name
 
-    catalog = load_dataset(data, missing_images="mask" if allow_missing_images else "error").catalog
-    target = out or data / "features" / extractor.replace(":", "_")
+    given = _features_settings(
+        weights, (layer, pool, precision, set_), standardize, (pca, whiten, l2), float16
+    )
+    settings = FeaturesConfig(extractor=extractor, **given)
+    catalog = load_catalog(data, missing_images="mask" if allow_missing_images else "error")
+    target = out or data / "features" / folder_name(extractor)
     with _stage(f"features: {extractor}") as progress:
-        features = extract_features(
-            catalog,
-            extractor,
-            weights=weights,
-            standardize=standardize,
-            out=target,
-            progress=lambda done, total: progress(done, total, ""),
-        )
-    facts = {
-        "out": str(target),
-        "items": len(features.items),
-        "dim": features.dim,
-        "missing": int(features.missing.sum()),
-        "digest": features.digest,
-        "failures": features.failures.to_dicts(),
-    }
-    _print_facts(facts, as_json=as_json)
+        features = settings.extract(catalog, target, progress=progress)
+    _print_facts({"out": str(target), **_facts_of(features)}, as_json=as_json)
 
 
 @app.command()
@@ -295,16 +349,27 @@ def models(as_json: Json = False) -> None:
 
 @app.command()
 def extractors(
-    search: Annotated[str, typer.Argument(help="Only names that contain this.")] = "",
+    search: Annotated[
+        str | None,
+        typer.Argument(help="All extractors whose name contains this; without it, the best known."),
+    ] = None,
+    layers: Annotated[
+        str | None, typer.Option(metavar="NETWORK", help="The layers of a network, and what each gives.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """The extractors of visual features there are."""
-    from visrec.features.extraction import list_extractors
+    from visrec.features import listing
 
-    rows = [vars(one) for one in list_extractors() if search in one.name]
+    if layers is not None:
+        _print_rows(listing.layers(layers), as_json=as_json)
+        return
+    rows = listing.extractors(search)
     if not rows:
-        raise ConfigError(f"No extractor's name contains '{search}'. `visrec extractors` lists them all.")
-    _print_rows(rows, as_json=as_json)
+        raise ConfigError(f"No extractor's name contains '{search}'. `visrec extractors ''` lists them all.")
+    _print_rows([vars(one) if as_json else listing.row(one) for one in rows], as_json=as_json)
+    if not as_json and search is None:
+        print(listing.MORE)
 
 
 @app.command()
@@ -356,6 +421,74 @@ def _experiment_values(source: Path, data: Path | None) -> dict[str, Any]:
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _features_settings(
+    weights: list[str] | None,
+    options: tuple[str | None, str | None, str | None, list[str] | None],
+    standardize: bool | None,
+    steps: tuple[int | None, bool, bool],
+    float16: bool,
+) -> dict[str, Any]:
+    """The settings of features that were given: keys of `FeaturesConfig`."""
+    layer, pool, precision, pairs = options
+    pca, whiten, l2 = steps
+    named = {"layer": layer, "pool": pool, "precision": precision}
+    chosen = {key: value for key, value in named.items() if value is not None} | _pairs(pairs or [])
+    given = {
+        "weights": _weights(weights),
+        "options": chosen or None,
+        "standardize": standardize,
+        "pca": pca,
+        "whiten": whiten or None,
+        "l2": l2 or None,
+        "dtype": "float16" if float16 else None,
+    }
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def _pairs(words: list[str]) -> dict[str, Any]:
+    """`KEY=VALUE` words; a value with commas is a list."""
+    found: dict[str, Any] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"--set is '{word}'; expected KEY=VALUE, such as --set input_size=224.")
+        found[key.strip()] = [one.strip() for one in value.split(",")] if "," in value else value.strip()
+    return found
+
+
+def _weights(words: list[str] | None) -> Any:
+    """`--weights`: one for all, or a table by extractor; None where it was not given."""
+    if not words:
+        return None
+    pairs = [word for word in words if "=" in word and not Path(word).exists()]
+    if not pairs and len(words) == 1:
+        return words[0]
+    if len(pairs) < len(words):
+        plain = next(word for word in words if word not in pairs)
+        raise ConfigError(f"--weights {plain}: with several, say whose each is: --weights EXTRACTOR={plain}")
+    return {name: value for name, _, value in (word.partition("=") for word in pairs)}
+
+
+def _image(path: Path | None) -> Path:
+    if path is None or not path.is_file():
+        raise ConfigError(f"--image {path}: no such file.")
+    return path
+
+
+def _compared(folder: Path, extractor: str | None) -> tuple[Run | None, Features]:
+    """The run (None where there is none) and the features that a folder stands for."""
+    from visrec.features.extractors import folder_name
+    from visrec.features.features import META, Features
+    from visrec.runs import Run
+
+    if extractor is not None:
+        folder = folder / folder_name(extractor)
+    if (folder / META).is_file():
+        return None, Features.load(folder)
+    found = Run.load(folder)
+    return found, found.features
 
 
 def _whole_numbers(text: str) -> list[int]:
@@ -426,16 +559,18 @@ def _show(found: Run, reports: dict[str, Report], *, as_json: bool = False) -> N
     )
 
 
-def _show_items(found: Run, table: pl.DataFrame, title: str, *, as_json: bool) -> None:
+def _show_items(found: Run | None, table: pl.DataFrame, title: str, *, as_json: bool) -> None:
     """A list of items with titles, or as JSON."""
     import polars as pl
 
     try:
-        catalog = found.data.catalog
-        titles = [catalog.title(int(index)) for index in catalog.items.indices(table["item_id"].to_list())]
-        table = table.with_columns(pl.Series("title", titles, dtype=pl.String))
+        catalog = None if found is None else found.data.catalog
     except VisrecError as error:  # the lists need no data set, only the titles do
         print(f"visrec: no titles: {error}", file=sys.stderr)
+        catalog = None
+    if catalog is not None:
+        titles = [catalog.title(int(index)) for index in catalog.items.indices(table["item_id"].to_list())]
+        table = table.with_columns(pl.Series("title", titles, dtype=pl.String))
     rows = table.to_dicts()
     if not as_json:
         rows = [{key: f"{v:.4f}" if key == "score" else v for key, v in row.items()} for row in rows]
@@ -450,11 +585,25 @@ def _print_rows(rows: list[dict[str, Any]], *, as_json: bool, title: str | None 
     from rich.table import Table
 
     table = Table(title=title, title_justify="left")
-    for key in rows[0] if rows else []:
-        table.add_column(key, overflow="fold")
+    for number, key in enumerate(rows[0] if rows else []):
+        table.add_column(key, overflow="fold", no_wrap=number == 0)
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
-    Console().print(table)
+    console = Console()
+    (console if console.is_terminal else Console(width=140)).print(table)
+
+
+def _facts_of(features: Features) -> dict[str, Any]:
+    """What is said of features that were extracted."""
+    failures = features.failures.to_dicts()
+    return {
+        "items": len(features.items),
+        "shape": "x".join(map(str, features.values.shape[1:])),
+        "steps": ", ".join(features.provenance["steps"]) or "none",
+        "missing": len(failures),
+        "digest": features.digest,
+        "failures": failures,
+    }
 
 
 def _print_facts(facts: dict[str, Any], *, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -9,12 +10,17 @@ from pydantic import Field, field_validator
 
 from visrec import registry
 from visrec.config import Config, read_toml
+from visrec.data.catalog import Catalog
 from visrec.data.dataset import Dataset
 from visrec.data.interactions import k_core
 from visrec.data.splits import SPLITS, Split
 from visrec.errors import ConfigError
 from visrec.evaluation.protocol import CUTOFFS
-from visrec.recommender import Recommender
+from visrec.features.extraction import extract
+from visrec.features.extractors import with_paths
+from visrec.features.features import Features
+from visrec.features.finishing import Steps
+from visrec.recommender import Progress, Recommender
 
 
 class DataConfig(Config):
@@ -38,15 +44,32 @@ class DataConfig(Config):
     """For by_time and by_ratio: the share of the validation."""
 
 
-class FeaturesConfig(Config):
-    """What the pictures are turned into."""
+class FeaturesConfig(Steps):
+    """What the pictures are turned into: by which extractor, and through which steps (`Steps`)."""
 
     extractor: str = "color"
-    """One of `visrec extractors`."""
-    weights: str = "default"
-    """"default" (published ones), a file (.safetensors, .pth), or "random"."""
-    standardize: bool = True
-    """Give each column mean 0 and variance 1: cosines of raw, all-positive features are nearly alike."""
+    """One of `visrec extractors`, or several joined by "+"."""
+    weights: str | dict[str, str] = "default"
+    """"default" (published ones), a file (.safetensors, .pth), or "random"; or a table: extractor = one of them."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Of the extractor, such as layer = "layer4"."""
+    dtype: Literal["float32", "float16"] = "float32"
+    """Of the stored values; float16 takes half the space."""
+
+    def extract(
+        self, catalog: Catalog, out: Path | None = None, *, progress: Progress | None = None
+    ) -> Features:
+        """The features of a catalogue, as these settings say; see `visrec.extract`."""
+        return extract(
+            catalog,
+            self.extractor,
+            weights=self.weights,
+            out=out,
+            progress=progress,
+            dtype=self.dtype,
+            **{name: getattr(self, name) for name in Steps.model_fields},
+            **self.options,
+        )
 
 
 class EvaluationConfig(Config):
@@ -100,7 +123,10 @@ class Experiment(Config):
         return self.replace(
             models=models,
             data=self.data.replace(path=str(Path(self.data.path).resolve())),
-            features=self.features.replace(weights=_resolved_weights(self.features.weights)),
+            features=self.features.replace(
+                weights=_each(self.features.weights, lambda file: str(Path(file).resolve())),
+                extractor=with_paths(self.features.extractor, lambda file: str(Path(file).resolve())),
+            ),
         )
 
     def split(self, data: Dataset) -> Split:
@@ -135,11 +161,16 @@ def read_experiment(path: Path, *, data: Path | None = None) -> dict[str, Any]:
         raise ConfigError(f"{path}: names no data set. Add --data FOLDER, or `path` under [data].")
     else:
         table["path"] = str(path.parent / str(table["path"]))
-    weights = values.get("features", {}).get("weights", "default")
-    if isinstance(weights, str) and weights not in ("default", "random"):
-        values["features"]["weights"] = str(path.parent / weights)
+    features = values.get("features", {})
+    if "weights" in features:
+        features["weights"] = _each(features["weights"], lambda file: str(path.parent / file))
+    if isinstance(features.get("extractor"), str):
+        features["extractor"] = with_paths(features["extractor"], lambda file: str(path.parent / file))
     return values
 
 
-def _resolved_weights(weights: str) -> str:
-    return weights if weights in ("default", "random") else str(Path(weights).resolve())
+def _each(weights: Any, change: Callable[[str], str]) -> Any:
+    """Weights with each name of a file changed."""
+    if isinstance(weights, dict):
+        return {name: _each(one, change) for name, one in weights.items()}
+    return change(weights) if isinstance(weights, str) and weights not in ("default", "random") else weights

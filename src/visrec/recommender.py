@@ -24,7 +24,7 @@ from visrec.data.ids import IdMap
 from visrec.data.interactions import Histories, Interactions
 from visrec.errors import ConfigError, DataError, FeaturesError, NotFittedError, RunError, UnsupportedError
 from visrec.features.features import Features
-from visrec.files import read_json, replacing_folder, write_json
+from visrec.files import file_digest, read_json, replacing_folder, write_json
 from visrec.ranking import check_finite, top_k
 
 Content = Literal["none", "vector", "regions", "image"]
@@ -429,14 +429,14 @@ class Recommender(ABC):
             ids.write_parquet(folder / "ids.parquet")
             lines = "".join(json.dumps(line) + "\n" for line in self.training_log)
             (folder / "training.jsonl").write_text(lines, encoding="utf-8")
-            files = {name: _file_digest(folder / name) for name in _DIGESTED}
+            files = {name: file_digest(folder / name) for name in _DIGESTED}
             write_json(folder / "config.json", {**about, "files": files})
 
     def _load(self, folder: Path, about: Mapping[str, Any], content: Features | None) -> None:
         from safetensors.torch import load_file
 
         for name in _DIGESTED:
-            if _file_digest(folder / name) != about["files"][name]:
+            if file_digest(folder / name) != about["files"][name]:
                 raise RunError(f"{folder}: {name} is not the one that config.json describes. Train it again.")
         ids = pl.read_parquet(folder / "ids.parquet")
         maps = {}
@@ -509,11 +509,6 @@ def state_digest(state: Mapping[str, Tensor]) -> str:
         digest.update(f"{name}:{array.dtype.str}:{array.shape};".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _marks(queries: Queries, shape: torch.Size) -> Tensor:

@@ -23,7 +23,11 @@ BUILTIN: dict[str, dict[str, str]] = {
         "vbpr": "visrec.models.vbpr:VBPR",
     },
     "extractors": {
-        "color": "visrec.features.handcrafted:Color",
+        "color": "visrec.features.handcrafted.color:Color",
+        "attractiveness": "visrec.features.handcrafted.attractiveness:Attractiveness",
+        "lbp": "visrec.features.handcrafted.lbp:LBP",
+        "hog": "visrec.features.handcrafted.hog:HOG",
+        "sift": "visrec.features.handcrafted.sift:SIFT",
     },
     "datasets": {
         "synthetic": "visrec.data.datasets.synthetic:write_synthetic",

@@ -28,10 +28,9 @@ from visrec.evaluation.people import Person, choose_people
 from visrec.evaluation.protocol import Report, evaluate, top_items
 from visrec.evaluation.significance import Estimate
 from visrec.experiment import Experiment
-from visrec.features.extraction import extract
 from visrec.features.features import Features
 from visrec.files import is_temporary, read_json, replacing, sweep_temporaries, write_json
-from visrec.models.visrank import VisRank
+from visrec.neighbours import similar_items
 from visrec.recommender import Progress, Recommender, load_model
 
 Stage = Callable[[str], AbstractContextManager[Progress | None]]
@@ -113,7 +112,7 @@ class Run:
         """The k items most like one: by a model of the run, or (None) by its visual features."""
         if model is not None:
             return self.model(model).similar_items([item], k)
-        return VisRank().fit(self.split.train, self.features).similar_items([item], k)
+        return similar_items(self.features, [item], k)
 
     @property
     def reports(self) -> dict[str, Report]:
@@ -311,16 +310,8 @@ def _features(found: Run, stage: Stage) -> Features | None:
         return None
     if (found.path / "features" / "meta.json").is_file():
         return found.features  # of the same settings and data, or `_open` and `Run.data` had refused
-    settings = experiment.features
-    with stage(f"features: {settings.extractor}") as progress:
-        return extract(
-            found.data.catalog,
-            settings.extractor,
-            weights=settings.weights,
-            standardize=settings.standardize,
-            out=found.path / "features",
-            progress=None if progress is None else lambda done, total: progress(done, total, ""),
-        )
+    with stage(f"features: {experiment.features.extractor}") as progress:
+        return experiment.features.extract(found.data.catalog, found.path / "features", progress=progress)
 
 
 def _model(found: Run, name: str, content: Features | None, stage: Stage) -> None:

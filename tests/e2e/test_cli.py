@@ -236,7 +236,24 @@ def test_recommend_and_similar_print_tables_and_json(visrec, here, finished):
 def test_models_extractors_and_datasets_are_listed(here):
     rows = json.loads(here("models", "--json").stdout)
     assert [row["model"] for row in rows] == MODELS
-    assert json.loads(here("extractors", "squeezenet1", "--json").stdout)[0]["name"] == "squeezenet1_0"
+    found = json.loads(here("extractors", "squeezenet1_0", "--json").stdout)
+    assert found[0] == {
+        "name": "squeezenet1_0",
+        "source": "torchvision",
+        "dim": 512,
+        "n_params": 1248424,
+        "top1": 58.092,
+        "top1_kind": "supervised",
+        "licence": "BSD-3-Clause",
+        "paper": "Iandola et al. 2016",
+    }
+    listed = here("extractors").stdout
+    for name in ("color", "sift", "nasnet_large", "dinov2", "clip", "--layers"):
+        assert name in listed
+    unnamed = json.loads(here("extractors", "test_resnet", "--json").stdout)[0]
+    assert (unnamed["source"], unnamed["dim"]) == ("timm", 128)
+    layers = json.loads(here("extractors", "--layers", "resnet18", "--json").stdout)
+    assert {"layer": "layer4", "kind": "Sequential", "gives": "512 x 7 x 7"} in layers
     assert "synthetic" in here("datasets").stdout
 
 

@@ -76,6 +76,24 @@ def load_dataset(
         raise DataError(f"{error.filename or folder}: cannot be read ({error.strerror}).") from None
 
 
+def load_catalog(folder: str | Path, *, missing_images: Literal["error", "mask"] = "error") -> Catalog:
+    """Read the items of a data set folder, which need no interactions: `images/` or `images.csv`, and `items.csv`.
+
+    Where there are interactions too, they are read and checked as `load_dataset` does.
+
+    Raises:
+        DataError: one message that names the file, the row or column, and the remedy.
+    """
+    folder = Path(folder)
+    if find_table(folder, "interactions") is not None or not folder.is_dir():
+        return load_dataset(folder, missing_images=missing_images).catalog
+    nobody = pl.DataFrame(schema={"row": pl.Int64, "user_id": pl.String, "item_id": pl.String})
+    try:
+        return _read_catalog(folder, folder / "interactions.csv", nobody, missing_images)[0]
+    except OSError as error:
+        raise DataError(f"{error.filename or folder}: cannot be read ({error.strerror}).") from None
+
+
 def _load(folder: Path, min_rating: float | None, missing_images: str) -> Dataset:
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 import stat
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,7 +30,7 @@ _ORIENTATION_TAG, _SHORT = 0x0112, 3
 _HEAD = 32  # bytes: enough to tell the four formats apart and to read the canvas of a WebP
 
 
-def decode(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def decode(path: str | Path, *, max_pixels: int = MAX_PIXELS, least_side: int | None = None) -> Image.Image:
     """Decode a JPEG, PNG, WebP or GIF file; its content decides, not its suffix.
 
     Grey, palette and CMYK pictures become RGB, 16 bits a channel are scaled to 8, transparency is laid on
@@ -37,11 +41,30 @@ def decode(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     Args:
         path: The file.
         max_pixels: Larger pictures are refused from their header, before memory is spent on them.
+        least_side: A JPEG may come out reduced to a half, a quarter or an eighth (libjpeg does it while it decodes,
+            several times faster) as long as its shorter side keeps this many pixels. None: never.
 
     Raises:
         ImageError: The file is missing, unreadable, empty, a folder, not an image of these formats, cut
             short or damaged, or has more than `max_pixels` pixels.
     """
+    with _opened(path) as file:
+        return _decode(Path(path), file, max_pixels, least_side)
+
+
+def content_digest(path: str | Path) -> str:
+    """SHA-256 (hex) of an image file's bytes, whatever they are.
+
+    Raises:
+        ImageError: There is no such file, it may not be read, or it is a folder, a pipe, a device.
+    """
+    with _opened(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[io.BufferedReader]:
+    """The file for reading; whatever the system refuses becomes an `ImageError`."""
     path = Path(path)
     try:
         # A named pipe would block at open, a folder gives another error on each system: look first.
@@ -51,7 +74,7 @@ def decode(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
         if not stat.S_ISREG(mode):
             raise ImageError(f"{path}: is not a regular file; expected an image file.")
         with path.open("rb") as file:
-            return _decode(path, file, max_pixels)
+            yield file
     except FileNotFoundError:
         raise ImageError(f"{path}: no such file.") from None
     except PermissionError:
@@ -60,7 +83,7 @@ def decode(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
         raise ImageError(f"{path}: cannot be read ({error}).") from None
 
 
-def _decode(path: Path, file: BinaryIO, max_pixels: int) -> Image.Image:
+def _decode(path: Path, file: io.BufferedReader, max_pixels: int, least_side: int | None) -> Image.Image:
     if os.fstat(file.fileno()).st_size == 0:
         raise ImageError(f"{path}: is empty (0 bytes); expected an image.")
     head = file.read(_HEAD)
@@ -77,6 +100,8 @@ def _decode(path: Path, file: BinaryIO, max_pixels: int) -> Image.Image:
         file.seek(0)
         with plugin(file, str(path)) as image:
             _check_size(path, image.size, max_pixels)
+            if least_side is not None:
+                _reduce(image, least_side)
             image.load()
             orientation = _orientation(image.info.get("exif"))
             return _upright(_to_rgb(image), orientation)
@@ -129,6 +154,16 @@ def _check_size(path: Path, size: tuple[int, int], max_pixels: int) -> None:
         )
 
 
+def _reduce(image: ImageFile.ImageFile, least_side: int) -> None:
+    """Have a JPEG decoded at the smallest of 1/1, 1/2, 1/4, 1/8 whose shorter side keeps `least_side` pixels."""
+    shorter = min(image.size)
+    for scale in (8, 4, 2):
+        if shorter // scale >= least_side:
+            # `draft` takes the largest reduction that leaves at least the size asked for.
+            image.draft(None, (image.width // scale, image.height // scale))
+            return
+
+
 def _webp_size(head: bytes) -> tuple[int, int]:
     """Canvas of a WebP file from its first 30 bytes (RFC 9649); (0, 0) where they do not tell."""
     kind = head[12:16]
@@ -142,7 +177,7 @@ def _webp_size(head: bytes) -> tuple[int, int]:
     return 0, 0
 
 
-def _check_animation(file: BinaryIO) -> None:
+def _check_animation(file: io.BufferedReader) -> None:
     """Refuse the animated PNGs that Pillow would warn of: two or impossible counts of frames."""
     file.seek(8)
     found = 0

@@ -1,324 +1,537 @@
-"""The engine: images of a catalogue to `Features`, in batches, flat in memory, resumable."""
+"""The engine: images of a catalogue to `Features`; flat in memory, to be interrupted and resumed at any point.
+
+Each vector belongs to the content of an image file. What is known of a content, from features that are there already
+or from an interrupted try, is never computed again, whatever the item is called now.
+"""
 
 from __future__ import annotations
 
-import json
+import hashlib
 import logging
 import os
-import shutil
+import tempfile
+import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import polars as pl
 
 from visrec.data.catalog import Catalog
-from visrec.data.images import decode
-from visrec.errors import ConfigError, DataError, FeaturesError, ImageError
-from visrec.features.features import VALUES, Features, failures_table
-from visrec.features.standardization import standardize_into
-from visrec.files import read_json, replacing, replacing_folder, sweep_temporaries, write_json
-from visrec.registry import names, resolve
+from visrec.data.images import content_digest
+from visrec.errors import ConfigError, FeaturesError, ImageError
+from visrec.features.decoding import prepared
+from visrec.features.extractor import Extractor
+from visrec.features.extractors import Weights, create_extractor, with_paths
+from visrec.features.features import RAW, VALUES, Features, digest_of_all_but_values, failures_table
+from visrec.features.finishing import Finishing, Steps, blocks
+from visrec.features.rows import RowReader, RowWriter
+from visrec.features.shards import Shards
+from visrec.files import replacing_folder, sweep_temporaries
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 log = logging.getLogger("visrec")
 
 SHARD = 256
-"""Items of one shard: what at most is done again after a kill."""
+"""Vectors of one shard: what at most is computed again after a kill."""
+_SHARD_SECONDS = 20  # … or what came in this time, where that is fewer
+_SAMPLE = 2000  # images that an extractor learns from (a codebook), those whose digests are the smallest
+_IN_FLIGHT = (
+    3  # batches handed to the network, so that none of its threads waits for the others' last picture
+)
+_IDENTITY = (
+    "extractor",
+    "weights_digest",
+    "transform",
+    "layer",
+    "options",
+    "precision",
+    "shape",
+    "dtype",
+    "steps",
+)
 
-Progress = Callable[[int, int], None]
-
-
-class Extractor(Protocol):
-    """Turns pictures into vectors of length `dim`; each picture for itself, whatever its batch."""
-
-    name: str
-    dim: int
-
-    def provenance(self) -> dict[str, Any]:
-        """JSON-able: extractor, weights, weights_digest, dim, transform, versions."""
-        ...
-
-    def prepare(self, image: Any) -> np.ndarray:
-        """An RGB PIL picture to an array of one shape for all pictures; runs in worker threads."""
-        ...
-
-    def encode(self, batch: np.ndarray) -> np.ndarray:
-        """A batch `(B, …)` of prepared pictures to vectors `(B, F)` float32."""
-        ...
-
-
-@dataclass(frozen=True)
-class ExtractorInfo:
-    """What can be extracted with: `dim` is None where the network must be built to know it."""
-
-    name: str
-    source: str
-    dim: int | None
-    needs_weights: bool
-
-
-def list_extractors() -> list[ExtractorInfo]:
-    """All extractors: registered ones, then torchvision's and timm's networks by the name to type."""
-    from visrec.features.backbones import backbone_names
-
-    registered = [
-        ExtractorInfo(
-            name, "visrec", getattr(resolve("extractors", name)(), "dim", None), needs_weights=False
-        )
-        for name in names("extractors")
-    ]
-    torchvision = backbone_names("torchvision")
-    taken = {*torchvision, *(info.name for info in registered)}
-    timm = [f"timm:{name}" if name in taken else name for name in backbone_names("timm")]
-    return [
-        *registered,
-        *(ExtractorInfo(name, "torchvision", None, needs_weights=True) for name in torchvision),
-        *(ExtractorInfo(name, "timm", None, needs_weights=True) for name in timm),
-    ]
-
-
-def create_extractor(name: str, *, weights: str | Path = "default") -> Extractor:
-    """An extractor by name: a registered one ("color"), or a network of torchvision or timm.
-
-    Raises:
-        ConfigError: there is none of that name, or weights were given to one that has none.
-        FeaturesError: the weights cannot be had, read, or do not fit.
-    """
-    if name in names("extractors"):
-        if str(weights) != "default":
-            raise ConfigError(
-                f"The extractor '{name}' has no weights; found '{weights}'. Leave --weights out."
-            )
-        extractor: Extractor = resolve("extractors", name)()
-        return extractor
-    from visrec.features.backbones import Backbone
-
-    return Backbone(name, weights=weights)
+Progress = Callable[[int, int, str], None]
 
 
 def extract(
     catalog: Catalog,
     extractor: str | Extractor = "color",
     *,
-    weights: str | Path = "default",
+    weights: Weights = "default",
     standardize: bool = True,
+    pca: int | None = None,
+    whiten: bool = False,
+    l2: bool = False,
+    dtype: Literal["float32", "float16"] = "float32",
     out: str | Path | None = None,
-    batch_size: int = 32,
     n_workers: int | None = None,
     progress: Progress | None = None,
+    **options: Any,
 ) -> Features:
-    """One vector for each item's image.
+    """One vector (or R regions) for each item's image.
 
-    An image that cannot be decoded makes its item missing, with the reason in `Features.failures`. With
-    `out`, finished parts are kept in `<out>.partial`: a run that was killed goes on where it stopped, and ends
-    in the very bytes of one that was not. Features of the same catalogue, extractor, weights and steps that
-    are in `out` already are loaded instead.
+    An image that cannot be decoded makes its item missing, with the reason in `Features.failures`. With `out`,
+    vectors are kept in `<out>.partial` as they come: a run that was killed goes on where it stopped, and ends in the
+    very bytes of one that was not. If `out` holds features of the same extractor, settings and
+    steps, only images that are new or changed (by content) are looked at; those of items that are gone disappear.
 
     Args:
         catalog: The items and their images.
-        extractor: A name (`list_extractors`), or an `Extractor`.
-        weights: "default", "random" or a file of weights; see `Backbone`.
-        standardize: See `Features.standardize`.
+        extractor: A name (`visrec extractors`), several joined by "+", or an `Extractor`.
+        weights: "default" (published ones), "random", or a file; or a mapping from an extractor's name to these.
+        standardize: See `Steps`.
+        pca: See `Steps`.
+        whiten: See `Steps`.
+        l2: See `Steps`.
+        dtype: Of the stored values; float16 takes half the space.
         out: Folder for the features, which are then memory-mapped; None: they stay in memory.
-        batch_size: Images encoded together.
-        n_workers: Threads that decode; None: one a core, at most 8.
-        progress: Called with (items done, items in all) after each batch.
+        n_workers: Processes that decode; 0: threads of this process; None: one a core, at most 8.
+        progress: Called with (images done, images to do, a note).
+        options: Of the extractor, such as layer="layer4", pool="regions".
 
     Raises:
         ConfigError: no such extractor, or a setting out of range.
         FeaturesError: no image can be used, the weights are at fault, or `out` holds something else.
     """
     n_workers = min(os.cpu_count() or 1, 8) if n_workers is None else n_workers
-    if batch_size < 1 or n_workers < 1:
+    if n_workers < 0 or dtype not in ("float32", "float16"):
         raise ConfigError(
-            f"batch_size is {batch_size} and n_workers {n_workers}; expected at least 1 of each."
+            f"n_workers is {n_workers} and dtype {dtype!r}; expected at least 0, and 'float32' or 'float16'."
         )
+    steps = Steps(standardize=standardize, pca=pca, whiten=whiten, l2=l2)
     if len(catalog) == 0:
         raise FeaturesError("The catalogue has no items; expected at least one image to extract features of.")
-    made = create_extractor(extractor, weights=weights) if isinstance(extractor, str) else extractor
-    provenance = {**made.provenance(), "catalog": _catalog_digest(catalog)}
-    provenance["steps"] = ["standardize"] if standardize else []
-    work = _Work(catalog, made, batch_size, n_workers, progress)
-    if out is None:
-        values = np.zeros((len(catalog), made.dim), dtype=np.float32)
-        reasons: dict[int, str] = {}
-        for start, stop, rows, found in work.shards(_ranges(len(catalog))):
-            values[start:stop] = rows
-            reasons |= found
-        _check_any(len(catalog), reasons)
-        return _finish(catalog, values, reasons, provenance)
-    out = Path(out)
-    partial = out.with_name(f"{out.name}.partial")
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
-        features = _load_same(out, provenance)
-    else:
-        features = _extract_to(out, partial, work, provenance)
-    shutil.rmtree(partial, ignore_errors=True)
-    return features
+    made = extractor if isinstance(extractor, Extractor) else create_extractor(extractor, weights, **options)
+    work = _Work(catalog, made, steps, np.dtype(dtype), n_workers, progress)
+    if isinstance(extractor, str):
+        named = with_paths(extractor, lambda file: str(Path(file).resolve()))
+        work.settings.update(extractor=named, weights=_storable(weights), options=options)
+    if out is not None:
+        return work.into(Path(out))
+    with tempfile.TemporaryDirectory(prefix="visrec-") as folder:
+        work.into(Path(folder) / "features")
+        return Features.load(Path(folder) / "features", mmap=False, verify=False)
+
+
+def encode_images(
+    features: Features, images: Sequence[str | Path | Image.Image], *, weights: Weights | None = None
+) -> np.ndarray:
+    """Vectors of any pictures, made and finished as those of `features`.
+
+    Args:
+        features: What `extract` gave.
+        images: Files, or upright RGB pictures.
+        weights: Where the weights are now, if not where they were.
+
+    Returns:
+        `(n, F)` or `(n, R, F)`, of the type of `features.values`.
+
+    Raises:
+        FeaturesError: the features were not extracted by a named extractor, or with other weights than these.
+        ImageError: a picture cannot be decoded.
+    """
+    settings = features.provenance.get("settings")
+    if not settings:
+        raise FeaturesError(
+            f"These features ({features.provenance.get('extractor')}) do not say how a new picture is treated. "
+            f"Extract with one of `visrec extractors`."
+        )
+    given = settings["weights"] if weights is None else weights
+    made = create_extractor(settings["extractor"], given, **settings["options"])
+    if features.learnt:
+        made.restore(features.learnt)
+    found, expected = made.provenance()["weights_digest"], features.provenance["weights_digest"]
+    if found != expected:
+        raise FeaturesError(
+            f"The weights of {settings['extractor']} are not those that the features were made with. Give them: "
+            f"--weights FILE."
+        )
+    return finished(features, made, images)
+
+
+def finished(features: Features, made: Extractor, images: Sequence[str | Path | Image.Image]) -> np.ndarray:
+    """`encode_images` by an extractor that is there already."""
+    from visrec.data.images import decode
+
+    vectors = []
+    for image in images:
+        is_file = isinstance(image, str | Path)
+        picture = decode(image, least_side=made.preparation.least_side) if is_file else image  # type: ignore[arg-type]
+        vectors.append(made.submit(made.preparation(picture)[None]).result()[0])  # type: ignore[arg-type]
+    raw = np.asarray(vectors, dtype=features.values.dtype).reshape(len(images), *made.shape)
+    return features.finishing.apply(raw).astype(features.values.dtype)
+
+
+def _storable(weights: Weights) -> Any:
+    """Weights as JSON holds them, files by their whole path."""
+    if isinstance(weights, Mapping):
+        return {name: _storable(one) for name, one in weights.items()}
+    return str(weights) if str(weights) in ("default", "random") else str(Path(weights).resolve())
 
 
 @dataclass(frozen=True)
 class _Work:
-    """All that turns ranges of items into vectors."""
+    """An extraction: what it is of, by what, and how."""
 
     catalog: Catalog
     extractor: Extractor
-    batch_size: int
+    steps: Steps
+    dtype: np.dtype[Any]
     n_workers: int
     progress: Progress | None
+    settings: dict[str, Any] = field(default_factory=dict)
 
-    def shards(
-        self, ranges: Iterable[tuple[int, int]]
-    ) -> Iterator[tuple[int, int, np.ndarray, dict[int, str]]]:
-        """For each range: start, stop, vectors `(stop - start, F)`, and reasons by index of a failed item.
+    def provenance(self) -> dict[str, Any]:
+        """What makes the values, but for the images."""
+        about = {
+            **self.extractor.provenance(),
+            "shape": list(self.extractor.shape),
+            "dtype": self.dtype.name,
+            "steps": self.steps.names(),
+        }
+        if self.extractor.columns is not None:
+            about["columns"] = list(self.extractor.columns)
+        if self.extractor.grid is not None:
+            about["grid"] = list(self.extractor.grid)
+        if self.settings:
+            about["settings"] = self.settings
+        return about
 
-        The vector of a failed item is 0. Batches are fixed ranges of items, counted from `start`: they depend
-        neither on where an earlier run stopped nor on the number of workers.
-        """
-        ranges = list(ranges)
-        with closing(self._prepared(index for one in ranges for index in range(*one))) as stream:
-            for start, stop in ranges:
-                values = np.zeros((stop - start, self.extractor.dim), dtype=np.float32)
-                reasons: dict[int, str] = {}
-                for first in range(start, stop, self.batch_size):
-                    last = min(first + self.batch_size, stop)
-                    batch = dict(zip(range(first, last), stream, strict=False))
-                    reasons |= {index: one for index, one in batch.items() if isinstance(one, str)}
-                    good = {index - start: one for index, one in batch.items() if not isinstance(one, str)}
-                    if good:
-                        values[list(good)] = self.extractor.encode(np.stack(list(good.values())))
-                    if self.progress:
-                        self.progress(last, len(self.catalog))
-                for row in np.flatnonzero(~np.isfinite(values).all(axis=1)).tolist():
-                    values[row] = 0
-                    reasons[start + row] = f"{self.extractor.name} gave numbers that are not finite"
-                yield start, stop, values, reasons
-
-    def _prepared(self, indices: Iterable[int]) -> Generator[np.ndarray | str]:
-        """Prepared pictures in order, or reasons why there is none; decoded a little ahead, in threads."""
-        ahead = 2 * self.batch_size + self.n_workers  # bounds what waits in memory
-        waiting: deque[Future[np.ndarray | str]] = deque()
-        with ThreadPoolExecutor(self.n_workers, thread_name_prefix="visrec-images") as pool:
-            try:
-                for index in indices:
-                    waiting.append(pool.submit(self._prepare, index))
-                    if len(waiting) > ahead:
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
-
-    def _prepare(self, index: int) -> np.ndarray | str:
-        path = self.catalog.paths[index]
-        if path is None:
-            return "no image"
+    def into(self, out: Path) -> Features:
+        """Features in the folder `out`, with all that is known already put to use."""
+        sweep_temporaries(out.parent, of=out.name)  # of a run killed while it replaced the folder
+        old = _features_in(out, self.provenance(), learns=self.extractor.learns)
+        images = self._images()
+        # Steps and settings (a path of weights) do not change what the extractor gives.
+        identity = {**self.provenance(), "steps": None, "settings": None}
+        shards = Shards(out.with_name(f"{out.name}.partial"), identity, self.extractor.shape)
         try:
-            return self.extractor.prepare(decode(path))
-        except ImageError as error:
-            return str(error)
+            return self._into(out, old, images, shards)
+        except FeaturesError:
+            if not shards.paths:
+                shards.remove()
+            raise
 
-
-def _ranges(n: int) -> list[tuple[int, int]]:
-    return [(start, min(start + SHARD, n)) for start in range(0, n, SHARD)]
-
-
-def _check_any(n: int, reasons: dict[int, str]) -> None:
-    if len(reasons) == n:
-        raise FeaturesError(
-            f"None of the {n} items has an image that can be used; the first: {reasons[0].rstrip('.')}."
-        )
-
-
-def _finish(
-    catalog: Catalog, values: np.ndarray, reasons: dict[int, str], provenance: dict[str, Any]
-) -> Features:
-    """`Features` of raw `values (I, F)`, which are standardized in place."""
-    n = len(catalog)
-    if reasons:
-        log.warning("%d of %d items have no features; the first: %s", len(reasons), n, reasons[min(reasons)])
-    missing = np.zeros(n, dtype=bool)
-    missing[list(reasons)] = True
-    fitted = standardize_into(values, missing, values) if provenance["steps"] else None
-    failures = failures_table(catalog.items, missing, [reasons[index] for index in sorted(reasons)])
-    return Features(values, catalog.items, missing, failures, provenance, fitted)
-
-
-def _extract_to(out: Path, partial: Path, work: _Work, provenance: dict[str, Any]) -> Features:
-    """Shards into `partial`, then all of them into `out`."""
-    n, dim = len(work.catalog), work.extractor.dim
-    # The steps come after the shards, so that another choice of steps can use them; the batch size is part
-    # of what the last bits of a number depend on.
-    identity = {**provenance, "steps": None, "batch_size": work.batch_size, "shard": SHARD}
-    _open_partial(partial, identity)
-    reasons: dict[int, str] = {}
-    unfinished = []
-    for start, stop in _ranges(n):
-        found = _read_reasons(partial, start, (stop - start, dim))
-        if found is None:
-            unfinished.append((start, stop))
-        else:
-            reasons |= found
-    for start, _, values, found in work.shards(unfinished):
-        with replacing(partial / f"{start:09d}.npy") as temporary:
-            np.save(temporary, values, allow_pickle=False)
-        # Last: where it is, the shard is whole.
-        write_json(partial / f"{start:09d}.json", {str(index): text for index, text in found.items()})
-        reasons |= found
-    if len(reasons) == n:
-        shutil.rmtree(partial)  # a second try must look at the images again
-    _check_any(n, reasons)
-    sweep_temporaries(out.parent, of=out.name)  # of a run killed in the lines below
-    with replacing_folder(out) as temporary:
-        values = np.lib.format.open_memmap(temporary / VALUES, mode="w+", dtype=np.float32, shape=(n, dim))
-        for start, stop in _ranges(n):
-            values[start:stop] = np.load(partial / f"{start:09d}.npy", allow_pickle=False)
-        _finish(work.catalog, values, reasons, provenance).write_about(temporary)
-        values.flush()
-    return Features.load(out, verify=False)
-
-
-def _open_partial(partial: Path, identity: dict[str, Any]) -> None:
-    """Make the folder of unfinished work, or keep it if it is of the same extraction."""
-    about = partial / "extraction.json"
-    if partial.is_dir():
-        sweep_temporaries(partial)
-        if any(partial.iterdir()) and not about.is_file():
+    def _into(self, out: Path, old: Features | None, images: _Images, shards: Shards) -> Features:
+        if self.extractor.learns:
+            self._learn(images, shards, {} if old is None else old.learnt)
+        failed = self._encode(images.without(_known(shards, old)["image"]), shards)
+        reasons = images.reasons_with(failed)
+        if len(reasons) == len(self.catalog):
             raise FeaturesError(
-                f"{partial}: is not an unfinished extraction; move it away or choose another --out."
+                f"None of the {len(reasons)} items has an image that can be used; the first: "
+                f"{reasons[0].rstrip('.')}."
             )
-        try:
-            if about.is_file() and read_json(about) == json.loads(json.dumps(identity)):
-                log.info("Going on with the unfinished extraction in %s.", partial)
-                return
-        except ValueError:
-            pass
-        shutil.rmtree(partial)
-    write_json(about, identity)
+        if old is not None and _is_same(old, self.catalog, images, reasons):
+            shards.remove()
+            return old
+        if reasons:
+            log.warning(
+                "%d of %d items have no features; the first: %s",
+                len(reasons),
+                len(self.catalog),
+                reasons[min(reasons)],
+            )
+        features = self._assemble(out, images, reasons, shards, old)
+        shards.remove()
+        return features
+
+    def _images(self) -> _Images:
+        """The content of each item's image, or why it has none; all files are read once."""
+        paths = self.catalog.paths
+        digests: list[str | None] = [None] * len(paths)
+        reasons: dict[int, str] = {}
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+            for index, found in enumerate(pool.map(_digest_or_reason, paths)):
+                if isinstance(found, ImageError):
+                    reasons[index] = str(found)
+                else:
+                    digests[index] = found
+                if self.progress and (index + 1) % 1000 == 0:
+                    self.progress(index + 1, len(paths), "looking for what is new")
+        return _Images(paths, digests, reasons)
+
+    def _learn(self, images: _Images, shards: Shards, before: Mapping[str, np.ndarray]) -> None:
+        """Have the extractor learn from a sample of the images, unless it has: what is learnt once stays."""
+        state = dict(before) or shards.state()
+        if not state:
+            chosen = dict(sorted(images.by_digest().items())[:_SAMPLE])
+            if self.progress:
+                self.progress(0, len(chosen), "learning from a sample")
+            stream = prepared(
+                self.extractor.preparation, list(chosen.values()), n_workers=self.n_workers, ahead=64
+            )
+            with closing(stream):
+                self.extractor.learn(self._told(stream, len(chosen)))
+            state = self.extractor.state()
+            shards.write_state(state)
+        self.extractor.restore(state)
+
+    def _told(self, stream: Iterator[np.ndarray | str], total: int) -> Iterator[np.ndarray]:
+        for done, one in enumerate(stream, start=1):
+            if self.progress:
+                self.progress(done, total, "learning from a sample")
+            if not isinstance(one, str):
+                yield one
+
+    def _encode(self, todo: dict[str, Path], shards: Shards) -> dict[str, str]:
+        """Vectors of images, by digest, into shards; gives the reasons of those that have none."""
+        size = self.extractor.batch_size
+        failed: dict[str, str] = {}
+        batch: list[tuple[str, np.ndarray]] = []
+        waiting: deque[tuple[list[str], Future[np.ndarray]]] = deque()
+        shelf = _Shelf(shards, self.dtype)
+        start, done = time.perf_counter(), 0
+
+        def submit() -> None:
+            pictures = np.stack([picture for _, picture in batch])
+            waiting.append(([digest for digest, _ in batch], self.extractor.submit(pictures)))
+            batch.clear()
+
+        def fetch() -> None:
+            nonlocal done
+            digests, future = waiting.popleft()
+            failed.update(shelf.put(digests, future.result(), self.extractor))
+            done += len(digests)
+            if self.progress:
+                # Not until the first are through: their time is mostly that of starting up.
+                rate = done / max(time.perf_counter() - start, 1e-9)
+                broken = f", {len(failed):,} cannot be used" if failed else ""
+                self.progress(done + len(failed), len(todo), f"{rate:,.1f} images/s{broken}")
+
+        preparation = self.extractor.preparation
+        stream = prepared(preparation, list(todo.values()), n_workers=self.n_workers, ahead=3 * size)
+        with closing(stream):
+            for digest, one in zip(todo, stream, strict=True):
+                if isinstance(one, str):
+                    failed[digest] = one
+                    continue
+                batch.append((digest, one))
+                if len(batch) == size:
+                    submit()
+                    if len(waiting) > _IN_FLIGHT:
+                        fetch()
+            if batch:
+                submit()
+            while waiting:
+                fetch()
+        shelf.flush()
+        return failed
+
+    def _assemble(
+        self, out: Path, images: _Images, reasons: dict[int, str], shards: Shards, old: Features | None
+    ) -> Features:
+        """All vectors in the order of the items into `out`, and what was made of them by the steps."""
+        n, shape = len(self.catalog), self.extractor.shape
+        missing = np.zeros(n, dtype=bool)
+        missing[list(reasons)] = True
+        at = pl.DataFrame({"image": images.digests}, schema={"image": pl.String}).join(
+            _known(shards, old), on="image", how="left", maintain_order="left"
+        )
+        source, row = at["source"].fill_null(-1).to_numpy(), at["row"].fill_null(0).to_numpy()
+        source = np.where(missing, -1, source)
+        readers = [RowReader(path) for path in shards.paths]
+        readers += [] if old is None else [RowReader(_raw_file(out))]
+        width = int(np.prod(shape))
+        with replacing_folder(out) as folder:
+            raw_file = folder / (RAW if self.steps.names() else VALUES)
+            with RowWriter(raw_file, self.dtype, (n, *shape)) as writer:
+                for block in blocks(n, width):
+                    rows = np.zeros((block.stop - block.start, *shape), dtype=self.dtype)
+                    for one in np.unique(source[block]):
+                        here = np.flatnonzero(source[block] == one)
+                        if one >= 0:
+                            rows[here] = readers[one].take(row[block][here])
+                    writer.write(rows)
+            reader = RowReader(raw_file)
+            finishing = Finishing.fit(self.steps, lambda: _there(reader, missing, width), shape[-1])
+            final = (n, *shape[:-1], finishing.dim(shape[-1]))
+            digest = digest_of_all_but_values(self.catalog.items, missing, final, self.dtype)
+            if not self.steps.names():
+                for block in blocks(n, width):
+                    digest.update(reader.read(block.start, block.stop).data)
+            else:
+                with RowWriter(folder / VALUES, self.dtype, final) as writer:
+                    for block in blocks(n, width):
+                        rows = finishing.apply(reader.read(block.start, block.stop)).astype(self.dtype)
+                        rows[missing[block]] = 0
+                        writer.write(rows)
+                        digest.update(rows.data)
+            provenance = {**self.provenance(), "images": images.digest(self.catalog)}
+            if old is not None and (others := _other_versions(old, provenance)):
+                provenance["partly_made_with"] = others
+            Features(
+                values=np.load(folder / VALUES, mmap_mode="r", allow_pickle=False),
+                items=self.catalog.items,
+                missing=missing,
+                failures=failures_table(
+                    self.catalog.items, missing, [reasons[index] for index in sorted(reasons)]
+                ),
+                provenance=provenance,
+                finishing=finishing,
+                raw=np.load(raw_file, mmap_mode="r", allow_pickle=False) if self.steps.names() else None,
+                images=pl.Series("image", images.digests, dtype=pl.String),
+                learnt=self.extractor.state(),
+            ).write_about(folder, digest.hexdigest())
+        return Features.load(out, verify=False)
 
 
-def _read_reasons(partial: Path, start: int, shape: tuple[int, int]) -> dict[int, str] | None:
-    """The failures of a finished shard; None if it isn't finished or cannot be read."""
+@dataclass(frozen=True)
+class _Images:
+    """The images of a catalogue by content.
+
+    Attributes:
+        paths: of each item; None where it has none.
+        digests: SHA-256 (hex) of each file; None where it could not be read.
+        reasons: why, by index.
+    """
+
+    paths: tuple[Path | None, ...]
+    digests: list[str | None]
+    reasons: dict[int, str]
+
+    def by_digest(self) -> dict[str, Path]:
+        """A file of each content, in the order of the items."""
+        found: dict[str, Path] = {}
+        for path, digest in zip(self.paths, self.digests, strict=True):
+            if digest is not None and path is not None:
+                found.setdefault(digest, path)
+        return found
+
+    def without(self, known: pl.Series) -> dict[str, Path]:
+        """Those of `by_digest` that are not known."""
+        seen = set(known.to_list())
+        return {digest: path for digest, path in self.by_digest().items() if digest not in seen}
+
+    def reasons_with(self, failed: Mapping[str, str]) -> dict[int, str]:
+        """The reason of each item without a vector, by index; `failed` gives those of contents."""
+        first = self.by_digest() if failed else {}
+        reasons = dict(self.reasons)
+        for index, digest in enumerate(self.digests):
+            if (
+                digest is not None and digest in failed
+            ):  # of several files of one content, one was tried: each reason names its own
+                reasons[index] = failed[digest].replace(str(first[digest]), str(self.paths[index]))
+        return dict(sorted(reasons.items()))
+
+    def digest(self, catalog: Catalog) -> str:
+        """SHA-256 (hex) of ids and contents: equal for the same pictures of the same items."""
+        digest = hashlib.sha256(catalog.items.digest.encode())
+        for one in self.digests:
+            digest.update((one or "-").encode() + b"\n")
+        return digest.hexdigest()
+
+
+class _Shelf:
+    """Vectors on their way to a shard."""
+
+    def __init__(self, shards: Shards, dtype: np.dtype[Any]) -> None:
+        self._shards, self._dtype = shards, dtype
+        self._images: list[str] = []
+        self._vectors: list[np.ndarray] = []
+        self._since = time.monotonic()
+
+    def put(self, images: list[str], vectors: np.ndarray, extractor: Extractor) -> dict[str, str]:
+        """Take vectors `(n, …)` of images; gives the reasons of those that are no use."""
+        if vectors.shape != (len(images), *extractor.shape):
+            raise FeaturesError(
+                f"{extractor.name} gave {vectors.shape} for {len(images)} images; expected "
+                f"{(len(images), *extractor.shape)}. Choose another extractor: `visrec extractors` lists them all."
+            )
+        with np.errstate(over="ignore"):
+            stored = vectors.astype(self._dtype)
+        finite = np.isfinite(stored.reshape(len(images), -1)).all(axis=1)
+        self._vectors.append(stored[finite])
+        self._images += [image for image, good in zip(images, finite, strict=True) if good]
+        full = len(self._images) >= SHARD or time.monotonic() - self._since > _SHARD_SECONDS
+        if full:
+            self.flush()
+        why = f"{extractor.name} gave numbers that are not finite" + (
+            ", or too large for float16" if self._dtype == np.float16 else ""
+        )
+        return {image: why for image, good in zip(images, finite, strict=True) if not good}
+
+    def flush(self) -> None:
+        """Write what has been taken."""
+        if self._images:
+            self._shards.write(self._images, np.concatenate(self._vectors))
+        self._images, self._vectors, self._since = [], [], time.monotonic()
+
+
+def _digest_or_reason(path: Path | None) -> str | ImageError:
     try:
-        found = read_json(partial / f"{start:09d}.json")
-        whole = np.load(partial / f"{start:09d}.npy", mmap_mode="r", allow_pickle=False).shape == shape
-        return {int(index): text for index, text in found.items()} if whole else None
-    except (OSError, ValueError, EOFError):
+        return ImageError("no image") if path is None else content_digest(path)
+    except ImageError as error:
+        return error
+
+
+def _there(reader: RowReader, missing: np.ndarray, width: int) -> Iterator[np.ndarray]:
+    """The vectors of the items that have one, in blocks; regions one after the other."""
+    for block in blocks(len(reader), width):
+        rows = reader.read(block.start, block.stop)[~missing[block]]
+        if len(rows):
+            yield rows.reshape(-1, rows.shape[-1]).astype(np.float32, copy=False)
+
+
+def _raw_file(out: Path) -> Path:
+    return out / RAW if (out / RAW).is_file() else out / VALUES
+
+
+def _known(shards: Shards, old: Features | None) -> pl.DataFrame:
+    """Which image's vector is in which row of which source: the shards, and after them features that are there."""
+    known = shards.table()
+    if old is not None and old.images is not None:
+        rows = np.flatnonzero(~old.missing)
+        source = np.full(len(rows), len(shards.paths), dtype=np.int32)
+        earlier = {"image": old.images.gather(rows), "source": source, "row": rows.astype(np.int64)}
+        known = pl.concat([known, pl.DataFrame(earlier)])
+    return known.unique("image", keep="first", maintain_order=True)
+
+
+def _is_same(old: Features, catalog: Catalog, images: _Images, reasons: dict[int, str]) -> bool:
+    """Whether the features are those of this catalogue."""
+    return (
+        old.items == catalog.items
+        and old.images is not None
+        and old.images.to_list() == images.digests
+        and old.failures["reason"].to_list() == list(reasons.values())
+    )
+
+
+def _other_versions(old: Features, provenance: dict[str, Any]) -> list[Any]:
+    """Versions of libraries that older rows were made with, where they are others than now."""
+    found = [*old.provenance.get("partly_made_with", []), old.provenance.get("versions")]
+    return [
+        one for index, one in enumerate(found) if one != provenance["versions"] and one not in found[:index]
+    ]
+
+
+def _features_in(out: Path, provenance: dict[str, Any], *, learns: bool) -> Features | None:
+    """The features in `out`, if they are of the same kind; None where there are none."""
+    if not (out.is_file() or (out.is_dir() and any(out.iterdir()))):
         return None
-
-
-def _load_same(out: Path, provenance: dict[str, Any]) -> Features:
-    """The features in `out`, if they are what would be extracted now."""
     try:
         features = Features.load(out)
     except FeaturesError as error:
         raise FeaturesError(f"{error} Or choose another --out.") from None
-    for key in ("extractor", "weights_digest", "transform", "layer", "dim", "catalog", "steps"):
-        if features.provenance.get(key) != provenance.get(key):
+    if features.images is None:
+        raise FeaturesError(
+            f"{out}: holds features that do not say which images they are of (of an earlier version, or your own). "
+            f"Choose another --out, or remove the folder."
+        )
+    for key in _IDENTITY:
+        if learns and key == "weights_digest":
+            continue  # a codebook: what was learnt once is kept
+        found, wanted = features.provenance.get(key), provenance.get(key)
+        if found != wanted:
             raise FeaturesError(
                 f"{out}: holds other features: {_difference(key, features.provenance, provenance)}. "
                 f"Choose another --out, or remove the folder."
@@ -327,17 +540,6 @@ def _load_same(out: Path, provenance: dict[str, Any]) -> Features:
 
 
 def _difference(key: str, found: dict[str, Any], wanted: dict[str, Any]) -> str:
-    if key == "catalog":
-        return "of another catalogue (other items, or image files of other names or sizes)"
     if key == "weights_digest":
         return f"weights {found.get('weights')} ({found.get(key)}), not {wanted['weights']} ({wanted[key]})"
     return f"{key} {found.get(key)!r}, not {wanted.get(key)!r}"
-
-
-def _catalog_digest(catalog: Catalog) -> str:
-    """`Catalog.digest`, also where files are gone: these count as having no image."""
-    try:
-        return catalog.digest
-    except DataError:
-        paths = tuple(path if path is not None and path.exists() else None for path in catalog.paths)
-        return replace(catalog, paths=paths).digest

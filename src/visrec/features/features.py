@@ -1,8 +1,9 @@
-"""What is known of each item as a vector, aligned to the items by id, with where it came from."""
+"""What is known of each item as a vector, or as regions, aligned to the items by id, with where it came from."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,24 +14,31 @@ import polars as pl
 
 from visrec.data.ids import IdMap, Ids
 from visrec.errors import DataError, FeaturesError
-from visrec.features.standardization import Standardization, blocks, standardize_into
-from visrec.files import read_json, replacing_folder, write_json
+from visrec.features.finishing import Finishing, Steps, blocks, present_rows
+from visrec.files import file_digest, read_json, replacing_folder, write_json
 
-FORMAT, VERSION = "visrec features", 1
-VALUES, ITEMS, META, STANDARDIZE = "values.npy", "items.parquet", "meta.json", "standardize.npy"
+FORMAT, VERSION = "visrec features", 2
+VALUES, RAW, ITEMS, META = "values.npy", "raw.npy", "items.parquet", "meta.json"
+FINISHING, LEARNT = "finishing.safetensors", "extractor.safetensors"
+_STANDARDIZE = "standardize.npy"  # of version 1
+_DTYPES = (np.dtype(np.float32), np.dtype(np.float16))
 
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """One vector an item. Frozen.
+    """One vector an item, or R regions of its picture. Frozen.
 
     Attributes:
-        values: `(I, F)` float32, perhaps memory-mapped; read-only; rows of missing items are exactly 0.
+        values: `(I, F)` or `(I, R, F)`, float32 or float16, perhaps memory-mapped; read-only; rows of missing items
+            are exactly 0.
         items: the ids, in row order.
         missing: `(I,)` bool, the items without a vector.
         failures: columns `item_id` and `reason`, one row for each missing item, in row order.
         provenance: JSON-able; from `extract`: extractor, weights and their digest, transform, versions, steps.
-        standardization: what `standardize` subtracted and divided by; None before.
+        finishing: the steps from `raw` to `values`, fitted; they treat new vectors alike.
+        raw: what the extractor gave, of the same kind; None: `values` are as it gave them.
+        images: SHA-256 (hex) of each item's image file, null where it has none; None: the values are not from images.
+        learnt: what the extractor learnt from the catalogue (a codebook), by name; mostly nothing.
     """
 
     values: np.ndarray
@@ -38,15 +46,19 @@ class Features:
     missing: np.ndarray
     failures: pl.DataFrame
     provenance: dict[str, Any] = field(default_factory=dict)
-    standardization: Standardization | None = None
+    finishing: Finishing = field(default_factory=Finishing)
+    raw: np.ndarray | None = None
+    images: pl.Series | None = None
+    learnt: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self.items)
-        if self.values.ndim != 2 or len(self.values) != n or self.values.dtype != np.float32:
-            raise FeaturesError(
-                f"Features: values are {self.values.dtype} {self.values.shape}; expected float32 ({n}, F), "
-                f"one row for each of the {n} items. Features.from_array(values, item_ids) converts."
-            )
+        for values in (self.values,) if self.raw is None else (self.values, self.raw):
+            if values.ndim not in (2, 3) or len(values) != n or values.dtype not in _DTYPES:
+                raise FeaturesError(
+                    f"Features: values are {values.dtype} {values.shape}; expected float32 or float16, ({n}, F) or "
+                    f"({n}, R, F), one row for each of the {n} items. Features.from_array(values, item_ids) converts."
+                )
         if self.missing.shape != (n,) or self.missing.dtype != np.bool_:
             raise FeaturesError(
                 f"Features: missing is {self.missing.dtype} {self.missing.shape}; expected bool ({n},)."
@@ -61,30 +73,49 @@ class Features:
             )
         if self.values[self.missing].any():
             raise FeaturesError("Features: rows of missing items must be 0.")
-        for name in ("values", "missing"):
-            view = getattr(self, name).view()
-            view.setflags(write=False)
-            object.__setattr__(self, name, view)
+        for name in ("values", "missing", "raw"):
+            if getattr(self, name) is not None:
+                view = getattr(self, name).view()
+                view.setflags(write=False)
+                object.__setattr__(self, name, view)
 
     def __len__(self) -> int:
         return len(self.items)
 
     def __repr__(self) -> str:
         source = self.provenance.get("extractor", "own values")
-        return f"Features({len(self)} items x {self.dim}, {int(self.missing.sum())} missing, {source})"
+        shape = " x ".join(map(str, self.values.shape[1:]))
+        return f"Features({len(self)} items x {shape}, {int(self.missing.sum())} missing, {source})"
 
     @property
     def dim(self) -> int:
         """F, the length of a vector."""
-        return int(self.values.shape[1])
+        return int(self.values.shape[-1])
+
+    @property
+    def n_regions(self) -> int | None:
+        """R, or None where each item has one vector."""
+        return int(self.values.shape[1]) if self.values.ndim == 3 else None
+
+    @property
+    def attributes(self) -> pl.DataFrame | None:
+        """What the extractor measured, in its own units: `item_id` and one named column a feature.
+
+        Missing items have nulls. None where the features have no names (only "attractiveness" and the like have).
+        """
+        columns = self.provenance.get("columns")
+        if not columns:
+            return None
+        raw = self.values if self.raw is None else self.raw
+        table = pl.DataFrame({"item_id": self.items.values} | dict(zip(columns, raw.T, strict=True)))
+        return table.with_columns(pl.when(~pl.Series(self.missing)).then(pl.col(name)) for name in columns)
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 (hex) of ids, values and missing: equal features, equal digest."""
-        digest = hashlib.sha256(f"{self.items.digest} {self.values.shape}".encode())
-        digest.update(self.missing.tobytes())
-        for block in blocks(len(self)):
-            digest.update(np.ascontiguousarray(self.values[block], dtype="<f4").tobytes())
+        digest = digest_of_all_but_values(self.items, self.missing, self.values.shape, self.values.dtype)
+        for block in blocks(len(self), int(np.prod(self.values.shape[1:]))):
+            digest.update(np.ascontiguousarray(self.values[block]).data)
         return digest.hexdigest()
 
     @classmethod
@@ -99,22 +130,23 @@ class Features:
         """Features from a matrix of your own; rows belong to the ids given, in any order.
 
         Args:
-            values: `(n, F)` numbers; row r is the vector of `item_ids[r]`.
+            values: `(n, F)` or `(n, R, F)` numbers; row r belongs to `item_ids[r]`. float16 stays, all else becomes
+                float32.
             item_ids: `(n,)` distinct ids.
             missing: `(n,)` bool, rows to be treated as missing whatever they hold.
             provenance: JSON-able notes on where the values came from.
 
         Raises:
             FeaturesError: shapes do not fit, ids are repeated, or a row that is not missing holds NaN or
-                infinity (also: a number too large for float32).
+                infinity (also: a number too large for the type).
         """
         series = _id_series(item_ids)
         n = len(series)
         matrix = np.asarray(values)
-        if matrix.ndim != 2 or len(matrix) != n or not np.issubdtype(matrix.dtype, np.number):
+        if matrix.ndim not in (2, 3) or len(matrix) != n or not np.issubdtype(matrix.dtype, np.number):
             raise FeaturesError(
                 f"Features: {n} item ids but values of type {matrix.dtype} and shape {matrix.shape}; "
-                f"expected numbers ({n}, F), one row an id."
+                f"expected numbers ({n}, F) or ({n}, R, F), one row an id."
             )
         masked = np.zeros(n, dtype=bool) if missing is None else np.asarray(missing, dtype=bool)
         if masked.shape != (n,):
@@ -129,10 +161,10 @@ class Features:
         order = np.empty(n, dtype=np.int64)
         order[items.indices(series.to_list())] = np.arange(n)
         with np.errstate(over="ignore", invalid="ignore"):  # reported below, by item
-            rows = matrix[order].astype(np.float32)
+            rows = matrix[order].astype(matrix.dtype if matrix.dtype == np.float16 else np.float32)
         masked = masked[order]
         rows[masked] = 0
-        bad = ~np.isfinite(rows).all(axis=1)
+        bad = ~np.isfinite(rows.reshape(n, -1)).all(axis=1)
         if bad.any():
             raise FeaturesError(
                 f"Features: {int(bad.sum())} rows hold NaN or infinity, first that of item "
@@ -164,45 +196,82 @@ class Features:
             f"one: visrec extract DATA --extractor {self.provenance.get('extractor', 'NAME')} --out NEW."
         )
 
-    def standardize(self) -> Features:
-        """Each column minus its mean, divided by its standard deviation, over the items that have a vector.
+    def finish(self, steps: Steps | None = None, **changes: Any) -> Features:
+        """Standardised, reduced by PCA, or brought to length 1; see `Steps` for the settings (also as keywords).
 
-        Constant columns become 0, missing rows stay 0. Standardized features are returned as they are. The
-        result is held in memory (I * F * 4 bytes).
+        Fitted over the items that have a vector; missing rows stay 0. Finished features start again from their raw
+        values. The result is held in memory.
+
+        Raises:
+            ConfigError: a setting is not valid.
+            FeaturesError: more principal components than there can be.
         """
-        if self.standardization is not None:
-            return self
-        values = np.empty(self.values.shape, dtype=np.float32)
-        fitted = standardize_into(self.values, self.missing, values)
-        provenance = {**self.provenance, "steps": [*self.provenance.get("steps", []), "standardize"]}
-        return replace(self, values=values, provenance=provenance, standardization=fitted)
+        steps = (steps or Steps()).replace(**changes)
+        raw = self.values if self.raw is None else self.raw
+        finishing = Finishing.fit(steps, present_rows(raw, self.missing), raw.shape[-1])
+        values = np.zeros((*raw.shape[:-1], finishing.dim(raw.shape[-1])), dtype=raw.dtype)
+        for block in blocks(len(self), int(np.prod(raw.shape[1:]))):
+            values[block] = finishing.apply(raw[block])
+            values[block][self.missing[block]] = 0
+        provenance = {**self.provenance, "steps": steps.names()}
+        return replace(
+            self,
+            values=values,
+            raw=raw if finishing.changes else None,
+            provenance=provenance,
+            finishing=finishing,
+        )
+
+    def standardize(self) -> Features:
+        """Each column minus its mean, divided by its standard deviation; standardized features as they are.
+
+        Constant columns become 0.
+        """
+        return self if self.finishing.mean is not None else self.finish(standardize=True)
 
     def save(self, folder: str | Path) -> None:
-        """Write `values.npy`, `items.parquet`, `meta.json` (and `standardize.npy`): all of them or nothing.
+        """Write `values.npy`, `items.parquet`, `meta.json` and what else there is: all of it or nothing.
 
         A folder of that name is replaced.
         """
         with replacing_folder(folder) as temporary:
             np.save(temporary / VALUES, self.values, allow_pickle=False)
-            self.write_about(temporary)
+            if self.raw is not None:
+                np.save(temporary / RAW, self.raw, allow_pickle=False)
+            self.write_about(temporary, self.digest)
 
-    def write_about(self, folder: Path) -> None:
-        """Write everything but the values, which whoever calls has written to `folder / VALUES`."""
+    def write_about(self, folder: Path, digest: str) -> None:
+        """Write everything but the arrays `VALUES` and `RAW`, which whoever calls has written into `folder`."""
+        from safetensors.numpy import save_file
+
         reasons = np.full(len(self), None, dtype=object)
         reasons[self.missing] = self.failures["reason"].to_list()
-        pl.DataFrame(
+        table = pl.DataFrame(
             {
                 "item_id": self.items.values,
                 "missing": self.missing,
                 "reason": pl.Series(reasons.tolist(), dtype=pl.String),
             }
-        ).write_parquet(folder / ITEMS)
-        about = {"format": FORMAT, "version": VERSION, "n_items": len(self), "dim": self.dim}
-        about |= {"digest": self.digest, "provenance": self.provenance}
-        if self.standardization is not None:
-            both = np.stack([self.standardization.mean, self.standardization.std])  # (2, F)
-            np.save(folder / STANDARDIZE, both, allow_pickle=False)
-            about["standardize_digest"] = hashlib.sha256(both.astype("<f8").tobytes()).hexdigest()
+        )
+        if self.images is not None:
+            table = table.with_columns(self.images.alias("image"))
+        table.write_parquet(folder / ITEMS)
+        files = {}
+        for name, arrays in ((FINISHING, self.finishing.state()), (LEARNT, dict(self.learnt))):
+            if arrays:
+                save_file(arrays, folder / name)
+                files[name] = file_digest(folder / name)
+        about = {
+            "format": FORMAT,
+            "version": VERSION,
+            "n_items": len(self),
+            "shape": list(self.values.shape[1:]),
+            "dtype": self.values.dtype.name,
+            "raw": self.raw is not None,
+            "digest": digest,
+            "files": files,
+            "provenance": self.provenance,
+        }
         write_json(folder / META, about)
 
     @classmethod
@@ -249,36 +318,64 @@ def _read(folder: Path, *, mmap: bool, verify: bool) -> Features:
     about = read_json(folder / META)
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise FeaturesError(f"{folder / META}: does not describe features of visrec. Give another folder.")
-    if about["version"] != VERSION:
+    if about["version"] not in (1, VERSION):
         raise FeaturesError(
-            f"{folder}: is of format version {about['version']}; this visrec reads {VERSION}. {_AGAIN}"
+            f"{folder}: is of format version {about['version']}; this visrec reads up to {VERSION}. {_AGAIN}"
         )
-    table = pl.read_parquet(folder / ITEMS, columns=["item_id", "missing", "reason"])
+    table = pl.read_parquet(folder / ITEMS)
     items = IdMap(table["item_id"], kind="item")
     if not items.values.equals(table["item_id"]):
         raise FeaturesError(f"{folder / ITEMS}: ids are repeated or not in order. {_AGAIN}")
-    empty = not (about["n_items"] and about["dim"])  # nothing to map
-    values = np.load(folder / VALUES, mmap_mode="r" if mmap and not empty else None, allow_pickle=False)
-    standardization = None
-    if "standardize_digest" in about:
-        both = np.load(folder / STANDARDIZE, allow_pickle=False)
-        if hashlib.sha256(both.astype("<f8").tobytes()).hexdigest() != about["standardize_digest"]:
-            raise FeaturesError(f"{folder / STANDARDIZE}: is damaged (digest mismatch). {_AGAIN}")
-        standardization = Standardization(*both)
+    shape = tuple(about["shape"]) if about["version"] > 1 else (about["dim"],)
+    empty = not (about["n_items"] and np.prod(shape))  # nothing to map
+    mode: Any = "r" if mmap and not empty else None
     features = Features(
-        values=values,
+        values=np.load(folder / VALUES, mmap_mode=mode, allow_pickle=False),
         items=items,
         missing=table["missing"].to_numpy().astype(bool),
         failures=table.filter("missing").select("item_id", "reason"),
         provenance=about["provenance"],
-        standardization=standardization,
+        finishing=Finishing.restore(_arrays(folder, FINISHING, about)),
+        raw=np.load(folder / RAW, mmap_mode=mode, allow_pickle=False) if about.get("raw") else None,
+        images=table["image"] if "image" in table.columns else None,
+        learnt=_arrays(folder, LEARNT, about),
     )
-    if features.dim != about["dim"] or (verify and features.digest != about["digest"]):
+    if features.values.shape[1:] != shape or (verify and features.digest != about["digest"]):
         raise FeaturesError(
             f"{folder}: values, ids and {META} do not belong together (digest mismatch): the files were "
             f"changed or damaged. {_AGAIN}"
         )
     return features
+
+
+def _arrays(folder: Path, name: str, about: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The arrays of one of the small files; none where there is no such file."""
+    from safetensors.numpy import load_file
+
+    if about["version"] == 1:
+        if name != FINISHING or "standardize_digest" not in about:
+            return {}
+        both = np.load(folder / _STANDARDIZE, allow_pickle=False)
+        intact = hashlib.sha256(both.astype("<f8").tobytes()).hexdigest() == about["standardize_digest"]
+        name, found = _STANDARDIZE, {"mean": both[0], "std": both[1]}
+    else:
+        if name not in about["files"]:
+            return {}
+        intact = file_digest(folder / name) == about["files"][name]
+        found = dict(load_file(folder / name)) if intact else {}
+    if not intact:
+        raise FeaturesError(f"{folder / name}: is damaged (digest mismatch). {_AGAIN}")
+    return found
+
+
+def digest_of_all_but_values(
+    items: IdMap, missing: np.ndarray, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> Any:
+    """The beginning of `Features.digest`: a hashlib object that goes on with the bytes of the values."""
+    kind = "" if dtype == np.float32 else f" {dtype.name}"
+    digest = hashlib.sha256(f"{items.digest} {shape}{kind}".encode())
+    digest.update(missing.tobytes())
+    return digest
 
 
 def failures_table(items: IdMap, missing: np.ndarray, reasons: list[str]) -> pl.DataFrame:

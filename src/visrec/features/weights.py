@@ -27,7 +27,16 @@ def seeded(build: Callable[[], nn.Module]) -> nn.Module:
 
 
 def downloaded(build: Callable[[], nn.Module], name: str, where: str) -> nn.Module:
-    """Build a network with published weights; both libraries write a download under its name when whole."""
+    """Build a network with published weights; both libraries write a download under its name when whole.
+
+    Args:
+        build: makes it, downloading the weights if they are not in the library's cache.
+        name: of the network.
+        where: the address of the weights, or a repository of the Hugging Face hub.
+
+    Raises:
+        FeaturesError: they are not in the cache and cannot be downloaded.
+    """
     try:
         return build()
     except Exception as error:
@@ -46,21 +55,38 @@ def check_hub(repository: str, name: str) -> None:
 
     from huggingface_hub import constants, try_to_load_from_cache
 
-    files = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors")
-    if any(isinstance(try_to_load_from_cache(repository, file), str) for file in files):
+    if any(isinstance(try_to_load_from_cache(repository, file), str) for file in _HUB_FILES):
         return
     try:
+        if constants.HF_HUB_OFFLINE:
+            raise OSError("HF_HUB_OFFLINE is set")
         urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=20).close()
     except HTTPError as error:  # it answers, whatever it says
         error.close()
     except OSError as error:
-        raise _no_download(name, f"{constants.ENDPOINT}/{repository}", error) from error
+        raise _no_download(name, repository, error) from error
+
+
+_HUB_FILES = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors")
 
 
 def _no_download(name: str, where: str, error: Exception) -> FeaturesError:
+    """What to say: which file, where it was looked for, and the two ways out."""
+    if where.startswith(("http:", "https:")):
+        import torch
+
+        file = where.rpartition("/")[2]
+        looked = Path(torch.hub.get_dir()) / "checkpoints" / file
+    else:
+        from huggingface_hub import constants
+
+        file = _HUB_FILES[0]
+        looked = Path(constants.HF_HUB_CACHE) / f"models--{where.replace('/', '--')}"
+        where = f"{constants.ENDPOINT}/{where}"
     return FeaturesError(
-        f"The weights of {name} cannot be downloaded from {where} ({_short(error)}). Fetch them on a machine "
-        f"with internet and give the file: --weights FILE. To try things out without: --weights random."
+        f"The weights of {name} ({file}) are not at {looked} and cannot be downloaded from {where} "
+        f"({_short(error)}). Either fetch the file on a machine with internet and give it: --weights FILE. "
+        f"Or try things out without: --weights random."
     )
 
 

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from PIL import Image
 from visrec.data.catalog import Catalog
 from visrec.data.ids import IdMap
 from visrec.errors import ConfigError, FeaturesError
-from visrec.features.extraction import create_extractor, extract, list_extractors
+from visrec.features.extraction import encode_images, extract
+from visrec.features.extractor import Extractor, Preparation
 from visrec.features.features import Features
 
 
@@ -40,43 +42,47 @@ def catalog_of(folder: Path, ids: list[str]) -> Catalog:
     return Catalog(items, paths, pl.DataFrame({"item_id": items.values}))
 
 
-class MeanColor:
+class OnePixel(Preparation):
+    """The mean colour."""
+
+    def __call__(self, image: Image.Image) -> np.ndarray:
+        return np.asarray(image.resize((1, 1), Image.Resampling.BOX), dtype=np.float32).reshape(3)
+
+
+class MeanColor(Extractor):
     """The mean of each channel; counts what it is asked for."""
 
     name = "mean-color"
-    dim = 3
+    shape = (3,)
+    batch_size = 5
 
     def __init__(self) -> None:
-        self.batches: list[int] = []
-        self.threads: set[str] = set()
+        self.preparation = OnePixel()
+        self.encoded = 0
 
     def provenance(self) -> dict[str, Any]:
         return {
             "extractor": self.name,
             "weights": None,
             "weights_digest": None,
-            "dim": 3,
             "transform": "mean",
+            "versions": {},
         }
 
-    def prepare(self, image: Image.Image) -> np.ndarray:
-        self.threads.add(threading.current_thread().name)
-        return np.asarray(image.resize((1, 1), Image.Resampling.BOX), dtype=np.float32).reshape(3)
-
     def encode(self, batch: np.ndarray) -> np.ndarray:
-        self.batches.append(len(batch))
+        self.encoded += len(batch)
         return batch
 
 
 class Interrupted(MeanColor):
-    """Is interrupted (Ctrl-C) at a certain batch."""
+    """Is interrupted (Ctrl-C) once it has encoded so many pictures."""
 
-    def __init__(self, at: int) -> None:
+    def __init__(self, after: int) -> None:
         super().__init__()
-        self.at = at
+        self.after = after
 
     def encode(self, batch: np.ndarray) -> np.ndarray:
-        if len(self.batches) == self.at:
+        if self.encoded >= self.after:
             raise KeyboardInterrupt
         return super().encode(batch)
 
@@ -95,15 +101,14 @@ def test_extract_gives_each_item_the_vector_of_its_own_image(tmp_path: Path):
     done: list[tuple[int, int]] = []
     extractor = MeanColor()
     features = extract(
-        catalog, extractor, standardize=False, batch_size=4, n_workers=3, progress=lambda *at: done.append(at)
+        catalog, extractor, standardize=False, n_workers=3, progress=lambda at, n, _: done.append((at, n))
     )
     for index, item in enumerate(catalog.items.values):
         assert features.values[index].tolist() == list(catalog.open(item).getpixel((0, 0)))  # type: ignore[arg-type]
     assert not features.missing.any()
-    assert extractor.batches == [4, 4, 2, 4, 4, 2, 4, 4, 2, 3]  # shards of 10
+    assert extractor.encoded == 33
     assert done[-1] == (33, 33)
-    assert [at for at, _ in done] == sorted(at for at, _ in done)
-    assert all(name.startswith("visrec-images") for name in extractor.threads)
+    assert done == sorted(done)
 
 
 def test_extract_color_standardizes_and_says_so(tmp_path: Path):
@@ -114,8 +119,24 @@ def test_extract_color_standardizes_and_says_so(tmp_path: Path):
     assert features.provenance["steps"] == ["standardize"]
     assert raw.provenance["steps"] == []
     assert features.provenance["extractor"] == "color"
-    assert features.provenance["catalog"] == catalog.digest
-    assert features.standardization is not None
+    assert features.finishing.mean is not None
+    assert features.raw is not None
+    assert np.array_equal(features.raw, raw.values)
+
+
+def test_the_order_and_names_of_files_play_no_part(tmp_path: Path):
+    """An error of the tutorial: vectors in directory order were added to factors in the order of the ids."""
+    catalog = write_catalog(tmp_path / "a", 12)
+    shuffled = list(range(12))
+    random.Random(3).shuffle(shuffled)
+    (tmp_path / "b").mkdir()
+    paths: list[Path | None] = []
+    for index, path in enumerate(catalog.paths):
+        assert path is not None
+        paths.append(tmp_path / "b" / f"{shuffled[index]:03d}.png")
+        shutil.copy(path, tmp_path / "b" / f"{shuffled[index]:03d}.png")
+    renamed = Catalog(catalog.items, tuple(paths), catalog.metadata)
+    assert extract(renamed, MeanColor()).digest == extract(catalog, MeanColor()).digest
 
 
 def test_broken_images_are_missing_with_their_reason_and_change_nothing_else(tmp_path: Path):
@@ -123,19 +144,21 @@ def test_broken_images_are_missing_with_their_reason_and_change_nothing_else(tmp
     whole = extract(catalog, MeanColor(), standardize=False)
     (tmp_path / "images" / "i003.png").write_bytes(b"")
     (tmp_path / "images" / "i004.png").write_text("<html>")
+    (tmp_path / "images" / "i005.png").write_text("<html>")  # the same content: the reason names its own file
     (tmp_path / "images" / "i019.png").unlink()
     paths = list(catalog.paths)
     paths[24] = None
     broken = Catalog(catalog.items, tuple(paths), catalog.metadata)
     for out in (None, tmp_path / "out"):
         features = extract(broken, MeanColor(), standardize=False, out=out)
-        assert np.flatnonzero(features.missing).tolist() == [3, 4, 19, 24]
-        assert features.failures["item_id"].to_list() == ["i003", "i004", "i019", "i024"]
+        assert np.flatnonzero(features.missing).tolist() == [3, 4, 5, 19, 24]
+        assert features.failures["item_id"].to_list() == ["i003", "i004", "i005", "i019", "i024"]
         reasons = features.failures["reason"].to_list()
-        assert "empty" in reasons[0]
-        assert "is not a JPEG" in reasons[1]
-        assert "no such file" in reasons[2]
-        assert reasons[3] == "no image"
+        assert "i003.png: is empty" in reasons[0]
+        assert "i004.png: is not a JPEG" in reasons[1]
+        assert "i005.png: is not a JPEG" in reasons[2]
+        assert "no such file" in reasons[3]
+        assert reasons[4] == "no image"
         good = ~features.missing
         assert np.array_equal(features.values[good], whole.values[good])
         assert not features.values[~good].any()
@@ -152,6 +175,35 @@ def test_vectors_that_are_not_finite_make_the_item_missing(tmp_path: Path):
     features = extract(write_catalog(tmp_path, 5), Odd())
     assert features.failures.rows() == [("i000", "mean-color gave numbers that are not finite")]
     assert np.isfinite(features.values).all()
+
+
+def test_numbers_too_large_for_float16_are_told(tmp_path: Path):
+    class Large(MeanColor):
+        def encode(self, batch: np.ndarray) -> np.ndarray:
+            batch[1] = 70000
+            return batch
+
+    features = extract(write_catalog(tmp_path, 5), Large(), dtype="float16", standardize=False)
+    assert features.values.dtype == np.float16
+    assert features.failures.rows() == [
+        ("i001", "mean-color gave numbers that are not finite, or too large for float16")
+    ]
+
+
+def test_a_descriptor_that_fails_on_a_picture_costs_only_that_picture(tmp_path: Path):
+    class Picky(OnePixel):
+        def __call__(self, image: Image.Image) -> np.ndarray:
+            if image.getpixel((0, 0)) == first:
+                raise ValueError("I do not like it")
+            return super().__call__(image)
+
+    catalog = write_catalog(tmp_path, 5)
+    first = catalog.open("i002").getpixel((0, 0))
+    extractor = MeanColor()
+    extractor.preparation = Picky()
+    features = extract(catalog, extractor)
+    assert features.failures["item_id"].to_list() == ["i002"]
+    assert "Picky failed (ValueError: I do not like it)" in features.failures["reason"][0]
 
 
 @pytest.mark.parametrize("to_disk", [True, False])
@@ -173,6 +225,7 @@ def test_extract_to_a_folder_equals_extract_in_memory(tmp_path: Path):
     memory = extract(catalog, MeanColor())
     disk = extract(catalog, MeanColor(), out=tmp_path / "out")
     assert isinstance(disk.values, np.memmap)
+    assert not isinstance(memory.values, np.memmap)
     assert disk.digest == memory.digest
     assert disk.provenance == memory.provenance
     assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "out"]
@@ -181,10 +234,58 @@ def test_extract_to_a_folder_equals_extract_in_memory(tmp_path: Path):
 
 def test_extract_to_the_same_folder_again_does_no_work(tmp_path: Path):
     catalog = write_catalog(tmp_path / "images", 12)
-    first = extract(catalog, MeanColor(), out=tmp_path / "out")
-    idle = Interrupted(at=0)
-    again = extract(catalog, idle, out=tmp_path / "out", batch_size=3)
-    assert again.digest == first.digest
+    extract(catalog, MeanColor(), out=tmp_path / "out")
+    before = contents(tmp_path / "out")
+    extract(catalog, Interrupted(after=0), out=tmp_path / "out")
+    assert contents(tmp_path / "out") == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "out"]
+
+
+def test_a_broken_image_is_tried_again_and_nothing_rewritten(tmp_path: Path):
+    catalog = write_catalog(tmp_path / "images", 12)
+    (tmp_path / "images" / "i004.png").write_text("broken")
+    out = tmp_path / "out"
+    extract(catalog, MeanColor(), out=out)
+    before = (out / "meta.json").stat().st_ino
+    extract(catalog, Interrupted(after=0), out=out)
+    assert (out / "meta.json").stat().st_ino == before
+
+
+@pytest.mark.parametrize("steps", [{}, {"standardize": False}, {"pca": 2, "whiten": True, "l2": True}])
+def test_a_changed_catalogue_costs_only_what_changed_and_ends_as_if_made_anew(
+    tmp_path: Path, steps: dict[str, Any]
+):
+    images = tmp_path / "images"
+    catalog = write_catalog(images, 23)
+    out = tmp_path / "out"
+    extract(catalog, MeanColor(), out=out, **steps)
+    Image.new("RGB", (8, 8), (1, 2, 3)).save(images / "i005.png")  # changed
+    Image.new("RGB", (8, 8), (4, 5, 6)).save(images / "i0001.png")  # new, and sorted among the others
+    (images / "i007.png").write_bytes((images / "i008.png").read_bytes())  # now as another
+    (images / "i010.png").write_text("broken")
+    ids = [*catalog.items.values.to_list(), "i0001"]
+    ids.remove("i020")
+    changed = catalog_of(images, ids)
+    second = MeanColor()
+    features = extract(changed, second, out=out, **steps)
+    assert second.encoded == 2
+    assert features.failures["item_id"].to_list() == ["i010"]
+    extract(changed, MeanColor(), out=tmp_path / "anew", **steps)
+    assert contents(out) == contents(tmp_path / "anew")
+    (images / "i010.png").write_bytes((images / "i011.png").read_bytes())  # mended
+    third = MeanColor()
+    assert not extract(changed, third, out=out, **steps).missing.any()
+    assert third.encoded == 0
+
+
+def test_features_made_partly_with_other_versions_say_so(tmp_path: Path):
+    catalog = write_catalog(tmp_path / "images", 6)
+    extract(catalog_of(tmp_path / "images", ["i000", "i001"]), MeanColor(), out=tmp_path / "out")
+    newer = MeanColor()
+    newer.provenance = lambda: {**MeanColor().provenance(), "versions": {"pillow": "99"}}  # type: ignore[method-assign]
+    features = extract(catalog, newer, out=tmp_path / "out")
+    assert features.provenance["versions"] == {"pillow": "99"}
+    assert features.provenance["partly_made_with"] == [{}]
 
 
 def test_extract_to_a_folder_of_something_else_says_what_differs(tmp_path: Path):
@@ -196,14 +297,14 @@ def test_extract_to_a_folder_of_something_else_says_what_differs(tmp_path: Path)
         extract(catalog, out=out)
     with pytest.raises(FeaturesError, match=r"steps \['standardize'\], not \[\]"):
         extract(catalog, MeanColor(), out=out, standardize=False)
-    fewer = catalog_of(tmp_path / "images", catalog.items.values.to_list()[:5])
-    with pytest.raises(FeaturesError, match="of another catalogue"):
-        extract(fewer, MeanColor(), out=out)
     other = MeanColor()
     other.provenance = lambda: {**MeanColor().provenance(), "weights": "w.pth", "weights_digest": "ab"}  # type: ignore[method-assign]
     with pytest.raises(FeaturesError, match=r"weights None \(None\), not w\.pth \(ab\)"):
         extract(catalog, other, out=out)
     assert contents(out) == before
+    Features.from_array(np.ones((12, 3)), catalog.items.values.to_list()).save(tmp_path / "own")
+    with pytest.raises(FeaturesError, match="do not say which images"):
+        extract(catalog, MeanColor(), out=tmp_path / "own")
 
 
 def test_extract_never_replaces_what_is_no_features(tmp_path: Path):
@@ -222,52 +323,54 @@ def test_extract_never_replaces_what_is_no_features(tmp_path: Path):
     assert len(extract(catalog, MeanColor(), out=tmp_path / "empty")) == 12
 
 
-@pytest.mark.parametrize("at", [0, 3, 5, 8])
-def test_an_interrupted_extraction_goes_on_and_ends_in_the_same_bytes(tmp_path: Path, at: int):
+@pytest.mark.parametrize("after", [0, 10, 25, 40])
+def test_an_interrupted_extraction_goes_on_and_ends_in_the_same_bytes(tmp_path: Path, after: int):
     catalog = write_catalog(tmp_path / "images", 45)
     (tmp_path / "images" / "i013.png").write_text("broken")
-    extract(catalog, MeanColor(), out=tmp_path / "whole", batch_size=5)
+    extract(catalog, MeanColor(), out=tmp_path / "whole")
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
-        extract(catalog, Interrupted(at), out=out, batch_size=5)
+        extract(catalog, Interrupted(after), out=out)
     assert not out.exists()
     resumed = MeanColor()
-    extract(catalog, resumed, out=out, batch_size=5)
-    assert len(resumed.batches) == 9 - at // 2 * 2  # two batches a shard: whole shards are not done again
+    extract(catalog, resumed, out=out)
+    assert resumed.encoded <= 44 - after + 10 + 5 * 4  # a shard begun, and the batches in flight
     assert contents(out) == contents(tmp_path / "whole")
     assert not (tmp_path / "out.partial").exists()
 
 
-def test_unfinished_work_of_another_extraction_is_thrown_away(tmp_path: Path):
+@pytest.mark.parametrize("damage", ["json", "cut", "no json", "settings"])
+def test_damaged_unfinished_work_is_done_again(tmp_path: Path, damage: str):
     catalog = write_catalog(tmp_path / "images", 45)
-    whole = extract(catalog, MeanColor(), batch_size=5)
-    out = tmp_path / "out"
-    for change in ("batch", "images", "json", "shard"):
-        shutil.rmtree(out, ignore_errors=True)
-        with pytest.raises(KeyboardInterrupt):
-            extract(catalog, Interrupted(4), out=out, batch_size=6 if change == "batch" else 5)
-        if change == "images":
-            Image.new("RGB", (500, 30)).save(tmp_path / "images" / "i044.png")
-            whole = extract(
-                catalog_of(tmp_path / "images", catalog.items.values.to_list()), MeanColor(), batch_size=5
-            )
-            catalog = catalog_of(tmp_path / "images", catalog.items.values.to_list())
-        if change == "json":
-            (tmp_path / "out.partial" / "extraction.json").write_text("{")
-        if change == "shard":
-            (tmp_path / "out.partial" / "000000000.npy").write_bytes(b"\x93NUMPY")
-        made = MeanColor()
-        assert extract(catalog, made, out=out, batch_size=5).digest == whole.digest
-        assert len(made.batches) == (7 if change == "shard" else 9)
+    extract(catalog, MeanColor(), out=tmp_path / "whole")
+    out, partial = tmp_path / "out", tmp_path / "out.partial"
+    with pytest.raises(KeyboardInterrupt):
+        extract(catalog, Interrupted(40), out=out)
+    assert len(list(partial.glob("0*.npy"))) >= 2
+    if damage == "json":
+        (partial / "extraction.json").write_text("{")
+    if damage == "cut":
+        first = partial / "000000000.npy"
+        first.write_bytes(first.read_bytes()[:-4])
+    if damage == "no json":
+        (partial / "000000000.json").unlink()
+    if damage == "settings":
+        about = partial / "extraction.json"
+        about.write_text(about.read_text().replace("mean-color", "other"))
+    extract(catalog, MeanColor(), out=out)
+    assert contents(out) == contents(tmp_path / "whole")
 
 
-def test_shards_serve_another_choice_of_steps(tmp_path: Path):
+def test_shards_serve_another_choice_of_steps_and_a_catalogue_that_has_changed(tmp_path: Path):
     catalog = write_catalog(tmp_path / "images", 45)
     with pytest.raises(KeyboardInterrupt):
-        extract(catalog, Interrupted(4), out=tmp_path / "out", batch_size=5)
+        extract(catalog, Interrupted(40), out=tmp_path / "out")
+    Image.new("RGB", (5, 5)).save(tmp_path / "images" / "i000.png")
     made = MeanColor()
-    extract(catalog, made, out=tmp_path / "out", batch_size=5, standardize=False)
-    assert len(made.batches) == 5
+    extract(catalog, made, out=tmp_path / "out", standardize=False)
+    assert made.encoded < 45 - 10
+    anew = extract(catalog, MeanColor(), standardize=False)
+    assert Features.load(tmp_path / "out").digest == anew.digest
 
 
 KILLED = """
@@ -283,14 +386,14 @@ class Slow(MeanColor):
         return super().encode(batch)
 
 extraction.SHARD = 10
-extraction.extract(catalog_of(Path({images!r}), {ids!r}), Slow(), out={out!r}, batch_size=5)
+extraction.extract(catalog_of(Path({images!r}), {ids!r}), Slow(), out={out!r})
 """
 
 
 def test_a_killed_process_leaves_work_to_go_on_with(tmp_path: Path):
     catalog = write_catalog(tmp_path / "images", 100)
     whole = tmp_path / "whole"
-    extract(catalog, MeanColor(), out=whole, batch_size=5)
+    extract(catalog, MeanColor(), out=whole)
     out, partial = tmp_path / "out", tmp_path / "out.partial"
     code = KILLED.format(
         tests=str(Path(__file__).parent),
@@ -300,7 +403,7 @@ def test_a_killed_process_leaves_work_to_go_on_with(tmp_path: Path):
     )
     process = subprocess.Popen([sys.executable, "-c", code])
     deadline = time.monotonic() + 60
-    while not (partial / "000000020.json").exists():
+    while not (partial / "000000002.json").exists():
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -311,31 +414,33 @@ def test_a_killed_process_leaves_work_to_go_on_with(tmp_path: Path):
     assert 3 <= finished < 10
     (tmp_path / ".out.0123abcd.tmp").mkdir()  # what a kill during the last step leaves
     resumed = MeanColor()
-    extract(catalog, resumed, out=out, batch_size=5)
-    assert len(resumed.batches) == 2 * (10 - finished)
+    extract(catalog, resumed, out=out)
+    assert resumed.encoded == 100 - 10 * finished
     assert contents(out) == contents(whole)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "out", "whole"]
 
 
-def test_the_number_of_workers_changes_no_byte(tmp_path: Path):
+def test_the_number_of_workers_changes_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("visrec.features.decoding._WORTH_PROCESSES", 1)
     catalog = write_catalog(tmp_path, 23)
-    digests = {extract(catalog, "test_vit", weights="random", n_workers=n).digest for n in (1, 4)}
+    digests = {extract(catalog, "test_vit", weights="random", n_workers=n).digest for n in (0, 1, 3)}
     assert len(digests) == 1
 
 
 def test_what_waits_in_memory_is_bounded(tmp_path: Path):
-    catalog = write_catalog(tmp_path, 60)
+    catalog = write_catalog(tmp_path, 120)
     waiting, most = 0, 0
     lock = threading.Lock()
 
-    class Counting(MeanColor):
-        def prepare(self, image: Image.Image) -> np.ndarray:
+    class Counted(OnePixel):
+        def __call__(self, image: Image.Image) -> np.ndarray:
             nonlocal waiting, most
             with lock:
                 waiting += 1
                 most = max(most, waiting)
-            return super().prepare(image)
+            return super().__call__(image)
 
+    class Slow(MeanColor):
         def encode(self, batch: np.ndarray) -> np.ndarray:
             nonlocal waiting
             time.sleep(0.02)
@@ -343,39 +448,119 @@ def test_what_waits_in_memory_is_bounded(tmp_path: Path):
                 waiting -= len(batch)
             return batch
 
-    extract(catalog, Counting(), batch_size=4, n_workers=2)
-    assert most <= 2 * 4 + 2 + 1 + 4  # the queue, and the batch being gathered
+    slow = Slow()
+    slow.preparation = Counted()
+    extract(catalog, slow)
+    # The queue (three batches and the chunk that is begun), the batch being gathered, the threads' own.
+    assert most <= 3 * 5 + 4 + 5 + 8 * 4
+    assert most < 60
+
+
+class Words(MeanColor):
+    """Learns the mean of its sample, and gives the distance to it."""
+
+    name = "words"
+    learns = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mean: np.ndarray | None = None
+        self.learnt_from = 0
+
+    def learn(self, sample: Iterator[np.ndarray]) -> None:
+        pictures = list(sample)
+        self.learnt_from = len(pictures)
+        self.mean = np.mean(pictures, axis=0)
+
+    def encode(self, batch: np.ndarray) -> np.ndarray:
+        return super().encode(batch) - self.mean  # type: ignore[operator]
+
+    def state(self) -> dict[str, np.ndarray]:
+        return {} if self.mean is None else {"mean": self.mean}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        self.mean = state["mean"]
+
+
+def test_what_an_extractor_learnt_is_kept_for_images_that_come_later(tmp_path: Path):
+    catalog = write_catalog(tmp_path / "images", 30)
+    first, second = Words(), Words()
+    few = catalog_of(tmp_path / "images", catalog.items.values.to_list()[:20])
+    early = extract(few, first, out=tmp_path / "out", standardize=False)
+    assert first.learnt_from == 20
+    late = extract(catalog, second, out=tmp_path / "out", standardize=False)
+    assert second.learnt_from == 0
+    assert second.encoded == 10
+    assert np.array_equal(late.values[:20], early.values)
+    assert np.array_equal(late.learnt["mean"], early.learnt["mean"])
+
+
+def test_what_an_extractor_learnt_survives_an_interruption(tmp_path: Path):
+    class Stopped(Words):
+        def encode(self, batch: np.ndarray) -> np.ndarray:
+            if self.encoded >= 20:
+                raise KeyboardInterrupt
+            return super().encode(batch)
+
+    catalog = write_catalog(tmp_path / "images", 40)
+    extract(catalog, Words(), out=tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        extract(catalog, Stopped(), out=tmp_path / "out")
+    resumed = Words()
+    extract(catalog, resumed, out=tmp_path / "out")
+    assert resumed.learnt_from == 0
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
 def test_settings_are_checked(tmp_path: Path):
     catalog = write_catalog(tmp_path, 3)
-    with pytest.raises(ConfigError, match="batch_size is 0"):
-        extract(catalog, batch_size=0)
-    with pytest.raises(ConfigError, match="n_workers 0"):
-        extract(catalog, n_workers=0)
+    with pytest.raises(ConfigError, match="n_workers is -1"):
+        extract(catalog, n_workers=-1)
+    with pytest.raises(ConfigError, match="float64"):
+        extract(catalog, dtype="float64")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"'color' has no weights; found 'random'"):
         extract(catalog, "color", weights="random")
     with pytest.raises(ConfigError, match=r"Did you mean color.*visrec extractors"):
         extract(catalog, "colour")
+    with pytest.raises(ConfigError, match="whiten needs pca"):
+        extract(catalog, whiten=True)
+    with pytest.raises(FeaturesError, match="pca is 64, but 3 vectors"):
+        extract(catalog, pca=64)
 
 
-def test_list_extractors_names_what_create_extractor_takes():
-    infos = list_extractors()
-    names = [info.name for info in infos]
-    assert len(set(names)) == len(names) > 1300
-    by_name = {info.name: info for info in infos}
-    assert by_name["color"].source == "visrec"
-    assert by_name["color"].dim == 384
-    assert not by_name["color"].needs_weights
-    assert by_name["resnet50"].source == "torchvision"
-    assert by_name["timm:resnet50"].source == "timm"
-    assert by_name["vit_base_patch16_224"].needs_weights
-    assert create_extractor("test_vit", weights="random").dim > 0
+@pytest.mark.parametrize("name", ["color", "lbp+color", "sift", "test_vit+attractiveness"])
+def test_new_pictures_are_encoded_as_those_of_the_catalogue(tmp_path: Path, name: str):
+    catalog = write_catalog(tmp_path / "images", 12)
+    generator = np.random.default_rng(1)
+    for path in catalog.paths:
+        assert path is not None
+        Image.fromarray(generator.integers(0, 256, (70, 60, 3), dtype=np.uint8)).save(path)
+    weights = "random" if "vit" in name else "default"
+    features = extract(catalog, name, weights=weights, pca=4, l2=True, out=tmp_path / "out")
+    loaded = Features.load(tmp_path / "out")
+    again = encode_images(loaded, [path for path in catalog.paths if path is not None])
+    np.testing.assert_allclose(again, features.values, atol=2e-5)
+    picture = catalog.open("i003")
+    np.testing.assert_allclose(encode_images(loaded, [picture])[0], features.values[3], atol=2e-5)
 
 
-def test_real_posters_of_a_real_network_twice_the_same(
-    tmp_path: Path, shared: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
-):
+def test_new_pictures_need_a_named_extractor_and_the_same_weights(tmp_path: Path):
+    catalog = write_catalog(tmp_path / "images", 6)
+    with pytest.raises(FeaturesError, match="do not say how a new picture"):
+        encode_images(extract(catalog, MeanColor()), [])
+    features = extract(catalog, "test_vit", weights="random")
+    changed = Features(
+        features.values,
+        features.items,
+        features.missing,
+        features.failures,
+        {**features.provenance, "weights_digest": "other"},
+    )
+    with pytest.raises(FeaturesError, match="are not those that the features were made with"):
+        encode_images(changed, [])
+
+
+def test_real_posters_of_a_real_network_twice_the_same(tmp_path: Path, shared: Callable[[str], Path]):
     weights = shared("weights/squeezenet1_0.safetensors")
     folder = shared("data/movielens-posters/images")
     paths = sorted(folder.glob("*.jpg"))[:6]

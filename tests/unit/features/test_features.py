@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from visrec.data.ids import IdMap
 from visrec.errors import FeaturesError
 from visrec.features.features import Features
-from visrec.features.standardization import Standardization, standardize_into
+from visrec.features.finishing import Finishing, Steps, present_rows
 
 
 def example(*, missing: bool = True) -> Features:
@@ -122,26 +123,30 @@ def test_standardize_uses_only_items_that_have_a_vector():
     # Column 0: mean 2, deviation 1; columns 1 and 2 are constant.
     assert standard.values.tolist() == [[-1, 0, 0], [1, 0, 0], [0, 0, 0]]
     assert standard.provenance["steps"] == ["standardize"]
-    assert standard.standardization is not None
-    assert standard.standardization.mean[:2].tolist() == [2, 5]
-    assert standard.standardization.std.tolist() == [1, 0, 0]
+    finishing = standard.finishing
+    assert finishing.mean is not None
+    assert finishing.std is not None
+    assert finishing.mean[:2].tolist() == [2, 5]
+    assert finishing.std.tolist() == [1, 0, 0]
     assert standard.standardize() is standard
     assert features.values.tolist() == values.tolist()
-    assert standard.standardization.apply(np.array([[4, 9, 9]])).tolist() == [[2, 0, 0]]
+    assert finishing.apply(np.array([[4, 9, 9]])).tolist() == [[2, 0, 0]]
 
 
 def test_standardize_in_blocks_agrees_with_numpy_and_keeps_large_means(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("visrec.features.standardization._BLOCK", 7)
+    monkeypatch.setattr("visrec.features.finishing._BLOCK", 28)  # 7 rows
     generator = np.random.default_rng(0)
     values = (1e4 + generator.normal(size=(50, 4))).astype(np.float32)
     missing = generator.random(50) < 0.3
-    fitted = Standardization.fit(values, missing)
+    fitted = Finishing.fit(Steps(), present_rows(values, missing), 4)
     rows = values[~missing].astype(np.float64)
+    assert fitted.mean is not None
+    assert fitted.std is not None
     np.testing.assert_allclose(fitted.mean, rows.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(fitted.std, rows.std(axis=0), rtol=1e-9)
-    expected = np.where(missing[:, None], 0, (values - rows.mean(axis=0)) / rows.std(axis=0))
-    standardize_into(values, missing, values)  # in place
-    np.testing.assert_allclose(values, expected, atol=1e-6)
+    np.testing.assert_allclose(
+        fitted.apply(values), (values - rows.mean(axis=0)) / rows.std(axis=0), atol=1e-6
+    )
 
 
 def test_standardize_with_nothing_but_missing_items_stays_zero():
@@ -166,7 +171,7 @@ def test_save_and_load_keep_everything(tmp_path: Path, mmap: bool, standardize: 
     features.save(tmp_path / "f")
     files = {path.name for path in (tmp_path / "f").iterdir()}
     assert files == {"values.npy", "items.parquet", "meta.json"} | (
-        {"standardize.npy"} if standardize else set()
+        {"raw.npy", "finishing.safetensors"} if standardize else set()
     )
     loaded = Features.load(tmp_path / "f", mmap=mmap)
     assert isinstance(loaded.values, np.memmap) == mmap
@@ -177,10 +182,11 @@ def test_save_and_load_keep_everything(tmp_path: Path, mmap: bool, standardize: 
     assert loaded.provenance == features.provenance
     assert loaded.digest == features.digest
     if standardize:
-        assert loaded.standardization is not None
-        assert features.standardization is not None
-        assert loaded.standardization.mean.tolist() == features.standardization.mean.tolist()
+        assert loaded.finishing.mean is not None
+        assert features.finishing.mean is not None
+        assert loaded.finishing.mean.tolist() == features.finishing.mean.tolist()
         assert loaded.standardize() is loaded
+        assert np.array_equal(loaded.raw, example().values)  # type: ignore[arg-type]
 
 
 def test_save_replaces_a_folder_whole_and_integers_stay_integers(tmp_path: Path):
@@ -190,7 +196,7 @@ def test_save_replaces_a_folder_whole_and_integers_stay_integers(tmp_path: Path)
     assert loaded.items.values.to_list() == [5]
     assert loaded.values.shape == (1, 0)
     assert [path.name for path in tmp_path.iterdir()] == ["f"]
-    assert not (tmp_path / "f" / "standardize.npy").exists()
+    assert not (tmp_path / "f" / "finishing.safetensors").exists()
 
 
 def test_load_notices_a_changed_value_unless_told_not_to_look(tmp_path: Path):
@@ -206,7 +212,7 @@ def test_load_notices_a_changed_value_unless_told_not_to_look(tmp_path: Path):
 def test_load_of_a_damaged_folder_ends_in_one_features_error(tmp_path: Path):
     folder = tmp_path / "f"
     example().standardize().save(folder)
-    for name in ("values.npy", "items.parquet", "meta.json", "standardize.npy"):
+    for name in ("values.npy", "items.parquet", "meta.json", "finishing.safetensors"):
         whole = (folder / name).read_bytes()
         for damaged in (b"", whole[: len(whole) // 2], b"\x93NUMPY nonsense", b"{}", b"[1]"):
             (folder / name).write_bytes(damaged)
@@ -228,8 +234,8 @@ def test_load_refuses_pickles_other_versions_and_other_folders(tmp_path: Path):
         Features.load(folder)
     (folder / "values.npy").write_bytes(whole)
     about = json.loads((folder / "meta.json").read_text())
-    (folder / "meta.json").write_text(json.dumps({**about, "version": 2}))
-    with pytest.raises(FeaturesError, match="format version 2"):
+    (folder / "meta.json").write_text(json.dumps({**about, "version": 3}))
+    with pytest.raises(FeaturesError, match="format version 3"):
         Features.load(folder)
     (folder / "meta.json").write_text(json.dumps({"format": "other"}))
     with pytest.raises(FeaturesError, match="does not describe features"):
@@ -252,7 +258,70 @@ def test_load_refuses_items_out_of_order(tmp_path: Path):
 def test_importing_features_does_not_import_torch_or_cv2():
     code = (
         "import sys, visrec.features.features, visrec.features.extraction, visrec.features.backbones, "
-        "visrec.features.handcrafted; print({'torch', 'torchvision', 'timm', 'cv2', 'PIL'} & set(sys.modules))"
+        "visrec.features.handcrafted.sift, visrec.features.worker, visrec.features.decoding, "
+        "visrec.features.listing; print({'torch', 'torchvision', 'timm', 'cv2', 'PIL'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_features_of_the_first_version_are_read(tmp_path: Path):
+    folder = tmp_path / "f"
+    standard = example(missing=False).standardize()
+    standard.save(folder)
+    about = json.loads((folder / "meta.json").read_text())
+    both = np.stack([standard.finishing.mean, standard.finishing.std])  # type: ignore[list-item]
+    np.save(folder / "standardize.npy", both)
+    for name in ("finishing.safetensors", "raw.npy"):
+        (folder / name).unlink()
+    old = {key: about[key] for key in ("format", "n_items", "digest", "provenance")}
+    old |= {"version": 1, "dim": 2, "standardize_digest": hashlib.sha256(both.tobytes()).hexdigest()}
+    (folder / "meta.json").write_text(json.dumps(old))
+    loaded = Features.load(folder)
+    assert loaded.digest == standard.digest
+    assert loaded.finishing.apply(example(missing=False).values).tolist() == standard.values.tolist()
+    assert loaded.images is None
+
+
+def test_regions_and_half_precision_are_kept(tmp_path: Path):
+    values = np.arange(24, dtype=np.float16).reshape(2, 4, 3)
+    features = Features.from_array(values, ["b", "a"])
+    assert (features.n_regions, features.dim) == (4, 3)
+    assert features.values.dtype == np.float16
+    features.save(tmp_path / "f")
+    loaded = Features.load(tmp_path / "f")
+    assert np.array_equal(loaded.values, values[::-1])
+    assert loaded.digest == features.digest
+    as_float32 = Features.from_array(values.astype(np.float32), ["b", "a"])
+    assert as_float32.digest != features.digest  # other bytes, other features
+
+
+def test_regions_are_standardized_over_all_regions_of_all_items():
+    values = np.random.default_rng(0).normal(3, 2, size=(5, 4, 3)).astype(np.float32)
+    standard = Features.from_array(values, list("abcde")).standardize()
+    flat = values.reshape(-1, 3).astype(np.float64)
+    np.testing.assert_allclose(
+        standard.values.reshape(-1, 3), (flat - flat.mean(axis=0)) / flat.std(axis=0), atol=1e-6
+    )
+
+
+def test_finish_starts_from_the_raw_values_each_time():
+    features = Features.from_array(np.random.default_rng(0).normal(size=(9, 4)), [f"i{n}" for n in range(9)])
+    once = features.standardize().finish(standardize=False, l2=True)
+    np.testing.assert_allclose(
+        once.values, features.values / np.linalg.norm(features.values, axis=1, keepdims=True), rtol=1e-6
+    )
+    assert once.provenance["steps"] == ["l2"]
+    assert features.finish(standardize=False).raw is None
+
+
+def test_named_columns_are_readable_whatever_was_done_to_the_values():
+    values = np.array([[0.25, 10], [0.75, 30], [0, 0]], dtype=np.float32)
+    missing = np.array([False, False, True])
+    about = {"columns": ["brightness", "entropy"]}
+    features = Features.from_array(values, ["a", "b", "c"], missing=missing, provenance=about)
+    for one in (features, features.standardize(), features.finish(pca=1)):
+        table = one.attributes
+        assert table is not None
+        assert table.rows() == [("a", 0.25, 10.0), ("b", 0.75, 30.0), ("c", None, None)]
+    assert example().attributes is None

@@ -1,10 +1,12 @@
-"""Descriptors made by hand: no network, no weights, a baseline for whatever is learned."""
+"""Colour: which colours a picture has, and where (Swain & Ballard 1991; Stricker & Dimai 1996)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from visrec.features.extractor import Handcrafted, Preparation
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -17,47 +19,19 @@ _LAB_BINS, _HUE_BINS, _SATURATION_BINS, _VALUE_BINS = (3, 6, 6), 12, 2, 8
 _CELL_LAB_BINS, _CELL_HUE_BINS = 6, 8
 # Pictures hardly leave the middle of the a-b plane (its corners are not even in sRGB).
 _LAB_RANGES = ((0.0, 100.0), (-60.0, 60.0), (-60.0, 60.0))
+_WHOLE = int(np.prod(_LAB_BINS)) + _HUE_BINS * _SATURATION_BINS + 1 + _VALUE_BINS
+_CELL = 3 * _CELL_LAB_BINS + _CELL_HUE_BINS + 1
 
 
-class Color:
-    """Which colours a picture has, and where: histograms in CIE Lab and HSV.
+class ColorHistograms(Preparation):
+    """The picture's histograms; see `Color`."""
 
-    Colour histograms identify objects by their palette (Swain & Ballard, "Color indexing", IJCV 7(1), 1991).
-    Those of the cells of a grid add the composition (Stricker & Dimai, "Color indexing with weak spatial
-    constraints", SPIE 2670, 1996). Each histogram sums to 1 and is square-rooted, which makes a dot product
-    of two of them their Bhattacharyya coefficient (Hellinger kernel: Arandjelovic & Zisserman, "Three things
-    everyone should know", CVPR 2012). Pixels fall on the two nearest bins in proportion, so that a slight
-    change of colour changes the vector slightly. Hue counts in proportion to saturation times value: the
-    rest, whose hue is noise, goes to a bin of its own.
+    @property
+    def least_side(self) -> int:
+        return 4 * _SIDE
 
-    The picture is squeezed to 66 x 66 pixels first; the vector does not depend on its size or shape.
-    """
-
-    name = "color"
-
-    def __init__(self) -> None:
-        whole = int(np.prod(_LAB_BINS)) + _HUE_BINS * _SATURATION_BINS + 1 + _VALUE_BINS
-        cell = 3 * _CELL_LAB_BINS + _CELL_HUE_BINS + 1
-        self.dim = whole + _GRID**2 * cell
-
-    def provenance(self) -> dict[str, Any]:
-        """What made the vectors (JSON-able)."""
-        import cv2
-        import PIL
-
-        return {
-            "extractor": self.name,
-            "source": "visrec",
-            "weights": None,
-            "weights_digest": None,
-            "dim": self.dim,
-            "transform": f"squeezed to {_SIDE} x {_SIDE} (area), sRGB to CIE Lab and HSV",
-            "layer": "square roots of histograms v1",
-            "versions": {"opencv": cv2.__version__, "pillow": PIL.__version__, "numpy": np.__version__},
-        }
-
-    def prepare(self, image: Image.Image) -> np.ndarray:
-        """The vector `(F,)` float32 of an RGB picture; all the work is here, where the threads are."""
+    def __call__(self, image: Image.Image) -> np.ndarray:
+        """The vector `(F,)` float32 of an RGB picture."""
         import cv2
 
         pixels = cv2.resize(np.asarray(image), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
@@ -87,9 +61,26 @@ class Color:
         parts.append(_histogram(cell, n_cells, [], (), grey))
         return np.sqrt(np.concatenate(parts)).astype(np.float32)
 
-    def encode(self, batch: np.ndarray) -> np.ndarray:
-        """`(B, F)` as `prepare` made it."""
-        return batch
+
+class Color(Handcrafted):
+    """Which colours a picture has, and where: histograms in CIE Lab and HSV.
+
+    Colour histograms identify objects by their palette (Swain & Ballard, "Color indexing", IJCV 7(1), 1991).
+    Those of the cells of a grid add the composition (Stricker & Dimai, "Color indexing with weak spatial
+    constraints", SPIE 2670, 1996). Each histogram sums to 1 and is square-rooted, which makes a dot product
+    of two of them their Bhattacharyya coefficient (Hellinger kernel: Arandjelovic & Zisserman, "Three things
+    everyone should know", CVPR 2012). Pixels fall on the two nearest bins in proportion, so that a slight
+    change of colour changes the vector slightly. Hue counts in proportion to saturation times value: the
+    rest, whose hue is noise, goes to a bin of its own.
+
+    The picture is squeezed to 66 x 66 pixels first; the vector does not depend on its size or shape.
+    """
+
+    name = "color"
+    paper = "Swain & Ballard 1991"
+    Config = ColorHistograms
+    method = f"squeezed to {_SIDE} x {_SIDE} (area), sRGB to CIE Lab and HSV, square roots of histograms v1"
+    shape = (_WHOLE + _GRID**2 * _CELL,)
 
 
 Axis = tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from visrec.features.handcrafted import Color
+from visrec.features.handcrafted.color import Color
 
 
 def plain(color: tuple[int, int, int], size: tuple[int, int] = (80, 120)) -> Image.Image:
@@ -14,8 +14,7 @@ def plain(color: tuple[int, int, int], size: tuple[int, int] = (80, 120)) -> Ima
 
 
 def vector(image: Image.Image) -> np.ndarray:
-    extractor = Color()
-    return extractor.encode(extractor.prepare(image)[None])[0]
+    return Color().preparation(image)
 
 
 def similarity(a: Image.Image, b: Image.Image) -> float:
@@ -69,16 +68,23 @@ def test_composition_counts_beside_the_palette():
 
 
 def test_a_picture_takes_a_few_milliseconds():
-    extractor, image = Color(), noise(size=(224, 224))
-    extractor.prepare(image)
+    preparation, image = Color().preparation, noise(size=(224, 224))
+    preparation(image)
     start = time.process_time()
     for _ in range(20):
-        extractor.prepare(image)
+        preparation(image)
     assert (time.process_time() - start) / 20 < 0.03  # 0.001 on a quiet machine
 
 
 def test_provenance_says_what_was_done():
     about = Color().provenance()
     assert about["extractor"] == "color"
-    assert about["dim"] == 384
     assert about["weights"] is None
+    assert about["weights_digest"] is None  # nothing is learnt
+    assert about["options"] == {}
+    assert "opencv-python-headless" in about["versions"]
+
+
+def test_the_prepared_pictures_are_the_vectors():
+    batch = np.stack([vector(noise()), vector(plain((1, 2, 3)))])
+    np.testing.assert_array_equal(Color().encode(batch), batch)

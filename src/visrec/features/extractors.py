@@ -1,0 +1,140 @@
+"""From names to extractors: `color`, `resnet50`, `onnx:FILE`, `resnet50+color`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from visrec.errors import ConfigError
+from visrec.features.extractor import Extractor, check_options
+from visrec.registry import names, resolve
+
+Weights = str | Path | Mapping[str, str | Path]
+"""For all networks: "default", "random" or a file; or a mapping from an extractor's name to one of these."""
+
+ONNX = "onnx:"
+
+
+def create_extractor(name: str, weights: Weights = "default", **options: Any) -> Extractor:
+    """An extractor by name, or several joined by "+".
+
+    Args:
+        name: A registered one ("color"), a network of torchvision or timm, or "onnx:FILE".
+        weights: For networks. A single file is for the only network of a combination.
+        options: Of the extractor. In a combination, each option goes to every part that has it; "part.option" to one.
+
+    Raises:
+        ConfigError: there is none of that name, no such option, or weights were given to one that has none.
+        FeaturesError: the weights cannot be had, read, or do not fit.
+    """
+    parts = split_name(name)
+    if len(set(parts)) < len(parts):
+        raise ConfigError(f"The extractor '{name}' names a part twice; name each once.")
+    given = _weights_of(parts, weights)
+    chosen = _options_of(parts, options)
+    made = [_create(part, given[part], chosen[part]) for part in parts]
+    if len(made) == 1:
+        return made[0]
+    from visrec.features.combination import Combination
+
+    return Combination(made)
+
+
+def split_name(name: str) -> list[str]:
+    """The parts of "a+b"; a file's own "+" is left alone."""
+    parts: list[str] = []
+    for part in name.split("+"):
+        if parts and parts[-1].startswith(ONNX) and not Path(parts[-1].removeprefix(ONNX)).is_file():
+            parts[-1] += f"+{part}"
+        else:
+            parts.append(part.strip())
+    return parts
+
+
+def check_extractor(name: str) -> None:
+    """Raise `ConfigError` where a name is none, before anything slow begins."""
+    for part in split_name(name):
+        if not part.startswith(ONNX) and part not in names("extractors"):
+            from visrec.features.architectures import resolve_backbone
+
+            resolve_backbone(part)
+
+
+def folder_name(name: str) -> str:
+    """A name for a folder of an extractor's features: "timm:resnet50" -> "timm_resnet50"."""
+    parts = [
+        f"onnx_{Path(part.removeprefix(ONNX)).stem}" if part.startswith(ONNX) else part
+        for part in split_name(name)
+    ]
+    return "+".join(
+        "".join(sign if sign.isalnum() or sign in "_-." else "_" for sign in part) for part in parts
+    )
+
+
+def with_paths(name: str, change: Callable[[str], str]) -> str:
+    """A name with the path of each ONNX file in it changed."""
+    return "+".join(
+        ONNX + change(part.removeprefix(ONNX)) if part.startswith(ONNX) else part for part in split_name(name)
+    )
+
+
+def _create(name: str, weights: str | Path, options: dict[str, Any]) -> Extractor:
+    is_network = name not in names("extractors") and not name.startswith(ONNX)
+    if not is_network and str(weights) != "default":
+        has = "its weights in its file" if name.startswith(ONNX) else "no weights"
+        raise ConfigError(f"The extractor '{name}' has {has}; found '{weights}'. Leave --weights out.")
+    if is_network:
+        from visrec.features.backbones import Backbone
+
+        return Backbone(name, weights=weights, **options)
+    if name.startswith(ONNX):
+        from visrec.features.onnx import Onnx
+
+        return Onnx(name.removeprefix(ONNX), **options)
+    made: Extractor = resolve("extractors", name)(**options)
+    return made
+
+
+def _weights_of(parts: list[str], weights: Weights) -> dict[str, str | Path]:
+    """The weights of each part."""
+    if isinstance(weights, Mapping):
+        return {part: weights.get(part, "default") for part in parts}
+    networks = [part for part in parts if part not in names("extractors") and not part.startswith(ONNX)]
+    is_file = str(weights) not in ("default", "random")
+    if is_file and len(networks) > 1:
+        raise ConfigError(
+            f"--weights {weights} could be for any of {', '.join(networks)}. Say which: --weights {networks[0]}=FILE."
+        )
+    if len(parts) == 1:  # where it has none, `_create` says so
+        return {parts[0]: weights}
+    return {part: weights if part in networks else "default" for part in parts}
+
+
+def _options_of(parts: list[str], options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The options of each part; every option must be known to one of them."""
+    known = {part: set(_config_of(part).model_fields) for part in parts}
+    chosen: dict[str, dict[str, Any]] = {part: {} for part in parts}
+    for key, value in options.items():
+        part, dot, option = key.rpartition(".")
+        owners = [part] if dot and part in parts else [one for one in parts if key in known[one]]
+        if not owners or (dot and option not in known[owners[0]]):
+            check_options(
+                parts[0] if len(parts) == 1 else "+".join(parts), _config_of(parts[0]), {key: value}
+            )
+            raise ConfigError(f"None of {', '.join(parts)} has an option '{key}'.")
+        for owner in owners:
+            chosen[owner][option if dot else key] = value
+    return chosen
+
+
+def _config_of(name: str) -> Any:
+    if name.startswith(ONNX):
+        from visrec.features.onnx import OnnxOptions
+
+        return OnnxOptions
+    if name in names("extractors"):
+        return resolve("extractors", name).Config
+    from visrec.features.backbones import NetworkOptions
+
+    return NetworkOptions

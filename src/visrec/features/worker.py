@@ -1,0 +1,103 @@
+"""A process that prepares pictures: `python -m visrec.features.worker`.
+
+Reads lines of JSON on stdin: first the preparation, `{"target": "module:Class", "settings": {…}}`, then one path a
+line. Answers each path on stdout: the length of a header (4 bytes, little-endian), the header as JSON, and the bytes
+of the array. Ends when stdin does.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import struct
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from visrec.data.images import decode
+from visrec.errors import ImageError
+from visrec.features.extractor import Preparation
+
+
+def prepare(preparation: Preparation, path: Path) -> np.ndarray | str:
+    """The prepared picture of a file, or the reason why there is none."""
+    try:
+        return preparation(decode(path, least_side=preparation.least_side))
+    except ImageError as error:
+        return str(error)
+    except (ValueError, ArithmeticError, MemoryError, RuntimeError, LookupError) as error:
+        # A picture that a descriptor cannot take must not end an extraction of a million.
+        return f"{path}: {type(preparation).__name__} failed ({type(error).__name__}: {error})."
+
+
+def target_of(preparation: Preparation) -> dict[str, Any]:
+    """What a process needs to make the same preparation."""
+    cls = type(preparation)
+    return {
+        "target": f"{cls.__module__}:{cls.__qualname__}",
+        "settings": preparation.model_dump(mode="json"),
+    }
+
+
+def made_from(found: dict[str, Any]) -> Preparation:
+    """The preparation that `target_of` described."""
+    module, _, name = found["target"].partition(":")
+    made: Preparation = getattr(import_module(module), name)(**found["settings"])
+    return made
+
+
+def write_answer(stream: BinaryIO, answer: np.ndarray | str) -> None:
+    """One answer, see the module."""
+    if isinstance(answer, str):
+        text, body = json.dumps({"reason": answer}).encode(), b""
+    else:
+        text = json.dumps({"dtype": answer.dtype.str, "shape": answer.shape}).encode()
+        body = answer.tobytes()
+    stream.write(struct.pack("<I", len(text)) + text)
+    stream.write(body)
+    stream.flush()
+
+
+def read_answer(stream: io.BufferedReader) -> np.ndarray | str | None:
+    """What `write_answer` wrote; None where the stream ends before."""
+    start = stream.read(4)
+    if len(start) < 4:
+        return None
+    text = stream.read(*struct.unpack("<I", start))
+    try:
+        header = json.loads(text)
+    except ValueError:
+        return None
+    if "reason" in header:
+        return str(header["reason"])
+    array = np.empty(header["shape"], dtype=np.dtype(header["dtype"]))
+    body = array.reshape(-1).view(np.uint8).data
+    done = 0
+    while done < len(body):
+        got = stream.readinto(body[done:])
+        if not got:
+            return None
+        done += got
+    return array
+
+
+def main() -> None:
+    """Answer until stdin ends."""
+    import cv2
+
+    cv2.setNumThreads(1)  # the processes share the processors already
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started this; stdin then ends
+    preparation = made_from(json.loads(sys.stdin.buffer.readline()))
+    for line in sys.stdin.buffer:
+        try:
+            write_answer(sys.stdout.buffer, prepare(preparation, Path(json.loads(line))))
+        except BrokenPipeError:
+            break
+
+
+if __name__ == "__main__":
+    main()
