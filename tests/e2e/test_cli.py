@@ -251,7 +251,7 @@ def test_models_extractors_and_datasets_are_listed(here):
     for name in ("color", "sift", "nasnet_large", "dinov2", "clip", "--layers"):
         assert name in listed
     unnamed = json.loads(here("extractors", "test_resnet", "--json").stdout)[0]
-    assert (unnamed["source"], unnamed["dim"]) == ("timm", 128)
+    assert (unnamed["source"], unnamed["dim"]) == ("timm", 96)
     layers = json.loads(here("extractors", "--layers", "resnet18", "--json").stdout)
     assert {"layer": "layer4", "kind": "Sequential", "gives": "512 x 7 x 7"} in layers
     assert "synthetic" in here("datasets").stdout

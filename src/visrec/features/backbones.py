@@ -97,7 +97,8 @@ class Backbone(Extractor):
         self._weights = {"default": made.weights, "random": "random", "file": Path(weights).name}[kind]
         self._weights_digest = state_digest(made.net)
         self.preparation = self.transform = made.transform
-        made.cut(made.net)
+        if self.options.layer is None:
+            made.cut(made.net)
         self._n_prefix = made.n_prefix
         self._mean = torch.tensor(made.transform.mean, device=self.device).view(3, 1, 1)
         self._std = torch.tensor(made.transform.std, device=self.device).view(3, 1, 1)

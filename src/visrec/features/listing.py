@@ -11,7 +11,7 @@ from visrec.registry import names, resolve
 
 MORE = (
     "Any other network of torchvision or timm goes by its name there: `visrec extractors swin` finds them, "
-    "`visrec extractors ''` lists them all.\\nonnx:FILE takes a network from an ONNX file; resnet50+color joins two. "
+    "`visrec extractors ''` lists them all.\nonnx:FILE takes a network from an ONNX file; resnet50+color joins two. "
     "`visrec extractors --layers resnet50` lists what --layer takes."
 )
 _FEW = 24  # networks that are built (without weights) to know their facts

@@ -45,7 +45,7 @@ class Onnx(Extractor):
             FeaturesError: onnxruntime is not installed, or the file is missing, broken, or not a network that takes
                 one RGB picture.
         """
-        self.name = f"onnx:{file}"
+        self.name = f"onnx:{Path(file).name}"  # not its path: the same file elsewhere is the same
         self.path = Path(file)
         asked = OnnxOptions(**options)
         if not self.path.is_file():

@@ -139,9 +139,7 @@ class Transform(Preparation):
         """An upright RGB picture to `(H, W, 3)` uint8, H and W those of `crop`."""
         from PIL import Image
 
-        if (
-            isinstance(self.resize, int) or self.fit == "cover"
-        ):  # in the others, no side grows beyond its bounds
+        if isinstance(self.resize, int) or self.fit == "cover":  # else no side grows beyond its bounds
             image = _without_strips(image)
         size = self._resized(*image.size)
         high, wide = self.crop
@@ -231,7 +229,7 @@ def _exact(first: int, last: int, source: int, result: int) -> tuple[int, int]:
 
 
 def _vertical_first(source: tuple[int, int], result: tuple[int, int]) -> bool:
-    """Whether Pillow 13 resizes columns before rows; earlier ones never do, so equal answers are right for all."""
+    """Whether Pillow 13 resizes columns before rows; 11 and 12.1 never do, so equal answers are right for all."""
     narrower, lower = source[0] - result[0], source[1] - result[1]
     return lower > 0 and lower > 2 * narrower
 

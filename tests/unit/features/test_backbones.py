@@ -389,6 +389,17 @@ def test_a_wrong_option_is_refused_with_a_hint(options: dict[str, object], messa
         Backbone("resnet18", weights="random", **options)
 
 
+def test_real_squeezenet_names_real_photos_by_its_last_layer(shared: Shared):
+    labels = shared("weights/imagenet_labels.txt").read_text().splitlines()[1:]  # the first is "background"
+    weights = shared("weights/squeezenet1_0.safetensors")
+    extractor = Backbone("squeezenet1_0", weights=weights, layer="classifier")
+    for name, label in (("parrot", "macaw"), ("hot_dog", "hotdog, hot dog, red hot")):
+        photo = extractor.preparation(decode(shared(f"weights/photos/{name}.jpg")))
+        scores = extractor.encode(photo[None])[0]
+        assert scores.shape == (1000,)
+        assert labels[int(scores.argmax())] == label
+
+
 def test_a_vector_has_nothing_to_pool():
     with pytest.raises(ConfigError, match="nothing to pool"):
         Backbone("alexnet", weights="random", layer="classifier.1", pool="max")
