@@ -193,6 +193,11 @@ class Recommender(ABC):
                     f"{type(self).__name__} needs visual features: fit(train, features). "
                     f"Make them with visrec.extract(catalog, 'color') or another of `visrec extractors`."
                 )
+            if self.needs == "vector" and content.n_regions is not None:
+                raise FeaturesError(
+                    f"{type(self).__name__} needs one vector an item; these features have {content.n_regions} regions "
+                    f"each. Extract them with pool='mean' (--pool mean), or choose a model for regions: `visrec models`."
+                )
             self.features = content.align(train.items)
             self.features_digest = self.features.digest
         self._users, self._items, self._histories = train.users, train.items, train.histories()

@@ -469,3 +469,25 @@ def test_every_model_can_be_evaluated(model, world):
 def test_a_model_of_other_items_is_not_evaluated(model, checkerboard):
     with pytest.raises(DataError, match="other users or items"):
         evaluate(model, Split(checkerboard.train, checkerboard.train, checkerboard.split.test))
+
+
+def test_half_precision_features_serve_as_well(world: World, build: Build, name: str):
+    values = 300 * world.features.values  # whose squares float16 cannot hold
+    ids = world.features.items.values
+    missing = world.features.missing
+    full = Features.from_array(values, ids, missing=missing)
+    half = Features.from_array(values.astype(np.float16), ids, missing=missing)
+    first, second = (build(name, **SMALL).fit(world.train, one) for one in (full, half))
+    users = world.train.users.values.to_list()
+    np.testing.assert_allclose(second.score(users), first.score(users), rtol=0.05, atol=0.02)
+
+
+def test_regions_are_refused_by_a_model_for_vectors(world: World, build: Build, name: str):
+    model = build(name)
+    if model.needs != "vector":
+        pytest.skip(f"{name} does not take vectors")
+    regions = Features.from_array(np.ones((20, 4, 6)), world.features.items.values)
+    with pytest.raises(
+        FeaturesError, match=r"needs one vector an item; these features have 4 regions.*--pool mean"
+    ):
+        model.fit(world.train, regions)

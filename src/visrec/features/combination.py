@@ -111,11 +111,15 @@ class Combination(Extractor):
             start = stop
 
     def learn(self, sample: Iterator[np.ndarray]) -> None:
-        """Have the parts learn that do; one pass over the sample for each."""
-        pictures = np.stack(list(sample))
-        for part, share in zip(self.parts, self._shares(pictures), strict=True):
+        """Have the parts learn that do; of the sample only their shares are held, not those of the networks."""
+        kept: list[list[np.ndarray]] = [[] for _ in self.parts]
+        for picture in sample:
+            for part, share, own in zip(self.parts, self._shares(picture[None]), kept, strict=True):
+                if part.learns:
+                    own.append(share[0].copy())
+        for part, own in zip(self.parts, kept, strict=True):
             if part.learns:
-                part.learn(iter(share))
+                part.learn(iter(own))
 
     def state(self) -> dict[str, np.ndarray]:
         return {

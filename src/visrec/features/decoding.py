@@ -114,10 +114,7 @@ class _Crew:
         self.stop()
         for worker in self._workers:
             worker.wait()
-            for stream in (worker.stdin, worker.stdout):
-                if stream is not None:
-                    with suppress(OSError):  # what was still to be written has no reader any more
-                        stream.close()
+            _close(worker)
         self._errors.close()
 
     def prepare(self, chunk: tuple[Path, ...]) -> list[np.ndarray | str]:
@@ -151,6 +148,7 @@ class _Crew:
             if text:
                 raise RuntimeError(f"A process that decodes images ended with status {status}:\n{text}")
         del self._own.worker
+        _close(worker)
         return f"{path}: decoding it ended the process (status {status}), perhaps for want of memory."
 
     def _worker(self) -> subprocess.Popen[bytes]:
@@ -164,10 +162,11 @@ class _Crew:
         return worker
 
     def _start(self) -> subprocess.Popen[bytes]:
-        # The same packages as here, however they came to be on the path.
-        path = os.pathsep.join(entry for entry in sys.path if entry)
+        # The same packages as here, however they came to be on the path, and no others: without -P, a random.py in
+        # the folder that we happen to run in would stand in for Python's own.
+        path = os.pathsep.join(entry for entry in sys.path if isinstance(entry, str))
         worker = subprocess.Popen(
-            [sys.executable, "-m", "visrec.features.worker"],
+            [sys.executable, "-P", "-m", "visrec.features.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -176,9 +175,17 @@ class _Crew:
         assert worker.stdin is not None
         assert worker.stdout is not None
         _widen(worker.stdout.fileno())
-        worker.stdin.write(self._spec)
-        worker.stdin.flush()
+        with suppress(BrokenPipeError):  # it has ended already: who reads its answers is told
+            worker.stdin.write(self._spec)
+            worker.stdin.flush()
         return worker
+
+
+def _close(worker: subprocess.Popen[bytes]) -> None:
+    for stream in (worker.stdin, worker.stdout):
+        if stream is not None:
+            with suppress(OSError):  # what was still to be written has no reader any more
+                stream.close()
 
 
 def _widen(pipe: int) -> None:

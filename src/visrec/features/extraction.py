@@ -208,7 +208,7 @@ class _Work:
     def into(self, out: Path) -> Features:
         """Features in the folder `out`, with all that is known already put to use."""
         sweep_temporaries(out.parent, of=out.name)  # of a run killed while it replaced the folder
-        old = _features_in(out, self.provenance(), learns=self.extractor.learns)
+        old = _features_in(out, self)
         images = self._images()
         # Steps and settings (a path of weights) do not change what the extractor gives.
         identity = {**self.provenance(), "steps": None, "settings": None}
@@ -299,8 +299,9 @@ class _Work:
         def fetch() -> None:
             nonlocal done
             digests, future = waiting.popleft()
-            failed.update(shelf.put(digests, future.result(), self.extractor))
-            done += len(digests)
+            unfit = shelf.put(digests, future.result(), self.extractor)
+            failed.update(unfit)
+            done += len(digests) - len(unfit)
             if self.progress:
                 # Not until the first are through: their time is mostly that of starting up.
                 rate = done / max(time.perf_counter() - start, 1e-9)
@@ -420,7 +421,11 @@ class _Images:
                 digest is not None and digest in failed
             ):  # of several files of one content, one was tried: each reason names its own
                 reasons[index] = failed[digest].replace(str(first[digest]), str(self.paths[index]))
-        return dict(sorted(reasons.items()))
+        # A path may hold bytes that are no text: such a reason could not be stored.
+        return {
+            index: reason.encode(errors="backslashreplace").decode()
+            for index, reason in sorted(reasons.items())
+        }
 
     def digest(self, catalog: Catalog) -> str:
         """SHA-256 (hex) of ids and contents: equal for the same pictures of the same items."""
@@ -514,8 +519,11 @@ def _other_versions(old: Features, provenance: dict[str, Any]) -> list[Any]:
     ]
 
 
-def _features_in(out: Path, provenance: dict[str, Any], *, learns: bool) -> Features | None:
-    """The features in `out`, if they are of the same kind; None where there are none."""
+def _features_in(out: Path, work: _Work) -> Features | None:
+    """The features in `out`, if they are of the same kind; None where there are none.
+
+    What was learnt once is kept: the extractor has it back afterwards.
+    """
     if not (out.is_file() or (out.is_dir() and any(out.iterdir()))):
         return None
     try:
@@ -527,16 +535,22 @@ def _features_in(out: Path, provenance: dict[str, Any], *, learns: bool) -> Feat
             f"{out}: holds features that do not say which images they are of (of an earlier version, or your own). "
             f"Choose another --out, or remove the folder."
         )
-    for key in _IDENTITY:
-        if learns and key == "weights_digest":
-            continue  # a codebook: what was learnt once is kept
-        found, wanted = features.provenance.get(key), provenance.get(key)
-        if found != wanted:
+    if work.extractor.learns and features.learnt:
+        # The digest of its weights takes in what it has learnt: compared once it has that, but for the rest first.
+        _refuse_others(out, features, work, [key for key in _IDENTITY if key != "weights_digest"])
+        work.extractor.restore(features.learnt)
+    _refuse_others(out, features, work, _IDENTITY)
+    return features
+
+
+def _refuse_others(out: Path, features: Features, work: _Work, keys: Sequence[str]) -> None:
+    provenance = work.provenance()
+    for key in keys:
+        if features.provenance.get(key) != provenance.get(key):
             raise FeaturesError(
                 f"{out}: holds other features: {_difference(key, features.provenance, provenance)}. "
                 f"Choose another --out, or remove the folder."
             )
-    return features
 
 
 def _difference(key: str, found: dict[str, Any], wanted: dict[str, Any]) -> str:

@@ -99,6 +99,11 @@ def _create(name: str, weights: str | Path, options: dict[str, Any]) -> Extracto
 def _weights_of(parts: list[str], weights: Weights) -> dict[str, str | Path]:
     """The weights of each part."""
     if isinstance(weights, Mapping):
+        unknown = [one for one in weights if one not in parts]
+        if unknown:
+            raise ConfigError(
+                f"Weights are given for '{unknown[0]}', which is not extracted with; expected one of {', '.join(parts)}."
+            )
         return {part: weights.get(part, "default") for part in parts}
     networks = [part for part in parts if part not in names("extractors") and not part.startswith(ONNX)]
     is_file = str(weights) not in ("default", "random")
@@ -115,14 +120,15 @@ def _options_of(parts: list[str], options: Mapping[str, Any]) -> dict[str, dict[
     """The options of each part; every option must be known to one of them."""
     known = {part: set(_config_of(part).model_fields) for part in parts}
     chosen: dict[str, dict[str, Any]] = {part: {} for part in parts}
-    for key, value in options.items():
+    # What is said of one part comes last: it counts more than what is said of all.
+    for key, value in sorted(options.items(), key=lambda pair: "." in pair[0]):
         part, dot, option = key.rpartition(".")
         owners = [part] if dot and part in parts else [one for one in parts if key in known[one]]
         if not owners or (dot and option not in known[owners[0]]):
-            check_options(
-                parts[0] if len(parts) == 1 else "+".join(parts), _config_of(parts[0]), {key: value}
-            )
-            raise ConfigError(f"None of {', '.join(parts)} has an option '{key}'.")
+            if len(parts) == 1:
+                check_options(parts[0], _config_of(parts[0]), {key: value})
+            have = "; ".join(f"{one}: {', '.join(_config_of(one).model_fields) or 'none'}" for one in parts)
+            raise ConfigError(f"None of {', '.join(parts)} has an option '{key}'. Their options: {have}.")
         for owner in owners:
             chosen[owner][option if dot else key] = value
     return chosen

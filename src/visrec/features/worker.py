@@ -29,7 +29,7 @@ def prepare(preparation: Preparation, path: Path) -> np.ndarray | str:
         return preparation(decode(path, least_side=preparation.least_side))
     except ImageError as error:
         return str(error)
-    except (ValueError, ArithmeticError, MemoryError, RuntimeError, LookupError) as error:
+    except Exception as error:  # noqa: BLE001 - OpenCV's own is a plain Exception
         # A picture that a descriptor cannot take must not end an extraction of a million.
         return f"{path}: {type(preparation).__name__} failed ({type(error).__name__}: {error})."
 

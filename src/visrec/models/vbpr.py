@@ -84,7 +84,9 @@ class VBPR(PairwiseRecommender):
 
     def initialize(self, generator: torch.Generator) -> None:
         if self.config.variant == "paper" and self.features is not None:
-            squares = np.square(self.features.values).sum(dtype=np.float64)  # missing rows are 0
+            squares = np.square(self.features.values, dtype=np.float32).sum(
+                dtype=np.float64
+            )  # missing rows are 0
             mean = squares / max(1, int((~self.features.missing).sum()))
             self.f_norm.fill_(float(np.sqrt(mean)) or 1.0)
         if self.config.variant == "tutorial":
