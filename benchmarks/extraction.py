@@ -24,6 +24,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import logging
 import os
 import random
 import shutil
@@ -62,8 +63,13 @@ Answer = TypeVar("Answer")
 
 def fresh(function: Callable[..., Answer], *given: Any) -> Answer:
     """A function's answer from a new process, in which nothing was imported or set before."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=quiet) as pool:
         return pool.submit(function, *given).result()
+
+
+def quiet() -> None:
+    """No warnings that weights are random."""
+    logging.getLogger("visrec").setLevel(logging.ERROR)
 
 
 def chosen(folder: Path, n: int) -> list[Path]:
@@ -96,12 +102,14 @@ class Speed:
     Attributes:
         whole: of the whole call.
         steady: see `Pace.steady`; that of the whole call where there are too few batches to tell.
+        cpu: milliseconds of processors an image, of all processes of the whole call.
         precision: of the network, if there is one.
         device: of the network, if there is one.
     """
 
     whole: float
     steady: float
+    cpu: float
     precision: str = ""
     device: str = "cpu"
 
@@ -111,16 +119,22 @@ class Clock(Pace):
 
     def __init__(self) -> None:
         super().__init__()
-        self._start = time.perf_counter()
+        self._start, self._cpu = time.perf_counter(), cpu_seconds()
 
     def speed(self, n: int, precision: str = "", device: str = "cpu") -> Speed:
         """Of `n` images, done now."""
         whole = n / (time.perf_counter() - self._start)
-        return Speed(whole, self.steady() or whole, precision, device)
+        cpu = 1000 * (cpu_seconds() - self._cpu) / n
+        return Speed(whole, self.steady() or whole, cpu, precision, device)
 
     def tick(self, done: int, total: int) -> None:
         """So many are done."""
         self(done, total, "images/s")
+
+
+def cpu_seconds() -> float:
+    """What this process and those that it started, and which have ended, have taken of the processors."""
+    return sum(os.times()[:4])
 
 
 def naive(network: str, files: list[Path]) -> Speed:
@@ -205,7 +219,7 @@ CONTESTANTS: dict[str, Callable[[str, list[Path]], Speed]] = {
 
 
 def ratios(found: dict[str, Speed], precision: str) -> dict[str, float]:
-    """visrec beside the others, in one round; the whole call beside the naive one, the steady speed beside ceilings."""
+    """visrec beside the others in one round: its whole call beside the naive one, its steady speed beside ceilings."""
     own, network = found[f"visrec {precision}"], found[f"network {precision}"].steady
     decoding = found["decoding"].steady
     one = {
@@ -231,12 +245,13 @@ def race(files: list[Path], args: argparse.Namespace) -> None:
                 flush=True,
             )
         rounds[network].append(found)
-    speeds = Table(["", "precision", "images/s, whole call", "images/s, steady"])
+    speeds = Table(["", "precision", "images/s, whole call", "images/s, steady", "CPU ms an image"])
     beside = Table(["visrec beside", "naive", "lower ceiling", "shared ceiling"])
     for network, results in rounds.items():
         for name in CONTESTANTS:
             runs = [found[name] for found in results]
-            cells = (spread([getattr(run, key) for run in runs], ",.1f") for key in ("whole", "steady"))
+            keys = ("whole", "steady", "cpu")
+            cells = (spread([getattr(run, key) for run in runs], ",.1f") for key in keys)
             speeds.rows.append([f"{network}, {name}", runs[0].precision, *cells])
         for precision in PRECISIONS:
             each = [ratios(found, precision) for found in results]

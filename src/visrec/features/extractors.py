@@ -102,7 +102,8 @@ def _weights_of(parts: list[str], weights: Weights) -> dict[str, str | Path]:
         unknown = [one for one in weights if one not in parts]
         if unknown:
             raise ConfigError(
-                f"Weights are given for '{unknown[0]}', which is not extracted with; expected one of {', '.join(parts)}."
+                f"Weights are given for '{unknown[0]}', which is no part of this extractor; expected one of "
+                f"{', '.join(parts)}."
             )
         return {part: weights.get(part, "default") for part in parts}
     networks = [part for part in parts if part not in names("extractors") and not part.startswith(ONNX)]

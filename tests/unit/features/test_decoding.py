@@ -1,0 +1,294 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from visrec.data.dataset import load_catalog
+from visrec.features import decoding
+from visrec.features.decoding import _Crew, importable, prepared
+from visrec.features.extraction import extract
+from visrec.features.extractor import Preparation
+from visrec.features.transform import Transform
+
+SIDE = 8
+PLAIN = Transform(crop=(SIDE, SIDE))
+"""Gives the pixels of a picture of that size as they are."""
+
+
+def write_pictures(folder: Path, n: int) -> list[Path]:
+    """Plain pictures, each of a colour of its own: see `colored`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"p{number:03d}.png" for number in range(n)]
+    for number, path in enumerate(paths):
+        Image.fromarray(colored(number)).save(path)
+    return paths
+
+
+def colored(number: int) -> np.ndarray:
+    return np.full((SIDE, SIDE, 3), (number, 255 - number, 7), dtype=np.uint8)
+
+
+@pytest.fixture
+def crews(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[_Crew]]:
+    """Processes are used for any number of pictures; all crews that were made."""
+    made: list[_Crew] = []
+
+    class Noted(_Crew):
+        def __init__(self, preparation: Preparation) -> None:
+            super().__init__(preparation)
+            made.append(self)
+
+    monkeypatch.setattr(decoding, "_WORTH_PROCESSES", 1)
+    monkeypatch.setattr(decoding, "_Crew", Noted)
+    yield made
+    for crew in made:
+        crew.stop()
+
+
+def has_ended(crew: _Crew) -> bool:
+    """Whether its processes are gone and its files given back."""
+    streams = [stream for worker in crew._workers for stream in (worker.stdin, worker.stdout)]
+    return (
+        all(worker.returncode is not None for worker in crew._workers)
+        and all(stream is not None and stream.closed for stream in streams)
+        and crew._errors.closed
+    )
+
+
+def open_files() -> set[str]:
+    folder = Path("/proc/self/fd")
+    if not folder.is_dir():
+        pytest.skip("open files are counted on Linux only")
+    found = {}
+    for entry in folder.iterdir():
+        try:
+            found[entry.name] = os.readlink(entry)
+        except FileNotFoundError:  # that of this very look
+            continue
+    return {number for number, target in found.items() if "/fd" not in target}
+
+
+def stopped(crew: _Crew) -> None:
+    """Let its processes answer no more, without ending them."""
+    for worker in crew._workers:
+        worker.send_signal(signal.SIGSTOP)
+
+
+@pytest.mark.parametrize("n_workers", [0, 2])
+def test_pictures_come_in_the_order_of_the_paths(tmp_path: Path, crews: list[_Crew], n_workers: int):
+    paths = write_pictures(tmp_path, 30)
+    # The first takes longest, by far; two cannot be had at all.
+    large = np.zeros((2000, 2000, 3), dtype=np.uint8)
+    large[996:1004, 996:1004] = colored(0)
+    Image.fromarray(large).save(paths[0])
+    paths[7].write_bytes(b"")
+    paths[29].unlink()
+    found = list(prepared(PLAIN, paths, n_workers=n_workers, ahead=12))
+    assert len(found) == 30
+    for number, one in enumerate(found):
+        if number == 7:
+            assert one == f"{paths[7]}: is empty (0 bytes); expected an image."
+        elif number == 29:
+            assert one == f"{paths[29]}: no such file."
+        else:
+            assert isinstance(one, np.ndarray)
+            assert one.dtype == np.uint8
+            assert np.array_equal(one, colored(number)), number
+    assert len(crews) == (n_workers > 0)
+    for crew in crews:
+        assert 1 <= len(crew._workers) <= n_workers
+        assert has_ended(crew)
+
+
+def test_few_pictures_are_not_worth_a_process(tmp_path: Path, crews: list[_Crew], monkeypatch):
+    monkeypatch.setattr(decoding, "_WORTH_PROCESSES", 13)
+    paths = write_pictures(tmp_path, 12)
+    assert len(list(prepared(PLAIN, paths, n_workers=2, ahead=4))) == 12
+    assert list(prepared(PLAIN, [], n_workers=2, ahead=4)) == []
+    assert not crews
+
+
+def test_a_preparation_that_no_other_process_can_import_runs_in_threads(tmp_path: Path, crews: list[_Crew]):
+    class Own(Preparation):
+        def __call__(self, image: Image.Image) -> np.ndarray:
+            return np.array([threading.get_native_id()])
+
+    assert importable(PLAIN)
+    assert not importable(Own())
+    found = list(prepared(Own(), write_pictures(tmp_path, 8), n_workers=2, ahead=4))
+    assert all(isinstance(one, np.ndarray) for one in found)
+    assert not crews
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_a_process_that_dies_on_a_picture_costs_that_picture_only(tmp_path: Path, answered: bool):
+    paths = write_pictures(tmp_path, 4)
+    crew = _Crew(PLAIN)
+    found: list[np.ndarray | str] = []
+    try:
+
+        def work() -> None:  # all in one thread: each has a process of its own
+            if answered:
+                crew.prepare((paths[0],))
+            crew._worker().send_signal(signal.SIGSTOP)
+            begun.set()
+            found.extend(crew.prepare(tuple(paths)))
+
+        begun = threading.Event()
+        thread = threading.Thread(target=work)
+        thread.start()
+        assert begun.wait(20)
+        crew._workers[0].kill()
+        thread.join(20)
+        assert not thread.is_alive()
+        assert (
+            found[0] == f"{paths[0]}: decoding it ended the process (status -9), perhaps for want of memory."
+        )
+        for number in (1, 2, 3):
+            assert np.array_equal(found[number], colored(number))
+        assert len(crew._workers) == 2
+        dead = crew._workers[0]
+        assert dead.stdin is not None
+        assert dead.stdin.closed  # at once: thousands may die
+    finally:
+        crew.close()
+    assert has_ended(crew)
+
+
+def test_processes_killed_from_outside_cost_a_picture_each_at_most(tmp_path: Path, crews: list[_Crew]):
+    paths = write_pictures(tmp_path, 40)
+    found = []
+    with closing(prepared(PLAIN, paths, n_workers=2, ahead=8)) as stream:
+        for one in stream:
+            if len(found) == 5:
+                for worker in list(crews[0]._workers):
+                    worker.kill()
+            found.append(one)
+    assert len(found) == 40
+    lost = [number for number, one in enumerate(found) if isinstance(one, str)]
+    assert 1 <= len(lost) <= 2
+    for number, one in enumerate(found):
+        if number in lost:
+            assert f"{paths[number]}: decoding it ended the process" in one
+        else:
+            assert np.array_equal(one, colored(number))
+
+
+def test_a_process_that_cannot_work_at_all_says_why(tmp_path: Path):
+    crew = _Crew(PLAIN)
+    crew._spec = json.dumps({"target": "visrec.nowhere:Nothing", "settings": {}}).encode() + b"\n"
+    try:
+        with pytest.raises(
+            RuntimeError, match=r"ended with status 1:(?s:.*)No module named 'visrec\.nowhere'"
+        ):
+            crew.prepare(tuple(write_pictures(tmp_path, 2)))
+    finally:
+        crew.close()
+
+
+@pytest.mark.parametrize("n_workers", [0, 2])
+def test_nothing_is_left_of_a_stream_that_is_closed_early(tmp_path: Path, crews: list[_Crew], n_workers: int):
+    paths = write_pictures(tmp_path, 60)
+    before = open_files()
+    stream = prepared(PLAIN, paths, n_workers=n_workers, ahead=8)
+    assert np.array_equal(next(stream), colored(0))
+    assert np.array_equal(next(stream), colored(1))
+    stream.close()
+    assert open_files() == before
+    assert all(has_ended(crew) for crew in crews)
+    assert not [one for one in threading.enumerate() if one.name.startswith("visrec-images")]
+
+
+def test_a_stream_whose_processes_hang_can_be_closed(tmp_path: Path, crews: list[_Crew]):
+    stream = prepared(PLAIN, write_pictures(tmp_path, 60), n_workers=2, ahead=8)
+    next(stream)
+    stopped(crews[0])
+    closer = threading.Thread(target=stream.close, daemon=True)
+    closer.start()
+    closer.join(20)
+    assert not closer.is_alive()
+    assert has_ended(crews[0])
+
+
+SCRIPT = """
+import sys
+print("begins")
+import visrec.features.decoding as decoding
+from visrec.data.dataset import load_catalog
+from visrec.features.extraction import extract
+decoding._WORTH_PROCESSES = 1
+start = decoding._Crew._start
+def noted(crew):
+    print("a process")
+    return start(crew)
+decoding._Crew._start = noted
+print("digest", extract(load_catalog({data!r}), "color", n_workers=2).digest)
+"""
+
+
+@pytest.mark.parametrize("how", ["file", "stdin"])
+def test_a_script_without_a_main_guard_may_use_processes(tmp_path: Path, how: str):
+    write_pictures(tmp_path / "data" / "images", 12)
+    code = SCRIPT.format(data=str(tmp_path / "data"))
+    (tmp_path / "script.py").write_text(code)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    if how == "file":  # then the folder that it runs in is not where modules are looked for
+        (elsewhere / "random.py").write_text("raise SystemExit('the wrong random')")
+    words = [str(tmp_path / "script.py")] if how == "file" else ["-"]
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=elsewhere,
+        input=code if how == "stdin" else None,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.split("\n")
+    assert said.count("begins") == 1  # the script is not run again in each of them
+    assert 1 <= said.count("a process") <= 2
+    expected = extract(load_catalog(tmp_path / "data"), "color").digest
+    assert f"digest {expected}" in said
+
+
+def test_an_interrupted_extraction_ends_soon_and_leaves_no_process(tmp_path: Path):
+    images = tmp_path / "data" / "images"
+    images.mkdir(parents=True)
+    Image.new("RGB", (1500, 1500)).save(images / "p000.png")
+    picture = (images / "p000.png").read_bytes()  # small as a file, long in decoding
+    for number in range(1, 256):
+        (images / f"p{number:03d}.png").write_bytes(picture + bytes([number]))  # of a content of its own
+    code = (
+        "import visrec.features.extraction as e\n"
+        "from visrec.data.dataset import load_catalog\n"
+        "from visrec.features.handcrafted.color import Color\n"
+        "e.SHARD = Color.batch_size = 4\n"
+        f"e.extract(load_catalog({str(tmp_path / 'data')!r}), out={str(tmp_path / 'out')!r}, n_workers=2)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "out.partial").glob("0*.json")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == -signal.SIGINT
+    assert said.rstrip().endswith("KeyboardInterrupt")
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
