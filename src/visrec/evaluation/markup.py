@@ -1,10 +1,10 @@
-"""What all pages share: the templates (`base.html.j2` is the look), and a metric as a cell with its interval."""
+"""What all pages share: the templates (`base.html.j2` is the look), metrics as cells, and the words for them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from visrec.evaluation.leaderboard import written
 
@@ -12,6 +12,17 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
     from visrec.evaluation.significance import Estimate
+
+MEANINGS = {
+    "AUC": "how often a held-out item stands above another one; 0.5 is chance, 1 is perfect",
+    "MRR": "1 divided by the rank of the best held-out item, averaged",
+    "nDCG@k": "held-out items among the k best, worth more the higher they stand; 1 is perfect",
+    "recall@k": "the share of the held-out items that is among the k best",
+    "precision@k": "the share of the k best that is held out",
+    "hit@k": "the share of the users with any held-out item among the k best",
+    "MAP@k": "precision at each held-out item among the k best, averaged",
+}
+"""The metrics in plain words."""
 
 _WHISKER = 72  # CSS pixels between the ends of a column's scale
 
@@ -75,3 +86,15 @@ def cells_of(column: Sequence[Estimate | None], is_best: Sequence[bool]) -> list
         )
         for one, best in zip(column, is_best, strict=True)
     ]
+
+
+def protocol_sentence(protocol: Mapping[str, Any], n_users: int) -> str:
+    """What was done in an evaluation, in words."""
+    part, split = protocol.get("part", "test"), protocol.get("split", {}).get("name")
+    items = f"All {protocol['n_items']:,} items" if "n_items" in protocol else "All items"
+    ties = f"; ties {protocol['ties']}" if "ties" in protocol else ""
+    return (
+        f"{items} that a user had not taken before were ranked, for each of {n_users:,} users, and "
+        f"the held-out ones looked up in that order ({part} part{f' of {split}' if split else ''}){ties}. "
+        f"Whiskers are 95 % bootstrap intervals over users, on one scale in each column."
+    )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from visrec.evaluation.leaderboard import NEW_ITEMS, Leaderboard, leaderboard
-from visrec.evaluation.markup import Cell, cells_of, template
+from visrec.evaluation.markup import MEANINGS, Cell, cells_of, protocol_sentence, template
 from visrec.evaluation.people import Person, note_for, ranks_in_list
 from visrec.evaluation.thumbnails import Thumbnail, frame_of, thumbnails_of
 from visrec.files import write_text
@@ -84,6 +84,7 @@ def render_page(
     width, height = frame_of(thumbnails.values())
     labels = _labels(catalog, needed)
     board = leaderboard(reports)
+    first = next(iter(reports.values()))
     return template("report.html.j2").render(
         title=title,
         facts=facts,
@@ -91,7 +92,7 @@ def render_page(
         headings=[(column.heading, column.key.startswith(NEW_ITEMS)) for column in board.columns],
         rows=_rows(board),
         meanings=_meanings(board),
-        protocol=_protocol(next(iter(reports.values()))),
+        protocol=protocol_sentence(first.protocol, first.per_user.height),
         how_chosen=HOW_CHOSEN,
         people=[_on_page(person, reports, labels, thumbnails, shown) for person in people],
         pictures=[(item, one.data, one.fit(width / height)) for item, one in thumbnails.items()],
@@ -221,29 +222,7 @@ def _rows(board: Leaderboard) -> list[tuple[str, list[Cell | None]]]:
     return [(row.name, [cells[place] for cells in columns]) for place, row in enumerate(board.rows)]
 
 
-def _protocol(report: Report) -> str:
-    """What was done, in a sentence."""
-    done, part = report.protocol, report.protocol.get("part", "test")
-    split = done.get("split", {}).get("name")
-    items = f"All {done['n_items']:,} items" if "n_items" in done else "All items"
-    ties = f"; ties are broken by a {done['ties']}" if "ties" in done else ""
-    return (
-        f"{items} that a user had not taken before were ranked, for each of {report.per_user.height:,} users, and "
-        f"the held-out ones looked up in that order ({part} part{f' of {split}' if split else ''}){ties}. "
-        f"Whiskers are 95 % bootstrap intervals over users, on one scale in each column."
-    )
-
-
 def _meanings(board: Leaderboard) -> list[tuple[str, str]]:
     """The metrics of a board in plain words."""
-    known = {
-        "AUC": "how often a held-out item stands above another one; 0.5 is chance, 1 is perfect",
-        "MRR": "1 divided by the rank of the best held-out item, averaged",
-        "nDCG@k": "held-out items among the k best, worth more the higher they stand; 1 is perfect",
-        "recall@k": "the share of the held-out items that is among the k best",
-        "precision@k": "the share of the k best that is held out",
-        "hit@k": "the share of the users with any held-out item among the k best",
-        "MAP@k": "precision at each held-out item among the k best, averaged",
-    }
     there = {column.heading.partition("@")[0] for column in board.columns}
-    return [(name, meaning) for name, meaning in known.items() if name.partition("@")[0] in there]
+    return [(name, meaning) for name, meaning in MEANINGS.items() if name.partition("@")[0] in there]
