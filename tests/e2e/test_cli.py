@@ -33,6 +33,7 @@ def test_help_is_light_and_lists_every_command(visrec):
     for command in [
         "demo",
         "run",
+        "compare-features",
         "evaluate",
         "recommend",
         "similar",
