@@ -219,7 +219,7 @@ CONTESTANTS: dict[str, Callable[[str, list[Path]], Speed]] = {
 
 
 def ratios(found: dict[str, Speed], precision: str) -> dict[str, float]:
-    """visrec beside the others in one round: its whole call beside the naive one, its steady speed beside ceilings."""
+    """One round: visrec's whole call beside the naive one, its steady speed beside the ceilings."""
     own, network = found[f"visrec {precision}"], found[f"network {precision}"].steady
     decoding = found["decoding"].steady
     one = {

@@ -35,10 +35,12 @@ _PUBLIC = {
     "Report": "visrec.evaluation.protocol",
     "Experiment": "visrec.experiment",
     "Run": "visrec.runs",
+    "compare_features": "visrec.comparison",
     "VisrecError": "visrec.errors",
 }
 
 if TYPE_CHECKING:
+    from visrec.comparison import compare_features as compare_features
     from visrec.data.catalog import Catalog as Catalog
     from visrec.data.dataset import Dataset as Dataset
     from visrec.data.dataset import load_dataset as load_dataset

@@ -19,8 +19,10 @@ from visrec.errors import ConfigError, VisrecError
 
 if TYPE_CHECKING:
     import polars as pl
+    from rich.console import Console
 
     from visrec.evaluation.protocol import Report
+    from visrec.evaluation.transfer import Comparison
     from visrec.features.features import Features
     from visrec.recommender import Progress
     from visrec.runs import Run
@@ -58,7 +60,11 @@ Precision = Annotated[
 ]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Another option of the extractor; repeat for several."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="An option of the extractor (or EXTRACTOR.KEY=VALUE); repeat for several.",
+    ),
 ]
 Standardize = Annotated[
     bool | None,
@@ -195,20 +201,17 @@ def run(
     from visrec.runs import run as run_experiment
 
     values = _experiment_values(source, data)
-    changes = {
-        ("data", "min_rating"): min_rating,
-        ("data", "split"): split,
-        ("data", "missing_images"): "mask" if allow_missing_images else None,
-        ("features", "extractor"): extractor,
-        ("evaluation", "cutoffs"): None if cutoffs is None else _whole_numbers(cutoffs),
-    }
-    given = _features_settings(
-        weights, (layer, pool, precision, set_), standardize, (pca, whiten, l2), float16
+    _apply(values, "data", min_rating=min_rating, split=split)
+    _apply(values, "data", missing_images="mask" if allow_missing_images else None)
+    _apply(values, "features", extractor=extractor)
+    _apply(
+        values,
+        "features",
+        **_features_settings(
+            weights, (layer, pool, precision, set_), standardize, (pca, whiten, l2), float16
+        ),
     )
-    changes |= {("features", key): value for key, value in given.items()}
-    for (table, key), value in changes.items():
-        if value is not None:
-            values.setdefault(table, {})[key] = value
+    _apply(values, "evaluation", cutoffs=None if cutoffs is None else _whole_numbers(cutoffs))
     if seed is not None:
         values["seed"] = seed
     if models is not None:
@@ -220,6 +223,46 @@ def run(
 
     found = run_experiment(Experiment(**values), out, stage=_stage)
     _show(found, found.reports, as_json=as_json)
+
+
+@app.command()
+def compare_features(
+    source: Annotated[Path, typer.Argument(help="A data set folder, or an experiment.toml.")],
+    extractors: Annotated[str, typer.Option(help="Comma-separated names from `visrec extractors`.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder of the comparison.")],
+    models: Annotated[
+        str | None, typer.Option(help="Models that learn from features. [default: visrank]")
+    ] = None,
+    weights: WeightsOption = None,
+    set_: Set = None,
+    min_rating: Annotated[float | None, typer.Option(help="Keep interactions rated at least this.")] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="auto, leave_last_out, by_evaluation, by_time, by_ratio. [default: auto]"),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="For every model that sets none. [default: 0]")] = None,
+    queries: Annotated[int, typer.Option(min=0, help="Items whose nearest pictures are shown.")] = 6,
+    allow_missing_images: Annotated[
+        bool, typer.Option("--allow-missing-images", help="Keep items without an image, without features.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Which features recommend best, beside what their networks do on ImageNet: one table, and a page to look at."""
+    from visrec import comparison
+    from visrec.experiment import Experiment
+
+    values = _experiment_values(source, None)
+    _apply(values, "data", min_rating=min_rating, split=split)
+    _apply(values, "data", missing_images="mask" if allow_missing_images else None)
+    _apply(values, "features", weights=_weights(weights), options=_pairs(set_ or []) or None)
+    values |= {} if seed is None else {"seed": seed}
+    known = values.get("models") or {"visrank": {}}
+    values["models"] = {name: known.get(name, {}) for name in (_names(models) if models else known)}
+    found = comparison.compare_features(
+        Experiment(**values), _names(extractors), out, queries=queries, stage=_stage
+    )
+    _show_comparison(found, out, as_json=as_json)
+    comparison.check(found)
 
 
 @app.command()
@@ -419,6 +462,13 @@ def _experiment_values(source: Path, data: Path | None) -> dict[str, Any]:
     return {"data": {"path": str(source)}}
 
 
+def _apply(values: dict[str, Any], table: str, **options: object) -> None:
+    """Lay the options that were given over one table of the settings."""
+    given = {key: value for key, value in options.items() if value is not None}
+    if given:
+        values.setdefault(table, {}).update(given)
+
+
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
@@ -532,18 +582,22 @@ def _stage(title: str) -> Iterator[Progress]:
     console.print(f"{title}: {taken:.1f} s{'  ' + last if last else ''}", highlight=False, markup=False)
 
 
+def _console() -> Console:
+    """As wide as the terminal; where there is none, wide enough for all columns."""
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=140)
+
+
 def _show(found: Run, reports: dict[str, Report], *, as_json: bool = False) -> None:
     """The comparison as a table, or as JSON."""
     if as_json:
         print((found.path / "report.json").read_text(encoding="utf-8"), end="")
         return
-    from rich.console import Console
-
     from visrec.evaluation.leaderboard import leaderboard
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=140)
+    console = _console()
     for note in found.data.notes:
         console.print(note, highlight=False, markup=False)
     facts = found.provenance["models"]
@@ -557,6 +611,21 @@ def _show(found: Run, reports: dict[str, Report], *, as_json: bool = False) -> N
         markup=False,
         soft_wrap=True,
     )
+
+
+def _show_comparison(found: Comparison, out: Path, *, as_json: bool) -> None:
+    """The table of extractors, what it says of ImageNet, and where the page is."""
+    if as_json:
+        print((out / "comparison.json").read_text(encoding="utf-8"), end="")
+        return
+    console = _console()
+    console.print(found.to_rich())
+    lines = [f"{model}: {found.sentence(model)}" for model in found.models]
+    lines.append(
+        f"* best of its model, ≈ not to be told from it (nDCG); ± 95 % interval over {found.n_users:,} users."
+    )
+    for line in [*lines, f"{out / 'comparison.html'}"]:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _show_items(found: Run | None, table: pl.DataFrame, title: str, *, as_json: bool) -> None:

@@ -195,8 +195,9 @@ class Recommender(ABC):
                 )
             if self.needs == "vector" and content.n_regions is not None:
                 raise FeaturesError(
-                    f"{type(self).__name__} needs one vector an item; these features have {content.n_regions} regions "
-                    f"each. Extract them with pool='mean' (--pool mean), or choose a model for regions: `visrec models`."
+                    f"{type(self).__name__} needs one vector an item; these features have {content.n_regions} "
+                    f"regions each. Extract them with pool='mean' (--pool mean), or choose a model for regions: "
+                    f"`visrec models`."
                 )
             self.features = content.align(train.items)
             self.features_digest = self.features.digest

@@ -36,6 +36,9 @@ from visrec.recommender import Progress, Recommender, load_model
 Stage = Callable[[str], AbstractContextManager[Progress | None]]
 """Opens a progress display with a title; the command line draws bars."""
 
+EXTRACTING = "features: "
+"""How the title of the stage begins in which features are made."""
+
 _VERSIONS = ("visrec", "torch", "torchvision", "timm", "numpy", "scipy", "polars", "pillow")
 
 
@@ -161,7 +164,7 @@ def run(experiment: Experiment, out: str | Path, *, stage: Stage = silent) -> Ru
     Raises:
         RunError: the folder holds another experiment, or something that is not a run.
     """
-    found = _open(experiment, Path(out))  # every setting is checked before anything slow begins
+    found = planned(experiment, Path(out))  # every setting is checked before anything slow begins
     _begin(found)
     content = _features(found, stage)
     diverged: DivergedError | None = None
@@ -218,8 +221,13 @@ def evaluate_run(found: Run, *, stage: Stage = silent, afresh: bool = False) -> 
     return reports
 
 
-def _open(experiment: Experiment, out: Path) -> Run:
-    """The run that is to be done; refuses a folder that holds something else. Writes nothing."""
+def planned(experiment: Experiment, out: Path) -> Run:
+    """The run that is to be done, every setting checked and written out. Writes nothing.
+
+    Raises:
+        ConfigError: a setting is wrong.
+        RunError: the folder holds another experiment, or something that is not a run.
+    """
     if out.exists() and not out.is_dir():
         raise RunError(f"{out}: is a file; --out must be a folder.")
     if not (out / "experiment.toml").is_file():
@@ -309,8 +317,8 @@ def _features(found: Run, stage: Stage) -> Features | None:
     if _needs_none(experiment):
         return None
     if (found.path / "features" / "meta.json").is_file():
-        return found.features  # of the same settings and data, or `_open` and `Run.data` had refused
-    with stage(f"features: {experiment.features.extractor}") as progress:
+        return found.features  # of the same settings and data, or `planned` and `Run.data` had refused
+    with stage(f"{EXTRACTING}{experiment.features.extractor}") as progress:
         return experiment.features.extract(found.data.catalog, found.path / "features", progress=progress)
 
 

@@ -471,7 +471,7 @@ def test_a_model_of_other_items_is_not_evaluated(model, checkerboard):
         evaluate(model, Split(checkerboard.train, checkerboard.train, checkerboard.split.test))
 
 
-def test_half_precision_features_serve_as_well(world: World, build: Build, name: str):
+def test_half_precision_features_serve_as_well(world, build, name):
     values = 300 * world.features.values  # whose squares float16 cannot hold
     ids = world.features.items.values
     missing = world.features.missing
@@ -482,7 +482,7 @@ def test_half_precision_features_serve_as_well(world: World, build: Build, name:
     np.testing.assert_allclose(second.score(users), first.score(users), rtol=0.05, atol=0.02)
 
 
-def test_regions_are_refused_by_a_model_for_vectors(world: World, build: Build, name: str):
+def test_regions_are_refused_by_a_model_for_vectors(world, build, name):
     model = build(name)
     if model.needs != "vector":
         pytest.skip(f"{name} does not take vectors")

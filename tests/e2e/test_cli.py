@@ -13,6 +13,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from visrec.evaluation.protocol import VERSION
+
 MODELS = ["random", "popularity", "item_knn", "visrank", "bpr", "vbpr"]
 
 
@@ -31,6 +33,7 @@ def test_help_is_light_and_lists_every_command(visrec):
     for command in [
         "demo",
         "run",
+        "compare-features",
         "evaluate",
         "recommend",
         "similar",
@@ -121,9 +124,8 @@ def test_a_report_of_an_older_protocol_is_made_anew(here, shop, tmp_path, monkey
     here("run", shop, "--models", "popularity", "--out", tmp_path / "run")
     monkeypatch.undo()
     here("run", shop, "--models", "popularity", "--out", tmp_path / "run")
-    assert (
-        json.loads((tmp_path / "run" / "report.json").read_text())["provenance"]["protocol"]["version"] == 1
-    )
+    made = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert made["provenance"]["protocol"]["version"] == VERSION
 
 
 def test_a_model_named_again_keeps_the_settings_that_it_had(here, shop, tmp_path):

@@ -62,11 +62,14 @@ def auc(ranks: Ranks) -> np.ndarray:
     return np.where(pairs > 0, 1 - above / np.maximum(pairs, 1), 0.5)
 
 
-def rr(ranks: Ranks) -> np.ndarray:
-    """Reciprocal rank of the best held-out item, 1 / r_1; in (0, 1]. Its mean is the MRR."""
+def rr(ranks: Ranks, k: int | None = None) -> np.ndarray:
+    """Reciprocal rank of the best held-out item, 1 / r_1; in (0, 1]. Its mean is the MRR.
+
+    At k it is 0 where that item is not among the k best (Voorhees 1999, who cut at 5).
+    """
     best = np.full(len(ranks.n_relevant), np.iinfo(np.int64).max)
     np.minimum.at(best, ranks.owner, ranks.rank)
-    return 1 / best
+    return 1 / best if k is None else np.where(best <= k, 1 / best, 0.0)
 
 
 def hit(ranks: Ranks, k: int) -> np.ndarray:
@@ -108,6 +111,7 @@ AT_K: dict[str, Callable[[Ranks, int], np.ndarray]] = {
     "precision": precision,
     "hit": hit,
     "map": average_precision,
+    "rr": rr,
 }
 
 

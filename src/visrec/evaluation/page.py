@@ -5,36 +5,25 @@ The file needs nothing else: no request goes to any host, no script runs, each p
 
 from __future__ import annotations
 
-import base64
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from visrec.errors import DataError
-from visrec.evaluation.leaderboard import NEW_ITEMS, Leaderboard, Row, leaderboard, written
+from visrec.evaluation.leaderboard import NEW_ITEMS, Leaderboard, leaderboard
+from visrec.evaluation.markup import MEANINGS, Cell, cells_of, protocol_sentence, template
 from visrec.evaluation.people import Person, note_for, ranks_in_list
-from visrec.evaluation.significance import Estimate
+from visrec.evaluation.thumbnails import Thumbnail, frame_of, thumbnails_of
 from visrec.files import write_text
 
 if TYPE_CHECKING:
     from visrec.data.catalog import Catalog
     from visrec.evaluation.protocol import Report
 
-THUMBNAIL = 144  # pixels of the longer side
-QUALITY = 80  # of the WebP: about 4 KB a picture
 HOW_CHOSEN = (
     "These are examples, not evidence; the table above counts everyone. They were picked to show all sides: people "
     "for whom a model was right, people on whom the models disagree the most, and people for whom none was right."
 )
-
-_FRAME_AREA = 108 * 108  # CSS pixels: a frame of this area has the shape of the catalogue's typical picture
-_CROP = 0.15  # a picture whose shape differs from the frame's by less is cropped, else it gets a mount
-_WHISKER = 72  # CSS pixels between the ends of a column's scale
 
 
 def write_page(
@@ -90,81 +79,26 @@ def render_page(
     Raises:
         ConfigError: there is no report.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     needed = sorted({item for person in people for item in _items(person, shown)})
-    thumbnails = _thumbnails(catalog, needed)
-    width, height = _frame([one.width / one.height for one in thumbnails.values()])
+    thumbnails = thumbnails_of(catalog, needed)
+    width, height = frame_of(thumbnails.values())
     labels = _labels(catalog, needed)
     board = leaderboard(reports)
-    # Autoescape for all of it: titles, ids and notes are whatever the data set says.
-    environment = Environment(
-        loader=PackageLoader("visrec.evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2").render(
+    first = next(iter(reports.values()))
+    return template("report.html.j2").render(
         title=title,
         facts=facts,
         notes=notes,
         headings=[(column.heading, column.key.startswith(NEW_ITEMS)) for column in board.columns],
         rows=_rows(board),
-        whisker=_WHISKER,
         meanings=_meanings(board),
-        protocol=_protocol(next(iter(reports.values()))),
+        protocol=protocol_sentence(first.protocol, first.per_user.height),
         how_chosen=HOW_CHOSEN,
         people=[_on_page(person, reports, labels, thumbnails, shown) for person in people],
         pictures=[(item, one.data, one.fit(width / height)) for item, one in thumbnails.items()],
         frame=(width, height),
         provenance=provenance or {},
     )
-
-
-# ---- pictures --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Thumbnail:
-    """A WebP in base64, and its size in pixels."""
-
-    data: str
-    width: int
-    height: int
-
-    def fit(self, shape: float) -> str:
-        """The CSS background-size in a frame of a shape (width / height)."""
-        return "cover" if abs(math.log(self.width / self.height / shape)) < _CROP else "contain"
-
-
-def _thumbnails(catalog: Catalog | None, items: Sequence[int]) -> dict[int, _Thumbnail]:
-    """By item; those without a readable picture are left out."""
-    if catalog is None:
-        return {}
-    # Pillow decodes without the interpreter's lock; large originals are what takes the time.
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        made = pool.map(lambda item: _thumbnail(catalog, item), items)
-        return {item: one for item, one in zip(items, made, strict=True) if one is not None}
-
-
-def _thumbnail(catalog: Catalog, item: int) -> _Thumbnail | None:
-    try:
-        image = catalog.open(catalog.items.written[item])
-    except DataError:
-        return None
-    image.thumbnail((THUMBNAIL, THUMBNAIL))
-    file = BytesIO()
-    # Pillow adds metadata only when told to: where a photo was taken does not reach the page.
-    image.save(file, "WEBP", quality=QUALITY)
-    return _Thumbnail(base64.b64encode(file.getvalue()).decode(), *image.size)
-
-
-def _frame(shapes: Sequence[float]) -> tuple[int, int]:
-    """Width and height of all frames, in CSS pixels: as the typical picture, so that rows align."""
-    shape = min(max(median(shapes) if shapes else 1.0, 0.6), 1.6)
-    height = math.sqrt(_FRAME_AREA / shape)
-    return round(height * shape), round(height)
 
 
 # ---- what the template is given --------------------------------------------------------------------
@@ -242,7 +176,7 @@ def _on_page(
     person: Person,
     reports: Mapping[str, Report],
     labels: Mapping[int, _Label],
-    thumbnails: Mapping[int, _Thumbnail],
+    thumbnails: Mapping[int, Thumbnail],
     shown: int,
 ) -> _Shown:
     took = set(person.took)
@@ -279,56 +213,16 @@ def _where(person: Person, item: int) -> str:
     return " · ".join(f"{name} {rank}" for rank, name in found)
 
 
-def _rows(board: Leaderboard) -> list[tuple[str, list[dict[str, Any] | None]]]:
-    """Name and cells of each model; the intervals of a column share a scale from 0 to `_WHISKER`."""
-    spans = []
-    for place in range(len(board.columns)):
-        cells = [cell for row in board.rows if (cell := row.cells[place]) is not None]
-        low, high = min(cell.low for cell in cells), max(cell.high for cell in cells)
-        spans.append((low, (high - low) or 1.0))
-
-    def cells_of(row: Row) -> list[dict[str, Any] | None]:
-        return [
-            None if cell is None else _drawn(cell, best=best, span=span)
-            for cell, best, span in zip(row.cells, row.is_best, spans, strict=True)
-        ]
-
-    return [(row.name, cells_of(row)) for row in board.rows]
-
-
-def _drawn(cell: Estimate, *, best: bool, span: tuple[float, float]) -> dict[str, Any]:
-    low, mean, high = (f"{(x - span[0]) / span[1] * _WHISKER:.1f}" for x in (cell.low, cell.mean, cell.high))
-    return {
-        "mean": written(cell.mean),
-        "interval": f"{written(cell.low)}–{written(cell.high)}",
-        "best": best,
-        "at": {"low": low, "mean": mean, "high": high},
-    }
-
-
-def _protocol(report: Report) -> str:
-    """What was done, in a sentence."""
-    done, part = report.protocol, report.protocol.get("part", "test")
-    split = done.get("split", {}).get("name")
-    items = f"All {done['n_items']:,} items" if "n_items" in done else "All items"
-    ties = f"; ties are broken by a {done['ties']}" if "ties" in done else ""
-    return (
-        f"{items} that a user had not taken before were ranked, for each of {report.per_user.height:,} users, and "
-        f"the held-out ones looked up in that order ({part} part{f' of {split}' if split else ''}){ties}. "
-        f"Whiskers are 95 % bootstrap intervals over users, on one scale in each column."
-    )
+def _rows(board: Leaderboard) -> list[tuple[str, list[Cell | None]]]:
+    """Name and cells of each model."""
+    columns = [
+        cells_of([row.cells[place] for row in board.rows], [row.is_best[place] for row in board.rows])
+        for place in range(len(board.columns))
+    ]
+    return [(row.name, [cells[place] for cells in columns]) for place, row in enumerate(board.rows)]
 
 
 def _meanings(board: Leaderboard) -> list[tuple[str, str]]:
     """The metrics of a board in plain words."""
-    known = {
-        "AUC": "how often a held-out item stands above another one; 0.5 is chance, 1 is perfect",
-        "MRR": "1 divided by the rank of the best held-out item, averaged",
-        "nDCG@k": "held-out items among the k best, worth more the higher they stand; 1 is perfect",
-        "recall@k": "the share of the held-out items that is among the k best",
-        "precision@k": "the share of the k best that is held out",
-        "hit@k": "the share of the users with any held-out item among the k best",
-        "MAP@k": "precision at each held-out item among the k best, averaged",
-    }
     there = {column.heading.partition("@")[0] for column in board.columns}
-    return [(name, meaning) for name, meaning in known.items() if name.partition("@")[0] in there]
+    return [(name, meaning) for name, meaning in MEANINGS.items() if name.partition("@")[0] in there]

@@ -20,7 +20,7 @@ from visrec.ranking import ranks_of, top_k
 from visrec.recommender import Recommender
 
 CUTOFFS = (20, 100)
-VERSION = 1  # raised when the same model and data would get other numbers
+VERSION = 2  # raised when the same model and data would get other numbers, or more of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +85,7 @@ def evaluate(
         model: fitted on `split.train`.
         split: its `part` is held out; what users took before it is masked.
         part: "test", or "valid" for tuning.
-        cutoffs: the k of ndcg@k, recall@k, precision@k, hit@k, map@k.
+        cutoffs: the k of ndcg@k, recall@k, precision@k, hit@k, map@k, rr@k.
         seed: of the bootstrap.
 
     Raises:

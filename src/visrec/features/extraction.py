@@ -58,6 +58,9 @@ _IDENTITY = (
     "steps",
 )
 
+RATE = "images/s"
+"""In the note of each progress call while images are encoded."""
+
 Progress = Callable[[int, int, str], None]
 
 
@@ -306,7 +309,7 @@ class _Work:
                 # Not until the first are through: their time is mostly that of starting up.
                 rate = done / max(time.perf_counter() - start, 1e-9)
                 broken = f", {len(failed):,} cannot be used" if failed else ""
-                self.progress(done + len(failed), len(todo), f"{rate:,.1f} images/s{broken}")
+                self.progress(done + len(failed), len(todo), f"{rate:,.1f} {RATE}{broken}")
 
         preparation = self.extractor.preparation
         stream = prepared(preparation, list(todo.values()), n_workers=self.n_workers, ahead=3 * size)

@@ -52,13 +52,9 @@ def split_name(name: str) -> list[str]:
     return parts
 
 
-def check_extractor(name: str) -> None:
-    """Raise `ConfigError` where a name is none, before anything slow begins."""
-    for part in split_name(name):
-        if not part.startswith(ONNX) and part not in names("extractors"):
-            from visrec.features.architectures import resolve_backbone
-
-            resolve_backbone(part)
+def has_option(name: str, option: str) -> bool:
+    """Whether an extractor, or a part of a combination, has an option."""
+    return any(option in _config_of(part).model_fields for part in split_name(name))
 
 
 def folder_name(name: str) -> str:
@@ -67,9 +63,8 @@ def folder_name(name: str) -> str:
         f"onnx_{Path(part.removeprefix(ONNX)).stem}" if part.startswith(ONNX) else part
         for part in split_name(name)
     ]
-    return "+".join(
-        "".join(sign if sign.isalnum() or sign in "_-." else "_" for sign in part) for part in parts
-    )
+    safe = ("".join(sign if sign.isalnum() or sign in "_-.@" else "_" for sign in part) for part in parts)
+    return "+".join(safe).lstrip(".")
 
 
 def with_paths(name: str, change: Callable[[str], str]) -> str:

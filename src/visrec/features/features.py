@@ -98,6 +98,11 @@ class Features:
         return int(self.values.shape[1]) if self.values.ndim == 3 else None
 
     @property
+    def vectors(self) -> np.ndarray:
+        """One vector an item `(I, F)`: the values, or the mean of the regions (float32, in memory)."""
+        return self.values if self.n_regions is None else self.values.mean(axis=1, dtype=np.float32)
+
+    @property
     def attributes(self) -> pl.DataFrame | None:
         """What the extractor measured, in its own units: `item_id` and one named column a feature.
 

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from visrec.data.dataset import Dataset, load_dataset
+from visrec.data.dataset import Dataset, load_catalog, load_dataset
 from visrec.errors import DataError
 
 Make = Callable[..., Path]
@@ -405,3 +405,58 @@ def test_fashion_photos_without_interactions_are_refused(shared: Callable[[str],
     folder = shared("data/fashion-photos")
 
     assert "no interactions.csv or interactions.parquet" in fault(folder)
+
+
+def test_a_catalogue_needs_no_interactions(make: Make):
+    folder = make(None, images=("b.jpg", "a b – 図.png", "notes.txt"))
+    catalog = load_catalog(str(folder))
+
+    assert catalog.items.values.to_list() == ["a b – 図", "b"]
+    assert catalog.paths == (folder / "images" / "a b – 図.png", folder / "images" / "b.jpg")
+    assert catalog.metadata.to_dict(as_series=False) == {"item_id": ["a b – 図", "b"]}
+
+
+def test_a_catalogue_of_numbers_without_interactions_keeps_leading_zeros(make: Make):
+    folder = make(None, images=("007.jpg", "12.jpg"), items="item_id,title\n12,twelve\n007,seven\n")
+    catalog = load_catalog(folder)
+
+    assert catalog.items.values.to_list() == ["007", "12"]
+    assert [catalog.title(index) for index in range(2)] == ["seven", "twelve"]
+
+
+def test_with_interactions_the_catalogue_is_that_of_the_data_set(make: Make):
+    csv = "user_id,item_id,timestamp\nu1,1,1\nu1,2,2\n"
+    folder = make(csv, images=("1.jpg", "2.jpg", "10.jpg"), items="item_id,title\n10,ten\n2,two\n1,one\n")
+    catalog, expected = load_catalog(folder), load_dataset(folder).catalog
+
+    assert catalog.items.values.to_list() == expected.items.values.to_list() == [1, 2, 10]
+    assert catalog.paths == expected.paths
+    assert catalog.metadata.equals(expected.metadata)
+
+
+def catalog_fault(folder: Path, **settings: object) -> str:
+    with pytest.raises(DataError) as caught:
+        load_catalog(folder, **settings)
+    assert "\n" not in str(caught.value)
+    return str(caught.value).replace(f"{folder}", "shop")
+
+
+def test_a_bad_catalogue_without_interactions_ends_in_one_message(make: Make, tmp_path: Path):
+    assert "shop: does not exist; expected a folder" in catalog_fault(tmp_path / "shop")
+    folder = make(None, images=None)
+    assert "shop: no images/ folder and no images.csv" in catalog_fault(folder)
+    make(None, images=())
+    assert "shop/images: holds no picture" in catalog_fault(folder)
+    make(None, images=("i1.jpg",), items="item_id\ni1\ni2\n")
+    assert "1 item(s) have no image, first 'i2' (items.csv)" in catalog_fault(folder)
+    assert load_catalog(folder, missing_images="mask").paths == (folder / "images" / "i1.jpg", None)
+    make("user_id,item_id,timestamp\nu1,i1,yesterday\n")  # where there are any, they are checked
+    assert "interactions.csv" in catalog_fault(folder)
+
+
+def test_fashion_photos_are_a_catalogue(shared: Callable[[str], Path]):
+    catalog = load_catalog(shared("data/fashion-photos"))
+
+    assert len(catalog) == 11800
+    assert catalog.items.written[0] == "0111565001"
+    assert None not in catalog.paths

@@ -15,7 +15,7 @@ from visrec.evaluation.leaderboard import Leaderboard, leaderboard
 from visrec.evaluation.protocol import Report
 from visrec.evaluation.significance import Estimate
 
-AT_K = ("ndcg", "recall", "precision", "hit", "map")
+AT_K = ("ndcg", "recall", "precision", "hit", "map", "rr")
 
 
 def report(

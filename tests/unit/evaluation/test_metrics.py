@@ -47,7 +47,7 @@ def _by_loops(name: str, k: int | None, n: int, ranks: list[int]) -> float:
             pairs = [(i, j) for i in range(n) for j in range(n) if relevant[i] and not relevant[j]]
             return sum(i < j for i, j in pairs) / len(pairs) if pairs else 0.5
         case "rr":
-            return 1 / (relevant.index(1) + 1)
+            return 1 / (shown.index(1) + 1) if any(shown) else 0
         case "hit":
             return float(any(shown))
         case "precision":
@@ -91,6 +91,7 @@ NAMES_IN_RANX = {
     "precision": "precision",
     "hit": "hit_rate",
     "map": "map",
+    "rr": "mrr",
 }
 
 
@@ -173,6 +174,12 @@ def test_auc_without_another_candidate_is_that_of_chance(n):
 
 def test_precision_of_a_list_that_cannot_be_filled_is_still_by_k():
     assert compute("precision@20", _ranks([(5, [1, 2])]))[0] == 2 / 20
+
+
+def test_reciprocal_rank_at_k_is_nothing_beyond_k_and_without_k_is_never_nothing():
+    ranks = _ranks([(100, [4, 30]), (100, [20]), (100, [21])])
+    np.testing.assert_allclose(compute("rr@20", ranks), [1 / 4, 1 / 20, 0], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(compute("rr", ranks), [1 / 4, 1 / 20, 1 / 21], rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def report(
             "rr": 1 / np.array(best_ranks),
         }
     )
-    protocol = {"cutoffs": [20], "part": "test", "n_items": 6, "ties": "hash of user and item"}
+    protocol = {"cutoffs": [20], "part": "test", "n_items": 6, "ties": "count half"}
     return Report("Model", metrics, per_user, {}, protocol)
 
 

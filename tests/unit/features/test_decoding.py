@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -71,13 +71,11 @@ def open_files() -> set[str]:
     folder = Path("/proc/self/fd")
     if not folder.is_dir():
         pytest.skip("open files are counted on Linux only")
-    found = {}
+    found = set()
     for entry in folder.iterdir():
-        try:
-            found[entry.name] = os.readlink(entry)
-        except FileNotFoundError:  # that of this very look
-            continue
-    return {number for number, target in found.items() if "/fd" not in target}
+        with suppress(FileNotFoundError):  # that of this very look
+            found.add(f"{entry.name} {entry.readlink()}")
+    return {one for one in found if "/fd" not in one}
 
 
 def stopped(crew: _Crew) -> None:

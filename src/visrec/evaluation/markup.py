@@ -1,0 +1,100 @@
+"""What all pages share: the templates (`base.html.j2` is the look), metrics as cells, and the words for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from visrec.evaluation.leaderboard import written
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+    from visrec.evaluation.significance import Estimate
+
+MEANINGS = {
+    "AUC": "how often a held-out item stands above another one; 0.5 is chance, 1 is perfect",
+    "MRR": "1 divided by the rank of the best held-out item, averaged",
+    "nDCG@k": "held-out items among the k best, worth more the higher they stand; 1 is perfect",
+    "recall@k": "the share of the held-out items that is among the k best",
+    "precision@k": "the share of the k best that is held out",
+    "hit@k": "the share of the users with any held-out item among the k best",
+    "MAP@k": "precision at each held-out item among the k best, averaged",
+}
+"""The metrics in plain words."""
+
+_WHISKER = 72  # CSS pixels between the ends of a column's scale
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A metric as a page shows it.
+
+    Attributes:
+        mean: as text.
+        interval: both ends, as text.
+        best: nothing in the column is better.
+        at: where "low", "mean" and "high" lie on the column's scale, from 0 to `width`, as text.
+        width: of the scale, in CSS pixels.
+        mark: a sign behind the mean, or nothing.
+        meaning: the sign in words, for those who do not see it.
+    """
+
+    mean: str
+    interval: str
+    best: bool
+    at: dict[str, str]
+    mark: str = ""
+    meaning: str = ""
+    width: int = _WHISKER
+
+
+def template(name: str) -> Template:
+    """A template by its file's name. It escapes all it is given: titles, ids and notes are what the data set says."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("visrec.evaluation"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name)
+
+
+def cells_of(column: Sequence[Estimate | None], is_best: Sequence[bool]) -> list[Cell | None]:
+    """The cells of a column, their intervals on one scale."""
+    known = [one for one in column if one is not None]
+    low = min((one.low for one in known), default=0.0)
+    span = max((one.high for one in known), default=0.0) - low or 1.0
+
+    def place(value: float) -> str:
+        return f"{(value - low) / span * _WHISKER:.1f}"
+
+    return [
+        None
+        if one is None
+        else Cell(
+            mean=written(one.mean),
+            interval=f"{written(one.low)}–{written(one.high)}",
+            best=best,
+            at={"low": place(one.low), "mean": place(one.mean), "high": place(one.high)},
+            mark="★" if best else "",
+            meaning="best of its column" if best else "",
+        )
+        for one, best in zip(column, is_best, strict=True)
+    ]
+
+
+def protocol_sentence(protocol: Mapping[str, Any], n_users: int) -> str:
+    """What was done in an evaluation, in words."""
+    part, split = protocol.get("part", "test"), protocol.get("split", {}).get("name")
+    items = f"All {protocol['n_items']:,} items" if "n_items" in protocol else "All items"
+    ties = f"; ties {protocol['ties']}" if "ties" in protocol else ""
+    return (
+        f"{items} that a user had not taken before were ranked, for each of {n_users:,} users, and "
+        f"the held-out ones looked up in that order ({part} part{f' of {split}' if split else ''}){ties}. "
+        f"Whiskers are 95 % bootstrap intervals over users, on one scale in each column."
+    )
