@@ -4,7 +4,6 @@ import json
 from contextlib import nullcontext
 
 import numpy as np
-import pytest
 
 from visrec import costs
 from visrec.costs import Clock, pace_of, timed

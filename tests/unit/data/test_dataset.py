@@ -411,22 +411,22 @@ def test_a_catalogue_needs_no_interactions(make: Make):
     folder = make(None, images=("b.jpg", "a b – 図.png", "notes.txt"))
     catalog = load_catalog(str(folder))
 
-    assert catalog.items.values.to_list() == ["a b – 図", "b"]
-    assert catalog.paths == (folder / "images" / "a b – 図.png", folder / "images" / "b.jpg")
-    assert catalog.metadata.to_dict(as_series=False) == {"item_id": ["a b – 図", "b"]}
+    assert catalog.items.values.to_list() == ["b", "a b – 図"]  # shorter ids first
+    assert catalog.paths == (folder / "images" / "b.jpg", folder / "images" / "a b – 図.png")
+    assert catalog.metadata.to_dict(as_series=False) == {"item_id": ["b", "a b – 図"]}
 
 
 def test_a_catalogue_of_numbers_without_interactions_keeps_leading_zeros(make: Make):
     folder = make(None, images=("007.jpg", "12.jpg"), items="item_id,title\n12,twelve\n007,seven\n")
     catalog = load_catalog(folder)
 
-    assert catalog.items.values.to_list() == ["007", "12"]
-    assert [catalog.title(index) for index in range(2)] == ["seven", "twelve"]
+    assert catalog.items.values.to_list() == ["12", "007"]
+    assert [catalog.title(index) for index in range(2)] == ["twelve", "seven"]
 
 
 def test_with_interactions_the_catalogue_is_that_of_the_data_set(make: Make):
-    csv = "user_id,item_id,timestamp\nu1,1,1\nu1,2,2\n"
-    folder = make(csv, images=("1.jpg", "2.jpg", "10.jpg"), items="item_id,title\n10,ten\n2,two\n1,one\n")
+    table = pl.DataFrame({"user_id": [7, 7], "item_id": [1, 2], "timestamp": [1, 2]})
+    folder = make(table, images=("1.jpg", "2.jpg", "10.jpg"), items="item_id,title\n10,ten\n2,two\n1,one\n")
     catalog, expected = load_catalog(folder), load_dataset(folder).catalog
 
     assert catalog.items.values.to_list() == expected.items.values.to_list() == [1, 2, 10]

@@ -316,9 +316,9 @@ def test_a_jpeg_is_never_reduced_below_the_side_asked_for(tmp_path: Path, mode: 
         assert image.size == (expected if orientation == 1 else expected[::-1])
         assert min(image.size) >= min(least_side, width, height)
         assert image.mode == "RGB"
-        if scale > 1 and min(expected) > 8:  # and it is the same picture
+        if scale > 1 and min(expected) > 8:  # and it is the same picture, but for the colours' coarser grid
             small = np.asarray(decode(tmp_path / "a.jpg").resize(image.size, Image.Resampling.BOX))
-            assert np.abs(np.asarray(image).astype(float) - small).mean() < 4
+            assert np.abs(np.asarray(image).astype(float) - small).mean() < 10
         found.add(scale)
     assert found == {1, 2, 4, 8}
 
