@@ -9,7 +9,8 @@ IMAGES is a folder of JPEGs. Networks are torchvision's, with random weights: sp
 
 The race, in turns, each contestant in a fresh process, on the same images; building the network counts for none:
 
-- naive: the tutorial's way, see `naive`.
+- naive: the tutorial's way, see `naive`; and the same with OMP_WAIT_POLICY=PASSIVE, since torch's threads wait for
+  each other spinning and take many times as long where anything else wants a processor.
 - visrec: `visrec.extract` into a temporary folder, with precision "auto" (the default) and "float32".
 - network: the ceiling of the network alone, on pictures prepared before, all its threads busy.
 - decoding: the ceiling of the processes that decode and prepare, answers thrown away.
@@ -137,8 +138,16 @@ def cpu_seconds() -> float:
     return sum(os.times()[:4])
 
 
-def naive(network: str, files: list[Path]) -> Speed:
-    """The tutorial's way: one process, Pillow and torchvision's transform, small batches, vectors in a list."""
+def naive(network: str, files: list[Path], *, passive: bool) -> Speed:
+    """The tutorial's way: one process, Pillow and torchvision's transform, small batches, vectors in a list.
+
+    Args:
+        network: its name.
+        files: the images.
+        passive: whether torch's threads sleep while they wait for each other; not torch's default.
+    """
+    if passive:
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # read when torch is imported
     import torch
     from PIL import Image
     from torchvision import models
@@ -211,7 +220,8 @@ def decoding_alone(network: str, files: list[Path]) -> Speed:
 
 
 CONTESTANTS: dict[str, Callable[[str, list[Path]], Speed]] = {
-    "naive": naive,
+    "naive": partial(naive, passive=False),
+    "naive, passive": partial(naive, passive=True),
     **{f"visrec {precision}": partial(whole, precision=precision) for precision in PRECISIONS},
     **{f"network {precision}": partial(network_alone, precision=precision) for precision in PRECISIONS},
     "decoding": decoding_alone,
@@ -223,7 +233,7 @@ def ratios(found: dict[str, Speed], precision: str) -> dict[str, float]:
     own, network = found[f"visrec {precision}"], found[f"network {precision}"].steady
     decoding = found["decoding"].steady
     one = {
-        "naive": own.whole / found["naive"].whole,
+        **{name: own.whole / found[name].whole for name in ("naive", "naive, passive")},
         "lower ceiling": own.steady / min(network, decoding),
     }
     if own.device == "cpu":
@@ -246,7 +256,7 @@ def race(files: list[Path], args: argparse.Namespace) -> None:
             )
         rounds[network].append(found)
     speeds = Table(["", "precision", "images/s, whole call", "images/s, steady", "CPU ms an image"])
-    beside = Table(["visrec beside", "naive", "lower ceiling", "shared ceiling"])
+    beside = Table(["visrec beside", "naive", "naive, passive", "lower ceiling", "shared ceiling"])
     for network, results in rounds.items():
         for name in CONTESTANTS:
             runs = [found[name] for found in results]
@@ -360,8 +370,9 @@ def kept(out: Path, n: int) -> float:
 def kills(files: list[Path], args: argparse.Namespace) -> None:
     """Kill extractions at random moments, start them again, and compare what comes of them in the end.
 
-    The moments are even over the time that an undisturbed extraction takes. Where one comes to its end before its
-    moment, its bytes are compared and the next one begins from nothing.
+    The moments are even over the time that an undisturbed extraction takes. One that was killed with all vectors safe
+    may then come to its end, since every further kill would only meet its start. Where one comes to its end, its
+    bytes are compared and the next one begins from nothing.
     """
     network, rng = args.networks.split(",")[0], random.Random(args.seed)
     at: list[float] = []
@@ -390,8 +401,9 @@ def kills(files: list[Path], args: argparse.Namespace) -> None:
         length, expected = time.perf_counter() - start, digests(folder / "whole")
         out, under_way = folder / "killed", True
         while len(at) < args.kills or under_way:
+            is_left = len(at) == args.kills or kept(out, len(files)) == 1
+            moment = None if is_left else rng.uniform(0, length)
             process = begin(out)
-            moment = rng.uniform(0, length) if len(at) < args.kills else None
             under_way = not finished(process, moment)
             if under_way:
                 process.kill()

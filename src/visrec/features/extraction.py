@@ -6,33 +6,31 @@ or from an interrupted try, is never computed again, whatever the item is called
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import polars as pl
 
 from visrec.data.catalog import Catalog
-from visrec.data.images import content_digest
-from visrec.errors import ConfigError, FeaturesError, ImageError
+from visrec.errors import ConfigError, FeaturesError
+from visrec.features.assembly import Recipe, assemble, known_vectors
+from visrec.features.contents import Contents
 from visrec.features.decoding import prepared
 from visrec.features.extractor import Extractor
 from visrec.features.extractors import Weights, create_extractor, with_paths
-from visrec.features.features import RAW, VALUES, Features, digest_of_all_but_values, failures_table
-from visrec.features.finishing import Finishing, Steps, blocks
-from visrec.features.rows import RowReader, RowWriter
+from visrec.features.features import Features
+from visrec.features.finishing import Steps
 from visrec.features.shards import Shards
-from visrec.files import replacing_folder, sweep_temporaries
+from visrec.files import sweep_temporaries
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -43,9 +41,8 @@ SHARD = 256
 """Vectors of one shard: what at most is computed again after a kill."""
 _SHARD_SECONDS = 20  # … or what came in this time, where that is fewer
 _SAMPLE = 2000  # images that an extractor learns from (a codebook), those whose digests are the smallest
-_IN_FLIGHT = (
-    3  # batches handed to the network, so that none of its threads waits for the others' last picture
-)
+# Batches handed to the network, so that none of its threads waits for the others' last picture.
+_IN_FLIGHT = 3
 _IDENTITY = (
     "extractor",
     "weights_digest",
@@ -113,10 +110,11 @@ def extract(
     if len(catalog) == 0:
         raise FeaturesError("The catalogue has no items; expected at least one image to extract features of.")
     made = extractor if isinstance(extractor, Extractor) else create_extractor(extractor, weights, **options)
-    work = _Work(catalog, made, steps, np.dtype(dtype), n_workers, progress)
+    settings: dict[str, Any] = {}
     if isinstance(extractor, str):
         named = with_paths(extractor, lambda file: str(Path(file).resolve()))
-        work.settings.update(extractor=named, weights=_storable(weights), options=options)
+        settings = {"extractor": named, "weights": _storable(weights), "options": options}
+    work = _Work(catalog, Recipe(made, steps, np.dtype(dtype), settings), n_workers, progress)
     if out is not None:
         return work.into(Path(out))
     with tempfile.TemporaryDirectory(prefix="visrec-") as folder:
@@ -185,36 +183,21 @@ class _Work:
     """An extraction: what it is of, by what, and how."""
 
     catalog: Catalog
-    extractor: Extractor
-    steps: Steps
-    dtype: np.dtype[Any]
+    recipe: Recipe
     n_workers: int
     progress: Progress | None
-    settings: dict[str, Any] = field(default_factory=dict)
 
-    def provenance(self) -> dict[str, Any]:
-        """What makes the values, but for the images."""
-        about = {
-            **self.extractor.provenance(),
-            "shape": list(self.extractor.shape),
-            "dtype": self.dtype.name,
-            "steps": self.steps.names(),
-        }
-        if self.extractor.columns is not None:
-            about["columns"] = list(self.extractor.columns)
-        if self.extractor.grid is not None:
-            about["grid"] = list(self.extractor.grid)
-        if self.settings:
-            about["settings"] = self.settings
-        return about
+    @property
+    def extractor(self) -> Extractor:
+        return self.recipe.extractor
 
     def into(self, out: Path) -> Features:
         """Features in the folder `out`, with all that is known already put to use."""
         sweep_temporaries(out.parent, of=out.name)  # of a run killed while it replaced the folder
         old = _features_in(out, self)
-        images = self._images()
+        images = Contents.of(self.catalog.paths, self.progress)
         # Steps and settings (a path of weights) do not change what the extractor gives.
-        identity = {**self.provenance(), "steps": None, "settings": None}
+        identity = {**self.recipe.provenance(), "steps": None, "settings": None}
         shards = Shards(out.with_name(f"{out.name}.partial"), identity, self.extractor.shape)
         try:
             return self._into(out, old, images, shards)
@@ -223,10 +206,10 @@ class _Work:
                 shards.remove()
             raise
 
-    def _into(self, out: Path, old: Features | None, images: _Images, shards: Shards) -> Features:
+    def _into(self, out: Path, old: Features | None, images: Contents, shards: Shards) -> Features:
         if self.extractor.learns:
             self._learn(images, shards, {} if old is None else old.learnt)
-        failed = self._encode(images.without(_known(shards, old)["image"]), shards)
+        failed = self._encode(images.without(known_vectors(shards, old)["image"]), shards)
         reasons = images.reasons_with(failed)
         if len(reasons) == len(self.catalog):
             raise FeaturesError(
@@ -243,26 +226,13 @@ class _Work:
                 len(self.catalog),
                 reasons[min(reasons)],
             )
-        features = self._assemble(out, images, reasons, shards, old)
+        features = assemble(
+            out, self.catalog.items, self.recipe, contents=images, reasons=reasons, shards=shards, old=old
+        )
         shards.remove()
         return features
 
-    def _images(self) -> _Images:
-        """The content of each item's image, or why it has none; all files are read once."""
-        paths = self.catalog.paths
-        digests: list[str | None] = [None] * len(paths)
-        reasons: dict[int, str] = {}
-        with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
-            for index, found in enumerate(pool.map(_digest_or_reason, paths)):
-                if isinstance(found, ImageError):
-                    reasons[index] = str(found)
-                else:
-                    digests[index] = found
-                if self.progress and (index + 1) % 1000 == 0:
-                    self.progress(index + 1, len(paths), "looking for what is new")
-        return _Images(paths, digests, reasons)
-
-    def _learn(self, images: _Images, shards: Shards, before: Mapping[str, np.ndarray]) -> None:
+    def _learn(self, images: Contents, shards: Shards, before: Mapping[str, np.ndarray]) -> None:
         """Have the extractor learn from a sample of the images, unless it has: what is learnt once stays."""
         state = dict(before) or shards.state()
         if not state:
@@ -291,7 +261,7 @@ class _Work:
         failed: dict[str, str] = {}
         batch: list[tuple[str, np.ndarray]] = []
         waiting: deque[tuple[list[str], Future[np.ndarray]]] = deque()
-        shelf = _Shelf(shards, self.dtype)
+        shelf = _Shelf(shards, self.recipe.dtype)
         start, done = time.perf_counter(), 0
 
         def submit() -> None:
@@ -330,113 +300,6 @@ class _Work:
         shelf.flush()
         return failed
 
-    def _assemble(
-        self, out: Path, images: _Images, reasons: dict[int, str], shards: Shards, old: Features | None
-    ) -> Features:
-        """All vectors in the order of the items into `out`, and what was made of them by the steps."""
-        n, shape = len(self.catalog), self.extractor.shape
-        missing = np.zeros(n, dtype=bool)
-        missing[list(reasons)] = True
-        at = pl.DataFrame({"image": images.digests}, schema={"image": pl.String}).join(
-            _known(shards, old), on="image", how="left", maintain_order="left"
-        )
-        source, row = at["source"].fill_null(-1).to_numpy(), at["row"].fill_null(0).to_numpy()
-        source = np.where(missing, -1, source)
-        readers = [RowReader(path) for path in shards.paths]
-        readers += [] if old is None else [RowReader(_raw_file(out))]
-        width = int(np.prod(shape))
-        with replacing_folder(out) as folder:
-            raw_file = folder / (RAW if self.steps.names() else VALUES)
-            with RowWriter(raw_file, self.dtype, (n, *shape)) as writer:
-                for block in blocks(n, width):
-                    rows = np.zeros((block.stop - block.start, *shape), dtype=self.dtype)
-                    for one in np.unique(source[block]):
-                        here = np.flatnonzero(source[block] == one)
-                        if one >= 0:
-                            rows[here] = readers[one].take(row[block][here])
-                    writer.write(rows)
-            reader = RowReader(raw_file)
-            finishing = Finishing.fit(self.steps, lambda: _there(reader, missing, width), shape[-1])
-            final = (n, *shape[:-1], finishing.dim(shape[-1]))
-            digest = digest_of_all_but_values(self.catalog.items, missing, final, self.dtype)
-            if not self.steps.names():
-                for block in blocks(n, width):
-                    digest.update(reader.read(block.start, block.stop).data)
-            else:
-                with RowWriter(folder / VALUES, self.dtype, final) as writer:
-                    for block in blocks(n, width):
-                        rows = finishing.apply(reader.read(block.start, block.stop)).astype(self.dtype)
-                        rows[missing[block]] = 0
-                        writer.write(rows)
-                        digest.update(rows.data)
-            provenance = {**self.provenance(), "images": images.digest(self.catalog)}
-            if old is not None and (others := _other_versions(old, provenance)):
-                provenance["partly_made_with"] = others
-            Features(
-                values=np.load(folder / VALUES, mmap_mode="r", allow_pickle=False),
-                items=self.catalog.items,
-                missing=missing,
-                failures=failures_table(
-                    self.catalog.items, missing, [reasons[index] for index in sorted(reasons)]
-                ),
-                provenance=provenance,
-                finishing=finishing,
-                raw=np.load(raw_file, mmap_mode="r", allow_pickle=False) if self.steps.names() else None,
-                images=pl.Series("image", images.digests, dtype=pl.String),
-                learnt=self.extractor.state(),
-            ).write_about(folder, digest.hexdigest())
-        return Features.load(out, verify=False)
-
-
-@dataclass(frozen=True)
-class _Images:
-    """The images of a catalogue by content.
-
-    Attributes:
-        paths: of each item; None where it has none.
-        digests: SHA-256 (hex) of each file; None where it could not be read.
-        reasons: why, by index.
-    """
-
-    paths: tuple[Path | None, ...]
-    digests: list[str | None]
-    reasons: dict[int, str]
-
-    def by_digest(self) -> dict[str, Path]:
-        """A file of each content, in the order of the items."""
-        found: dict[str, Path] = {}
-        for path, digest in zip(self.paths, self.digests, strict=True):
-            if digest is not None and path is not None:
-                found.setdefault(digest, path)
-        return found
-
-    def without(self, known: pl.Series) -> dict[str, Path]:
-        """Those of `by_digest` that are not known."""
-        seen = set(known.to_list())
-        return {digest: path for digest, path in self.by_digest().items() if digest not in seen}
-
-    def reasons_with(self, failed: Mapping[str, str]) -> dict[int, str]:
-        """The reason of each item without a vector, by index; `failed` gives those of contents."""
-        first = self.by_digest() if failed else {}
-        reasons = dict(self.reasons)
-        for index, digest in enumerate(self.digests):
-            if (
-                digest is not None and digest in failed
-            ):  # of several files of one content, one was tried: each reason names its own
-                reasons[index] = failed[digest].replace(str(first[digest]), str(self.paths[index]))
-        # A path may hold bytes that are no text: such a reason could not be stored.
-        return {
-            index: reason.encode(errors="backslashreplace").decode()
-            for index, reason in sorted(reasons.items())
-        }
-
-    def digest(self, catalog: Catalog) -> str:
-        """SHA-256 (hex) of ids and contents: equal for the same pictures of the same items."""
-        digest = hashlib.sha256(catalog.items.digest.encode())
-        for one in self.digests:
-            digest.update((one or "-").encode() + b"\n")
-        return digest.hexdigest()
-
 
 class _Shelf:
     """Vectors on their way to a shard."""
@@ -474,37 +337,7 @@ class _Shelf:
         self._images, self._vectors, self._since = [], [], time.monotonic()
 
 
-def _digest_or_reason(path: Path | None) -> str | ImageError:
-    try:
-        return ImageError("no image") if path is None else content_digest(path)
-    except ImageError as error:
-        return error
-
-
-def _there(reader: RowReader, missing: np.ndarray, width: int) -> Iterator[np.ndarray]:
-    """The vectors of the items that have one, in blocks; regions one after the other."""
-    for block in blocks(len(reader), width):
-        rows = reader.read(block.start, block.stop)[~missing[block]]
-        if len(rows):
-            yield rows.reshape(-1, rows.shape[-1]).astype(np.float32, copy=False)
-
-
-def _raw_file(out: Path) -> Path:
-    return out / RAW if (out / RAW).is_file() else out / VALUES
-
-
-def _known(shards: Shards, old: Features | None) -> pl.DataFrame:
-    """Which image's vector is in which row of which source: the shards, and after them features that are there."""
-    known = shards.table()
-    if old is not None and old.images is not None:
-        rows = np.flatnonzero(~old.missing)
-        source = np.full(len(rows), len(shards.paths), dtype=np.int32)
-        earlier = {"image": old.images.gather(rows), "source": source, "row": rows.astype(np.int64)}
-        known = pl.concat([known, pl.DataFrame(earlier)])
-    return known.unique("image", keep="first", maintain_order=True)
-
-
-def _is_same(old: Features, catalog: Catalog, images: _Images, reasons: dict[int, str]) -> bool:
+def _is_same(old: Features, catalog: Catalog, images: Contents, reasons: dict[int, str]) -> bool:
     """Whether the features are those of this catalogue."""
     return (
         old.items == catalog.items
@@ -512,14 +345,6 @@ def _is_same(old: Features, catalog: Catalog, images: _Images, reasons: dict[int
         and old.images.to_list() == images.digests
         and old.failures["reason"].to_list() == list(reasons.values())
     )
-
-
-def _other_versions(old: Features, provenance: dict[str, Any]) -> list[Any]:
-    """Versions of libraries that older rows were made with, where they are others than now."""
-    found = [*old.provenance.get("partly_made_with", []), old.provenance.get("versions")]
-    return [
-        one for index, one in enumerate(found) if one != provenance["versions"] and one not in found[:index]
-    ]
 
 
 def _features_in(out: Path, work: _Work) -> Features | None:
@@ -547,7 +372,7 @@ def _features_in(out: Path, work: _Work) -> Features | None:
 
 
 def _refuse_others(out: Path, features: Features, work: _Work, keys: Sequence[str]) -> None:
-    provenance = work.provenance()
+    provenance = work.recipe.provenance()
     for key in keys:
         if features.provenance.get(key) != provenance.get(key):
             raise FeaturesError(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import pickle
 import re
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +40,8 @@ def downloaded(build: Callable[[], nn.Module], name: str, where: str) -> nn.Modu
         FeaturesError: they are not in the cache and cannot be downloaded.
     """
     try:
-        return build()
+        with redirect_stdout(sys.stderr):  # torch says there that it downloads; stdout stays for results
+            return build()
     except Exception as error:
         # Each library, cache and proxy has errors of its own here: the user needs one answer.
         raise _no_download(name, where, error) from error

@@ -177,6 +177,34 @@ def test_vectors_that_are_not_finite_make_the_item_missing(tmp_path: Path):
     assert np.isfinite(features.values).all()
 
 
+def test_progress_counts_each_image_once(tmp_path: Path):
+    class Odd(MeanColor):
+        def encode(self, batch: np.ndarray) -> np.ndarray:
+            batch[0] = np.nan
+            return batch
+
+    catalog = write_catalog(tmp_path, 12)
+    (tmp_path / "i004.png").write_bytes(b"")
+    told: list[tuple[int, int, str]] = []
+    features = extract(catalog, Odd(), progress=lambda *one: told.append(one))
+    assert features.missing.sum() == 4  # the empty one, and the first of each batch of five, five and one
+    assert told[-1][:2] == (12, 12)
+    assert told[-1][2].endswith(" images/s, 4 cannot be used")
+    assert all(done <= total for done, total, _ in told)
+
+
+def test_a_path_that_is_no_text_costs_only_the_picture(tmp_path: Path):
+    try:
+        catalog = write_catalog(tmp_path / "caf\udce9", 3)
+    except OSError:
+        pytest.skip("this file system refuses names that are not UTF-8")
+    (tmp_path / "caf\udce9" / "i001.png").write_bytes(b"")
+    extract(catalog, MeanColor(), out=tmp_path / "out")
+    expected = f"{tmp_path}/caf\\udce9/i001.png: is empty (0 bytes); expected an image."
+    assert Features.load(tmp_path / "out").failures.rows() == [("i001", expected)]
+    extract(catalog, Interrupted(after=0), out=tmp_path / "out")  # and is recognized
+
+
 def test_numbers_too_large_for_float16_are_told(tmp_path: Path):
     class Large(MeanColor):
         def encode(self, batch: np.ndarray) -> np.ndarray:
