@@ -107,10 +107,10 @@ def described(about: dict[str, Any]) -> str:
 def publish(name: str, text: str, facts: dict[str, Any]) -> None:
     """Put a text between its markers in the README, and all facts into results/<name>.json."""
     results, readme = HERE / "results" / f"{name}.json", HERE / "README.md"
-    results.parent.mkdir(exist_ok=True)
-    results.write_text(json.dumps(facts, indent=1) + "\n")
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     before, found, rest = readme.read_text().partition(begin)
     if not found or end not in rest:
         raise SystemExit(f"{readme} has no place for these figures; expected {begin} and {end}.")
     readme.write_text(f"{before}{begin}\n{text}\n{end}{rest.partition(end)[2]}")
+    results.parent.mkdir(exist_ok=True)
+    results.write_text(json.dumps(facts, indent=1) + "\n")

@@ -56,7 +56,8 @@ NETWORKS = "resnet50,alexnet,squeezenet1_0"
 PRECISIONS = ("auto", "float32")
 NAIVE_BATCH = 8  # the tutorial's
 WAITING = 4  # batches given to the network at a time, as the engine does
-MEMORY = {"squeezenet1_0": {"weights": "random"}, "color": {}}  # extractors whose memory is looked at
+MEMORY: dict[str, dict[str, Any]] = {"squeezenet1_0": {"weights": "random"}, "color": {}}
+"""Extractors whose memory is looked at, with their settings."""
 FEW, MANY = 2_000, 20_000
 
 Answer = TypeVar("Answer")
@@ -370,9 +371,9 @@ def kept(out: Path, n: int) -> float:
 def kills(files: list[Path], args: argparse.Namespace) -> None:
     """Kill extractions at random moments, start them again, and compare what comes of them in the end.
 
-    The moments are even over the time that an undisturbed extraction takes. One that was killed with all vectors safe
-    may then come to its end, since every further kill would only meet its start. Where one comes to its end, its
-    bytes are compared and the next one begins from nothing.
+    The moments are even over the time that an undisturbed extraction takes once it has started up. One that was
+    killed with all vectors safe may then come to its end, since every further kill would only meet its start. Where
+    one comes to its end, its bytes are compared and the next one begins from nothing.
     """
     network, rng = args.networks.split(",")[0], random.Random(args.seed)
     at: list[float] = []
@@ -397,12 +398,16 @@ def kills(files: list[Path], args: argparse.Namespace) -> None:
             return subprocess.Popen([*command, str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
         start = time.perf_counter()
-        finished(begin(folder / "whole"), None)
+        process = begin(folder / "whole")
+        while process.poll() is None and not (folder / "whole.partial").exists():
+            time.sleep(0.05)
+        started_up = time.perf_counter() - start
+        finished(process, None)
         length, expected = time.perf_counter() - start, digests(folder / "whole")
         out, under_way = folder / "killed", True
         while len(at) < args.kills or under_way:
             is_left = len(at) == args.kills or kept(out, len(files)) == 1
-            moment = None if is_left else rng.uniform(0, length)
+            moment = None if is_left else rng.uniform(started_up, length)
             process = begin(out)
             under_way = not finished(process, moment)
             if under_way:

@@ -276,16 +276,18 @@ def test_an_interrupted_extraction_ends_soon_and_leaves_no_process(tmp_path: Pat
         "e.SHARD = Color.batch_size = 4\n"
         f"e.extract(load_catalog({str(tmp_path / 'data')!r}), out={str(tmp_path / 'out')!r}, n_workers=2)\n"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    deadline = time.monotonic() + 60
-    while not list((tmp_path / "out.partial").glob("0*.json")):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
-    _, said = process.communicate(timeout=20)
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        try:
+            deadline = time.monotonic() + 60
+            while not list((tmp_path / "out.partial").glob("0*.json")):
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
+            _, said = process.communicate(timeout=20)
+        finally:
+            process.kill()
     assert process.returncode == -signal.SIGINT
     assert said.rstrip().endswith("KeyboardInterrupt")
     with pytest.raises(ProcessLookupError):
