@@ -120,6 +120,7 @@ class _Crew:
     def prepare(self, chunk: tuple[Path, ...]) -> list[np.ndarray | str]:
         """The answers to some paths, from this thread's process."""
         answers: list[np.ndarray | str] = []
+        tried_again: Path | None = None  # a process may have ended for reasons of its own
         while len(answers) < len(chunk):
             worker = self._worker()
             assert worker.stdin is not None
@@ -133,7 +134,10 @@ class _Crew:
             for path in rest:
                 answer = read_answer(worker.stdout)
                 if answer is None:
-                    answers.append(self._buried(worker, path))
+                    why = self._buried(worker, path)
+                    if tried_again is path:
+                        answers.append(why)
+                    tried_again = path
                     break
                 answers.append(answer)
                 self._own.has_answered = True
