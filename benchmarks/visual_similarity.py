@@ -26,7 +26,7 @@ import visrec
 from visrec.data.dataset import load_catalog
 from visrec.data.ids import IdMap
 from visrec.evaluation.significance import Estimate
-from visrec.features.extractors import folder_name
+from visrec.features.extractors import folder_name, split_name
 
 PRODUCT, TYPE = "product_code", "product_type_name"
 EXTRACTORS = ["color", "lbp", "hog", "sift", "squeezenet1_0"]
@@ -89,7 +89,12 @@ def measure(
     """Extract with one extractor, and look at the neighbours."""
     pace = Pace()
     features = visrec.extract(
-        catalog, name, weights=weights, out=out / folder_name(name), progress=pace, **options
+        catalog,
+        name,
+        weights={part: file for part, file in weights.items() if part in split_name(name)},
+        out=out / folder_name(name),
+        progress=pace,
+        **options,
     )
     there = np.flatnonzero(~features.missing)
     product, kind = (catalog.metadata[column].to_numpy()[there] for column in (PRODUCT, TYPE))
