@@ -11,7 +11,7 @@ import polars as pl
 import torch
 
 from visrec.errors import ConfigError, UnsupportedError
-from visrec.features.extraction import encode_images
+from visrec.features.encoding import encode_images
 from visrec.features.features import Features
 from visrec.features.finishing import blocks
 from visrec.ranking import top_k

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from visrec.features.extraction import encode_images
+from visrec.features.encoding import encode_images
 from visrec.features.features import Features
 
 NAMES = [f"p{number:02d}" for number in range(12)]

@@ -16,7 +16,8 @@ from visrec.data.ids import IdMap
 from visrec.errors import ConfigError, FeaturesError
 from visrec.features.architectures import build
 from visrec.features.combination import Combination
-from visrec.features.extraction import encode_images, extract
+from visrec.features.encoding import encode_images
+from visrec.features.extraction import extract
 from visrec.features.extractor import Extractor, Preparation
 from visrec.features.extractors import create_extractor
 from visrec.features.handcrafted.attractiveness import Attractiveness

@@ -20,7 +20,8 @@ from PIL import Image
 from visrec.data.catalog import Catalog
 from visrec.data.ids import IdMap
 from visrec.errors import ConfigError, FeaturesError
-from visrec.features.extraction import encode_images, extract
+from visrec.features.encoding import encode_images
+from visrec.features.extraction import extract
 from visrec.features.extractor import Extractor, Preparation
 from visrec.features.features import Features
 
