@@ -21,7 +21,7 @@ from visrec.evaluation.transfer import Comparison, FeatureFacts, compare
 from visrec.evaluation.transfer_page import sheet_thumbnails, write_comparison_page
 from visrec.experiment import Experiment
 from visrec.features.architectures import SOURCES
-from visrec.features.networks import facts
+from visrec.features.networks import Network, facts
 from visrec.files import write_json, write_text
 from visrec.neighbours import similar_items
 from visrec.runs import Run, Stage, evaluate_run, run, silent
@@ -107,24 +107,24 @@ def _reports(one: Run, stage: Stage) -> dict[str, Report]:
 def _facts(one: Run, out: Path) -> FeatureFacts:
     settings, features = one.experiment.features, one.features
     weights = features.provenance.get("weights") or "default"
-    top1, top5 = _imagenet(features.provenance)
+    known = _imagenet(features.provenance)
     return FeatureFacts(
         extractor=settings.extractor,
         weights=str(weights if settings.weights not in ("default", "random") else settings.weights),
         dim=features.dim,
         bytes=sum(path.stat().st_size for path in (one.path / "features").rglob("*")),
-        top1=top1,
-        top5=top5,
+        top1=known.top1 if known else None,
+        top5=known.top5 if known else None,
+        top1_kind=known.top1_kind if known else None,
         images_per_second=pace_of(features, settings.extractor, out / COSTS),
     )
 
 
-def _imagenet(provenance: Mapping[str, Any]) -> tuple[float | None, float | None]:
-    """Published top-1 and top-5 accuracy of a network in percent; None for what is none, or has random weights."""
+def _imagenet(provenance: Mapping[str, Any]) -> Network | None:
+    """The network whose published accuracy counts; None for what is none, or has random weights."""
     if provenance.get("weights") == "random" or provenance.get("source") not in SOURCES:
-        return None, None
-    known = facts(str(provenance["source"]), str(provenance["extractor"]).rpartition(":")[2])
-    return (None, None) if known is None else (known.top1, known.top5)
+        return None
+    return facts(str(provenance["source"]), str(provenance["extractor"]).rpartition(":")[2])
 
 
 def _provenance(found: Mapping[str, Run]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import polars as pl
 import torch
 
 from visrec.errors import ConfigError, UnsupportedError
-from visrec.features.encoding import encode_images
+from visrec.features.encoding import encode_raw, finish
 from visrec.features.features import Features
 from visrec.features.finishing import blocks
 from visrec.ranking import top_k
@@ -58,9 +58,11 @@ def similar_to_images(
         FeaturesError: the features do not say how new pictures are treated, or the weights are gone.
         UnsupportedError: the extractor sees nothing in a picture.
     """
-    vectors = encode_images(features, images, weights=weights)
+    raw = encode_raw(features, images, weights=weights)
+    vectors = finish(features, raw)
     names = [str(one) if isinstance(one, str | Path) else str(n) for n, one in enumerate(images)]
-    blank = ~vectors.reshape(len(vectors), -1).any(axis=1)
+    # Standardised, a vector of zeros has other numbers; one of the mean has none left.
+    blank = ~(raw.reshape(len(raw), -1).any(axis=1) & vectors.reshape(len(raw), -1).any(axis=1))
     if blank.any():
         raise UnsupportedError(
             f"{names[int(np.argmax(blank))]}: {features.provenance['extractor']} finds nothing in this picture to "

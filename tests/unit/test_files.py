@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from visrec.files import read_json, replacing, replacing_folder, sweep_temporaries, write_json, write_text
+from visrec.files import (
+    exclusive,
+    read_json,
+    replacing,
+    replacing_folder,
+    sweep_temporaries,
+    write_json,
+    write_text,
+)
 
 
 class Interrupted(BaseException):
@@ -143,3 +151,21 @@ def test_json_round_trip(tmp_path: Path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "a.json", float("nan"))
     assert read_json(tmp_path / "a.json") == value
+
+
+def test_a_name_is_held_by_one_at_a_time(tmp_path: Path):
+    with exclusive(tmp_path / "out"):
+        with pytest.raises(BlockingIOError), exclusive(tmp_path / "out"):
+            pass
+        with exclusive(tmp_path / "other"):
+            pass
+    with exclusive(tmp_path / "out"):  # free again
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_that_a_killed_process_left_holds_nobody(tmp_path: Path):
+    (tmp_path / ".out.lock").write_text("")
+    with exclusive(tmp_path / "out"):
+        pass
+    assert list(tmp_path.iterdir()) == []

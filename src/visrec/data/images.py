@@ -27,6 +27,7 @@ a worker below about half a gigabyte for the picture itself.
 """
 
 _ORIENTATION_TAG, _SHORT = 0x0112, 3
+_STRIP = 1 << 18  # pixels of 16 bits converted at once: all at once take many times the memory of the picture
 _HEAD = 32  # bytes: enough to tell the four formats apart and to read the canvas of a WebP
 
 
@@ -199,9 +200,17 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     from PIL import Image
 
     if image.mode == "I" or image.mode.startswith("I;16"):
-        # Pillow's own conversion clips at 255. 65535 = 255 * 257, so this rounds to the nearest.
-        grey = np.clip(np.asarray(image).astype(np.int64), 0, 65535)  # (height, width)
-        return Image.fromarray(((grey + 128) // 257).astype(np.uint8)).convert("RGB")
+        rgb = Image.new("RGB", image.size)
+        rows = max(1, _STRIP // image.width)
+        for top in range(0, image.height, rows):
+            strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+            grey = np.asarray(strip).astype(np.int32)  # (rows, width)
+            # Pillow's own conversion clips at 255. 65535 = 255 * 257, so this rounds to the nearest.
+            np.clip(grey, 0, 65535, out=grey)
+            grey += 128
+            grey //= 257
+            rgb.paste(Image.fromarray(grey.astype(np.uint8)), (0, top))
+        return rgb
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGB", image.size, "white")

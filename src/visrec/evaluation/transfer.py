@@ -22,11 +22,20 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from visrec.evaluation.protocol import Report
+    from visrec.features.networks import Top1Kind
 
 HEADINGS = {"recall": "R", "precision": "P", "rr": "MRR", "ndcg": "nDCG"}
 """The metrics at k, in the order of their columns."""
 
 LEVEL_MARK = "≈"
+
+KIND_MARKS = {"linear probe": "l", "zero-shot": "z"}
+"""Beside an accuracy on ImageNet that is not of a network trained on its labels: these are not one scale."""
+
+KIND_MEANINGS = {
+    "linear probe": "of a linear layer learnt on the frozen features",
+    "zero-shot": "by the nearest of the classes' names, without learning the labels",
+}
 
 
 @dataclass(frozen=True)
@@ -40,6 +49,7 @@ class FeatureFacts:
         bytes: that the features take on disk.
         top1: accuracy of its network on ImageNet, in percent, as published; None where there is none.
         top5: the same among its five best guesses.
+        top1_kind: how that was measured, as `visrec.features.networks.Top1Kind`; None where it was not.
         images_per_second: as measured when they were extracted; None where that was not seen.
     """
 
@@ -49,6 +59,7 @@ class FeatureFacts:
     bytes: int
     top1: float | None = None
     top5: float | None = None
+    top1_kind: Top1Kind | None = None
     images_per_second: float | None = None
 
 
@@ -92,7 +103,7 @@ class Comparison:
         n_users: over whom they are means.
         rows: by model, in each the best nDCG@k first.
         baseline: random order, what chance gives; None where it was not evaluated.
-        correlations: by model: of ImageNet top-1 and nDCG@k.
+        correlations: by model: of ImageNet top-1 and nDCG@k, over the networks trained on its labels.
         failures: by extractor, why it, or a model on it, is not there.
     """
 
@@ -134,8 +145,25 @@ class Comparison:
         return [row for row in self.rows if row.model == model]
 
     def sentence(self, model: str) -> str:
-        """What the correlation of a model means."""
-        return self.correlations[model].sentence("networks", "ImageNet top-1", f"nDCG@{self.k}")
+        """What the correlation of a model means, and what it leaves out."""
+        said = self.correlations[model].sentence("networks", "ImageNet top-1", f"nDCG@{self.k}")
+        features = [row.features for row in self.of(model) if row.features is not None]
+        left = [one.top1_kind for one in features if one.top1 is not None and one.top1_kind in KIND_MARKS]
+        if not left:
+            return said
+        kinds = " or ".join(kind for kind in KIND_MARKS if kind in left)
+        return (
+            f"{said} Left out: {len(left)} whose top-1 is by {kinds}, which is another measure than that of a "
+            f"network trained on the labels."
+        )
+
+    @property
+    def top1_notes(self) -> list[tuple[str, str]]:
+        """Each mark beside a top-1 that is there, and what it means."""
+        kinds = {one.top1_kind for one in self.features if one.top1 is not None}
+        return [
+            (mark, f"{kind}: {KIND_MEANINGS[kind]}") for kind, mark in KIND_MARKS.items() if kind in kinds
+        ]
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """One flat dict a row, all with the same keys; the baseline last. What is not known is None."""
@@ -149,7 +177,7 @@ class Comparison:
         key, behind = f"{self.ndcg}_behind_best", row.behind
         flat |= {key: behind.mean if behind else None}
         flat |= {f"{key}_low": behind.low if behind else None, f"{key}_high": behind.high if behind else None}
-        for name in ("top1", "top5", "weights", "dim", "images_per_second", "bytes"):
+        for name in ("top1", "top5", "top1_kind", "weights", "dim", "images_per_second", "bytes"):
             flat[name] = getattr(row.features, name, None)
         return flat
 
@@ -181,7 +209,15 @@ class Comparison:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+        notes = "; ".join(f"{mark} {meaning}" for mark, meaning in self.top1_notes)
+        caption = f"top-1 {notes}; not to be compared with the others." if notes else None
+        table = Table(
+            box=box.SIMPLE_HEAD,
+            show_edge=False,
+            padding=(0, 1, 0, 0),
+            caption=caption,
+            caption_justify="left",
+        )
         table.add_column("model", overflow="fold")
         table.add_column("features", overflow="fold")
         last = [("top-1", "top1"), ("top-5", "top5"), ("dim", "dim"), ("img/s", "speed"), ("MB", "size")]
@@ -202,6 +238,7 @@ class Comparison:
                     cell = Text.assemble(cell, (f"\n±{written(half)} ", "dim"))
                 cells.append(cell)
             facts = facts_as_text(row.features)
+            facts["top1"] += facts["kind"] or (" " if self.top1_notes and facts["top1"] else "")
             cells += [Text(facts[name] or "-") for _, name in last]
             table.add_row(*cells)
         return table
@@ -241,7 +278,9 @@ def compare(
         known = [
             (row.features.top1, row.metrics[f"ndcg@{k}"].mean)
             for row in mine
-            if row.features is not None and row.features.top1 is not None
+            if row.features is not None
+            and row.features.top1 is not None
+            and row.features.top1_kind not in KIND_MARKS
         ]
         correlations[model] = rank_correlation([x for x, _ in known], [y for _, y in known])
         rows += mine
@@ -250,13 +289,17 @@ def compare(
 
 
 def facts_as_text(facts: FeatureFacts | None) -> dict[str, str]:
-    """What is known of features, as displayed: top1, top5, dim, speed (images a second), size (MB); "" if unknown."""
+    """What is known of features, as displayed: top1, top5, dim, speed (images a second), size (MB); "" if unknown.
+
+    "kind" is the mark beside top1: "" where it is of a network trained on the labels.
+    """
     if facts is None:
-        return dict.fromkeys(("top1", "top5", "dim", "speed", "size"), "")
+        return dict.fromkeys(("top1", "top5", "kind", "dim", "speed", "size"), "")
     speed, size = facts.images_per_second, facts.bytes / 1e6
     return {
         "top1": "" if facts.top1 is None else f"{facts.top1:.1f}",
         "top5": "" if facts.top5 is None else f"{facts.top5:.1f}",
+        "kind": "" if facts.top1 is None else KIND_MARKS.get(facts.top1_kind or "", ""),
         "dim": f"{facts.dim:,}",
         "speed": "" if speed is None else f"{speed:.1f}" if speed < 10 else f"{speed:,.0f}",
         "size": f"{size:.1f}" if size < 10 else f"{size:,.0f}",

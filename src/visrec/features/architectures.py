@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ class Architecture:
         transform: what is done to a picture first.
         cut: takes the classifier off, in place: the network then gives the vector that went into it.
         n_prefix: tokens before those of the patches, where it works on tokens.
+        has_class_token: whether the first of these is one: some networks have registers alone.
+        channels_last: whether its maps are (H, W, C).
     """
 
     net: nn.Module
@@ -35,6 +38,8 @@ class Architecture:
     transform: Transform
     cut: Callable[[nn.Module], None]
     n_prefix: int = 0
+    has_class_token: bool = False
+    channels_last: bool = False
 
 
 def backbone_names(source: str) -> list[str]:
@@ -135,8 +140,9 @@ def _torchvision(name: str, weights: str, input_size: int | None) -> Architectur
         parent, _, child = last.rpartition(".")
         setattr(net.get_submodule(parent), child, nn.Identity())
 
-    n_prefix = 1 if type(net).__name__ == "VisionTransformer" else 0
-    return Architecture(net, str(published), transform, cut, n_prefix)
+    kind = type(net).__name__
+    has_token, channels_last = kind == "VisionTransformer", kind == "SwinTransformer"
+    return Architecture(net, str(published), transform, cut, int(has_token), has_token, channels_last)
 
 
 def _timm(name: str, weights: str, input_size: int | None) -> Architecture:
@@ -182,16 +188,20 @@ def _timm(name: str, weights: str, input_size: int | None) -> Architecture:
             net.reset_classifier(0)  # type: ignore[operator]
 
     n_prefix = int(getattr(net, "num_prefix_tokens", 0))
-    return Architecture(net, f"timm {name}{tag}", Transform.of_timm(data), cut, n_prefix)
+    # Its tokens may be those of a part, as in naflexvit; a network that names none has them under other names.
+    owner = next((one for one in (net, getattr(net, "embeds", None)) if hasattr(one, "cls_token")), None)
+    has_token = n_prefix > 0 and (owner is None or owner.cls_token is not None)
+    channels_last = getattr(net, "output_fmt", None) == "NHWC"
+    transform = Transform.of_timm(data)
+    return Architecture(net, f"timm {name}{tag}", transform, cut, n_prefix, has_token, channels_last)
 
 
 def _projects(name: str, config: Any) -> bool:
     """Whether the last layer is no classifier but the projection into the space that pictures share with texts.
 
-    So it is in the CLIP networks (Radford et al. 2021) that were not fine-tuned to classify.
+    So it is in the CLIP networks (Radford et al. 2021) that were not fine-tuned to classify. Those that were have
+    ImageNet in their tag ("laion2b_soup_ft_in12k_in1k_384"); "ft" alone can mean another size of picture
+    ("clip_laion2b_ft_320").
     """
-    return (
-        "clip" in name
-        and not (config.tag or "").endswith(("_in1k", "_in12k", "_in22k"))
-        and config.num_classes > 0
-    )
+    to_classify = re.search(r"(^|_)in\d+k(_|$)", config.tag or "") is not None
+    return "clip" in name and not to_classify and config.num_classes > 0

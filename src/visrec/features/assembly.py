@@ -14,7 +14,14 @@ import polars as pl
 from visrec.data.ids import IdMap
 from visrec.features.contents import Contents
 from visrec.features.extractor import Extractor
-from visrec.features.features import RAW, VALUES, Features, digest_of_all_but_values, failures_table
+from visrec.features.features import (
+    RAW,
+    VALUES,
+    Features,
+    digest_of_all_but_values,
+    failures_table,
+    stored,
+)
 from visrec.features.finishing import Finishing, Steps, blocks
 from visrec.features.rows import RowReader, RowWriter
 from visrec.features.shards import Shards
@@ -80,12 +87,11 @@ def assemble(
     has_steps = bool(recipe.steps.names())
     with replacing_folder(out) as folder:
         raw = folder / (RAW if has_steps else VALUES)
-        _gather(
-            raw, _where(contents, missing, known_vectors(shards, old)), recipe, _readers(out, shards, old)
-        )
+        where = _where(contents, missing, known_vectors(shards, old))
+        raw_digest = _gather(raw, where, recipe, _readers(out, shards, old))
         finishing, digest = _finish(RowReader(raw), folder / VALUES, items, missing, recipe)
         provenance = {**recipe.provenance(), "images": contents.digest(items)}
-        if old is not None and (others := _other_versions(old, provenance)):
+        if others := _other_versions(shards, old, provenance):
             provenance["partly_made_with"] = others
         Features(
             values=np.load(folder / VALUES, mmap_mode="r", allow_pickle=False),
@@ -97,7 +103,7 @@ def assemble(
             raw=np.load(raw, mmap_mode="r", allow_pickle=False) if has_steps else None,
             images=pl.Series("image", contents.digests, dtype=pl.String),
             learnt=recipe.extractor.state(),
-        ).write_about(folder, digest)
+        ).write_about(folder, digest, raw_digest if has_steps else None)
     return Features.load(out, verify=False)
 
 
@@ -117,8 +123,8 @@ def _where(contents: Contents, missing: np.ndarray, known: pl.DataFrame) -> tupl
 
 def _gather(
     path: Path, where: tuple[np.ndarray, np.ndarray], recipe: Recipe, readers: list[RowReader]
-) -> None:
-    """Write what the extractor gave, in the order of the items; 0 where an item has no vector."""
+) -> str:
+    """Write what the extractor gave, in the order of the items, 0 where one has no vector; gives its digest."""
     source, row = where
     shape = recipe.extractor.shape
     with RowWriter(path, recipe.dtype, (len(source), *shape)) as writer:
@@ -129,6 +135,7 @@ def _gather(
                 if one >= 0:
                     rows[here] = readers[one].take(row[block][here])
             writer.write(rows)
+    return writer.digest
 
 
 def _finish(
@@ -145,8 +152,7 @@ def _finish(
         for block in blocks(len(items), width):
             rows = raw.read(block.start, block.stop)
             if writer is not None:
-                rows = finishing.apply(rows).astype(recipe.dtype)
-                rows[missing[block]] = 0
+                rows = stored(finishing, rows, missing[block])
                 writer.write(rows)
             digest.update(rows.data)
     return finishing, digest.hexdigest()
@@ -171,9 +177,11 @@ def _there(reader: RowReader, missing: np.ndarray, width: int) -> Iterator[np.nd
             yield rows.reshape(-1, rows.shape[-1]).astype(np.float32, copy=False)
 
 
-def _other_versions(old: Features, provenance: dict[str, Any]) -> list[Any]:
+def _other_versions(shards: Shards, old: Features | None, provenance: dict[str, Any]) -> list[Any]:
     """Versions of libraries that older rows were made with, where they are others than now."""
-    found = [*old.provenance.get("partly_made_with", []), old.provenance.get("versions")]
+    found = list(shards.earlier_versions)
+    if old is not None:
+        found += [*old.provenance.get("partly_made_with", []), old.provenance.get("versions")]
     return [
         one for index, one in enumerate(found) if one != provenance["versions"] and one not in found[:index]
     ]

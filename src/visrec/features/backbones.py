@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,9 +14,10 @@ from pydantic import Field
 from visrec.config import Config
 from visrec.errors import ConfigError, FeaturesError
 from visrec.features.architectures import build, resolve_backbone
-from visrec.features.extractor import Extractor, versions
+from visrec.features.extractor import Extractor, Pending, versions
 from visrec.features.lanes import Lanes, torch_threads
 from visrec.features.layers import (
+    FORWARD_FEATURES,
     Tap,
     channels_first,
     cosine,
@@ -34,7 +35,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("visrec")
 
 LEAST_COSINE = 0.999
-"""Between vectors in bfloat16 and float32, below which float32 is used."""
+"""Between vectors in bfloat16 and float32 of one picture, below which float32 is used: what is promised."""
+LEAST_CENTRED_COSINE = 0.99
+"""Likewise, with the mean vector (float32) of the pictures subtracted from both: vectors of different pictures may
+have a cosine of .7 or more, so that the first alone says little about which is nearest to which."""
 # Pictures a thread: activations that fit its cache are twice as fast for light networks as 32 of them (measured).
 # Where the weights of the linear layers are what does not fit (alexnet, vgg), more at a time make better use of them.
 _PIECE, _PIECE_BFLOAT16, _PIECE_LINEAR, _PIECE_GPU = 4, 8, 16, 64
@@ -50,8 +54,9 @@ class NetworkOptions(Config):
     pool: Pool | None = None
     """How a map or tokens become one vector; "regions" keeps them apart. None: "mean", where there is a map."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """"auto": bfloat16 where the hardware has it and the vectors keep a cosine of .999 to those of float32."""
-    input_size: int | None = Field(default=None, ge=8)
+    """"auto": bfloat16 where the hardware has it and the vectors keep a cosine of .999 to those of float32, and .99
+    when their mean is subtracted."""
+    input_size: int | None = Field(default=None, ge=8, le=4096)
     """Side of the square picture that the network sees, in pixels; None: as published."""
 
 
@@ -99,7 +104,8 @@ class Backbone(Extractor):
         self.preparation = self.transform = made.transform
         if self.options.layer is None:
             made.cut(made.net)
-        self._n_prefix = made.n_prefix
+        self._n_prefix, self._has_class_token = made.n_prefix, made.has_class_token
+        self._is_channels_last = made.channels_last
         self._mean = torch.tensor(made.transform.mean, device=self.device).view(3, 1, 1)
         self._std = torch.tensor(made.transform.std, device=self.device).view(3, 1, 1)
         self._place(made.net)
@@ -141,24 +147,29 @@ class Backbone(Extractor):
         import torch
 
         probe = _smooth_noise(self.transform.crop)
-        exact = self._outputs(probe)
+        exact = self._vectors(probe)
+        mean = exact.mean(axis=0)
         before = self._tap, self._dtype
         self._tap, self._dtype = copy.deepcopy(self._tap), torch.bfloat16
         self._tap.net.to(torch.bfloat16)
         try:
-            kept = cosine(self._pooled(exact), self._pooled(self._outputs(probe)))
+            found = self._vectors(probe)
+            kept, centred = cosine(exact, found), cosine(exact - mean, found - mean)
         except RuntimeError as error:  # an operation that is not written for it
             if required:
                 raise FeaturesError(
                     f"{self.name} does not work in bfloat16 ({str(error).splitlines()[0]}). Leave precision out."
                 ) from error
-            kept = 0.0
-        if required or kept >= LEAST_COSINE:
+            kept = centred = 0.0
+        if required or (kept >= LEAST_COSINE and centred >= LEAST_CENTRED_COSINE):
             self.precision = "bfloat16"
         else:
             self._tap, self._dtype = before
             log.info(
-                "%s stays in float32: in bfloat16 a vector's cosine to it would be %.4f.", self.name, kept
+                "%s stays in float32: in bfloat16 a vector's cosine to it would be %.4f, less the mean %.4f.",
+                self.name,
+                kept,
+                centred,
             )
 
     def _pooling(self, shape: tuple[int, ...]) -> Pool | None:
@@ -176,7 +187,8 @@ class Backbone(Extractor):
                 f"{self.name}: its layer gives {shape[1:]} a picture; expected a vector, a map (C, H, W) or tokens "
                 f"(N, C). Choose another --layer."
             )
-        if asked == "cls" and (len(shape) == 4 or not n_prefix_of(shape[1], self._n_prefix)):
+        has_token = len(shape) == 3 and self._has_class_token and n_prefix_of(shape[1], self._n_prefix) > 0
+        if asked == "cls" and not has_token:
             raise ConfigError(
                 f"{self.name}: its layer has no class token. Use --pool mean, max, gem or regions."
             )
@@ -205,7 +217,7 @@ class Backbone(Extractor):
             "versions": versions("torch", self._source, "pillow"),
         }
 
-    def submit(self, batch: np.ndarray) -> Future[np.ndarray]:
+    def submit(self, batch: np.ndarray) -> Pending:
         """`(B, H, W, 3)` uint8 to vectors `(B, *shape)` float32, in threads of its own."""
         return self.lanes.submit(self._vectors, batch)
 
@@ -245,7 +257,15 @@ class Backbone(Extractor):
 
         with torch.inference_mode():  # here, since it holds for one thread only
             output = self._tap(self.normalize(piece).to(self._dtype))
-            return np.asarray(channels_first(output).float().cpu().numpy())
+            return np.asarray(channels_first(output, last=self._maps_last()).float().cpu().numpy())
+
+    def _maps_last(self) -> bool:
+        """Whether this layer's maps are `(B, H, W, C)`, as far as the network says; not those of its convolutions."""
+        from torch import nn
+
+        layer = self._tap.layer
+        inner = self._tap.net.get_submodule(layer) if layer not in (None, FORWARD_FEATURES) else None
+        return self._is_channels_last and not isinstance(inner, nn.Conv2d | nn.BatchNorm2d)
 
     def normalize(self, batch: np.ndarray) -> Tensor:
         """`(B, H, W, 3)` uint8 to the network's input `(B, 3, H, W)` float32, on its device."""
@@ -259,13 +279,19 @@ class Backbone(Extractor):
 
 
 def _smooth_noise(size: tuple[int, int]) -> np.ndarray:
-    """Four pictures `(4, H, W, 3)` uint8, random but smooth, as photographs are; always the same."""
+    """Eight pictures `(8, H, W, 3)` uint8, random but smooth, as photographs are; always the same.
+
+    They differ in grain, colour and contrast, so that less their mean something is left of their vectors.
+    """
     from PIL import Image
 
     generator = np.random.default_rng(0)
     pictures = []
-    for cells in (3, 8, 20, 60):
-        small = generator.integers(0, 256, (cells, cells, 3), dtype=np.uint8)
-        large = Image.fromarray(small).resize((size[1], size[0]), Image.Resampling.BICUBIC)
+    for cells, contrast in zip((2, 3, 5, 8, 13, 20, 35, 60), (60, 90, 40, 120, 60, 90, 40, 120), strict=True):
+        colour = generator.uniform(32, 224, 3)
+        small = colour + generator.uniform(-contrast, contrast, (cells, cells, 3))
+        large = Image.fromarray(small.clip(0, 255).astype(np.uint8)).resize(
+            (size[1], size[0]), Image.Resampling.BICUBIC
+        )
         pictures.append(np.asarray(large))
     return np.stack(pictures)

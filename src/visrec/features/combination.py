@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from visrec.config import digest_of
 from visrec.errors import ConfigError
-from visrec.features.extractor import Extractor, Preparation
+from visrec.features.extractor import Extractor, Pending, Preparation
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -49,19 +48,28 @@ class Combination(Extractor):
     """
 
     def __init__(self, parts: Sequence[Extractor]) -> None:
-        """Raises `ConfigError` where a part gives regions: they cannot be put beside a vector."""
+        """Raises `ConfigError` where a part gives regions, or two parts have one name.
+
+        Regions cannot be put beside a vector; and by its name the provenance tells a part from the others.
+        """
         from PIL import Image
 
         from visrec.features.worker import target_of
 
+        names = [part.name for part in parts]
         for part in parts:
+            if names.count(part.name) > 1:
+                raise ConfigError(
+                    f"Two of the extractors to combine are called {part.name!r}; expected a name of its own for "
+                    f"each. Leave one out or, where they are files, rename one."
+                )
             if len(part.shape) != 1:
                 raise ConfigError(
                     f"{part.name} gives {part.shape[0]} regions a picture; only vectors can be combined. "
                     f"Choose --pool mean, max, gem or cls."
                 )
         self.parts = list(parts)
-        self.name = "+".join(part.name for part in parts)
+        self.name = "+".join(names)
         self.shape = (sum(part.dim for part in parts),)
         self.batch_size = max(part.batch_size for part in parts)
         self.preparation = Preparations(parts=tuple(target_of(part.preparation) for part in parts))
@@ -93,7 +101,7 @@ class Combination(Extractor):
             "versions": {name: v for one in abouts for name, v in one["versions"].items()},
         }
 
-    def submit(self, batch: np.ndarray) -> Future[np.ndarray]:
+    def submit(self, batch: np.ndarray) -> Pending:
         """`(B, n)` uint8 to vectors `(B, F)`; the parts work at the same time."""
         shares = zip(self.parts, self._shares(batch), strict=True)
         return _Beside([part.submit(share) for part, share in shares])
@@ -137,12 +145,15 @@ class Combination(Extractor):
                 part.restore(own)
 
 
-class _Beside(Future[np.ndarray]):
+class _Beside:
     """The answers of all parts to one batch, side by side."""
 
-    def __init__(self, parts: Sequence[Future[np.ndarray]]) -> None:
-        super().__init__()
+    def __init__(self, parts: Sequence[Pending]) -> None:
         self._answers = parts
 
-    def result(self, timeout: float | None = None) -> np.ndarray:
-        return np.concatenate([part.result(timeout) for part in self._answers], axis=1, dtype=np.float32)
+    def result(self) -> np.ndarray:
+        return np.concatenate([part.result() for part in self._answers], axis=1, dtype=np.float32)
+
+    def cancel(self) -> None:
+        for part in self._answers:
+            part.cancel()

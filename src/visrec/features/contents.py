@@ -16,7 +16,7 @@ from visrec.data.ids import IdMap
 from visrec.data.images import content_digest
 from visrec.errors import ImageError
 
-_TOLD_EVERY = 1000  # files
+_WINDOW = 1000  # files
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,16 @@ class Contents:
         digests: list[str | None] = [None] * len(paths)
         reasons: dict[int, str] = {}
         with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
-            for index, found in enumerate(pool.map(_digest_or_reason, paths)):
-                if isinstance(found, ImageError):
-                    reasons[index] = str(found)
-                else:
-                    digests[index] = found
-                if progress and (index + 1) % _TOLD_EVERY == 0:
-                    progress(index + 1, len(paths), "looking for what is new")
+            # In windows: what is handed to the pool takes memory for each file.
+            for start in range(0, len(paths), _WINDOW):
+                window = paths[start : start + _WINDOW]
+                for index, found in enumerate(pool.map(_digest_or_reason, window), start):
+                    if isinstance(found, ImageError):
+                        reasons[index] = str(found)
+                    else:
+                        digests[index] = found
+                if progress and len(paths) > _WINDOW:
+                    progress(start + len(window), len(paths), "looking for what is new")
         return cls(paths, digests, reasons)
 
     def by_digest(self) -> dict[str, Path]:

@@ -10,13 +10,15 @@ import sys
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from visrec.errors import FeaturesError
 from visrec.features.extractor import Preparation
 from visrec.features.worker import prepare, read_answer, target_of
 
@@ -26,6 +28,7 @@ _CHUNK = 4  # pictures given to a process together, so that it needn't wait for 
 _PIPE = (
     1 << 20
 )  # bytes: some prepared pictures; the default of 64 KiB wakes both sides several times a picture
+_LAST_SECONDS = 5  # that a process may take to end after its last answer; then it is ended
 
 
 def prepared(
@@ -54,13 +57,24 @@ def prepared(
 
 
 def importable(preparation: Preparation) -> bool:
-    """Whether another process can import the preparation's class: not if it stands in a script, notebook or test."""
+    """Whether another process can import the preparation's class: not if it stands in a script, notebook or test.
+
+    Of a combination, that of each part.
+    """
     from importlib.metadata import entry_points
 
-    package = type(preparation).__module__.partition(".")[0]
+    packages = {target.partition(":")[0].partition(".")[0] for target in _targets(target_of(preparation))}
     added = {point.module.partition(".")[0] for point in entry_points(group="visrec.extractors")}
-    known = package == "visrec" or package in added
+    known = packages <= {"visrec", *added}
     return known and bool(sys.executable) and not getattr(sys, "frozen", False)
+
+
+def _targets(found: dict[str, Any]) -> Iterator[str]:
+    """`module:Class` of what `target_of` described, and of all its parts."""
+    yield found["target"]
+    if found["target"] == "visrec.features.combination:Preparations":
+        for part in found["settings"]["parts"]:
+            yield from _targets(part)
 
 
 def _ahead(
@@ -97,9 +111,8 @@ class _Crew:
     def __init__(self, preparation: Preparation) -> None:
         self._spec = json.dumps(target_of(preparation)).encode() + b"\n"
         self._own = threading.local()
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - `close` closes it
         self._lock = threading.Lock()
-        self._workers: list[subprocess.Popen[bytes]] = []
+        self._workers: list[_Worker] = []
         self._stopped = False
 
     def stop(self) -> None:
@@ -114,8 +127,7 @@ class _Crew:
         self.stop()
         for worker in self._workers:
             worker.wait()
-            _close(worker)
-        self._errors.close()
+            worker.close()
 
     def prepare(self, chunk: tuple[Path, ...]) -> list[np.ndarray | str]:
         """The answers to some paths, from this thread's process."""
@@ -124,7 +136,6 @@ class _Crew:
         while len(answers) < len(chunk):
             worker = self._worker()
             assert worker.stdin is not None
-            assert isinstance(worker.stdout, io.BufferedReader)
             rest = chunk[len(answers) :]
             try:
                 worker.stdin.write(b"".join(json.dumps(os.fspath(path)).encode() + b"\n" for path in rest))
@@ -132,64 +143,89 @@ class _Crew:
             except BrokenPipeError:
                 pass  # it has ended: the next read says so
             for path in rest:
-                answer = read_answer(worker.stdout)
+                answer = worker.answer()
                 if answer is None:
-                    why = self._buried(worker, path)
+                    del self._own.worker
+                    status, _ = worker.buried()
                     if tried_again is path:
-                        answers.append(why)
+                        answers.append(
+                            f"{path}: decoding it ended the process (status {status}), perhaps for want of memory."
+                        )
                     tried_again = path
                     break
                 answers.append(answer)
-                self._own.has_answered = True
         return answers
 
-    def _buried(self, worker: subprocess.Popen[bytes], path: Path) -> str:
-        """What to say of the picture at which a process ended; raises where it never worked at all."""
-        status = worker.wait()
-        if not getattr(self._own, "has_answered", False) and not self._stopped:
-            self._errors.seek(0)
-            text = self._errors.read().decode(errors="replace").strip()
-            if text:
-                raise RuntimeError(f"A process that decodes images ended with status {status}:\n{text}")
-        del self._own.worker
-        _close(worker)
-        return f"{path}: decoding it ended the process (status {status}), perhaps for want of memory."
-
-    def _worker(self) -> subprocess.Popen[bytes]:
-        worker: subprocess.Popen[bytes] | None = getattr(self._own, "worker", None)
-        if worker is None:
+    def _worker(self) -> _Worker:
+        """This thread's process, ready to answer; raises `FeaturesError` where none comes to be."""
+        worker: _Worker | None = getattr(self._own, "worker", None)
+        if worker is not None:
+            return worker
+        for _ in range(2):  # it may have been ended from outside
             with self._lock:
                 if self._stopped:
                     raise RuntimeError("The decoding has been stopped.")
-                worker = self._own.worker = self._start()
+                worker = self._start()
                 self._workers.append(worker)
-        return worker
+            # Without the lock, so that it can be stopped meanwhile: its first answer is `worker.READY`.
+            if isinstance(worker.answer(), str):
+                self._own.worker = worker
+                return worker
+            status, said = worker.buried()
+        raise FeaturesError(
+            f"A process that decodes images ended with status {status} before it began. "
+            f"`extract(…, n_workers=0)` decodes in threads. It said:\n{said or '(nothing)'}"
+        )
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self) -> _Worker:
+        return _Worker(self._spec)
+
+
+class _Worker(subprocess.Popen[bytes]):
+    """A process, and a file of its own for what it says on stderr."""
+
+    def __init__(self, spec: bytes) -> None:
         # The same packages as here, however they came to be on the path, and no others: without -P, a random.py in
         # the folder that we happen to run in would stand in for Python's own.
         path = os.pathsep.join(entry for entry in sys.path if isinstance(entry, str))
-        worker = subprocess.Popen(
+        self.said_in = tempfile.TemporaryFile()  # noqa: SIM115 - `close` closes it
+        super().__init__(
             [sys.executable, "-P", "-m", "visrec.features.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._errors,
+            stderr=self.said_in,
             env={**os.environ, "PYTHONPATH": path},
         )
-        assert worker.stdin is not None
-        assert worker.stdout is not None
-        _widen(worker.stdout.fileno())
+        assert self.stdin is not None
+        assert self.stdout is not None
+        _widen(self.stdout.fileno())
         with suppress(BrokenPipeError):  # it has ended already: who reads its answers is told
-            worker.stdin.write(self._spec)
-            worker.stdin.flush()
-        return worker
+            self.stdin.write(spec)
+            self.stdin.flush()
 
+    def answer(self) -> np.ndarray | str | None:
+        """Its next answer; None where it gives none any more."""
+        assert isinstance(self.stdout, io.BufferedReader)
+        return read_answer(self.stdout)
 
-def _close(worker: subprocess.Popen[bytes]) -> None:
-    for stream in (worker.stdin, worker.stdout):
-        if stream is not None:
-            with suppress(OSError):  # what was still to be written has no reader any more
-                stream.close()
+    def buried(self) -> tuple[int, str]:
+        """The status with which it ended, once it gives no answer, and what it said on stderr."""
+        try:
+            status = self.wait(_LAST_SECONDS)
+        except subprocess.TimeoutExpired:  # it lives, but what it writes are not answers
+            self.kill()
+            status = self.wait()
+        self.said_in.seek(0)
+        said = self.said_in.read().decode(errors="replace").strip()
+        self.close()
+        return status, said
+
+    def close(self) -> None:
+        """Close its files."""
+        for stream in (self.stdin, self.stdout, self.said_in):
+            if stream is not None:
+                with suppress(OSError):  # what was still to be written has no reader any more
+                    stream.close()
 
 
 def _widen(pipe: int) -> None:

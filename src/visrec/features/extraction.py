@@ -12,7 +12,6 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,12 +24,12 @@ from visrec.errors import ConfigError, FeaturesError
 from visrec.features.assembly import Recipe, assemble, known_vectors
 from visrec.features.contents import Contents
 from visrec.features.decoding import prepared
-from visrec.features.extractor import Extractor
+from visrec.features.extractor import Extractor, Pending
 from visrec.features.extractors import Weights, create_extractor, with_paths
-from visrec.features.features import Features
+from visrec.features.features import META, Features
 from visrec.features.finishing import Steps
-from visrec.features.shards import Shards
-from visrec.files import sweep_temporaries
+from visrec.features.shards import Shards, Shelf, difference
+from visrec.files import exclusive, read_json, sweep_temporaries, write_json
 
 if TYPE_CHECKING:
     pass
@@ -38,11 +37,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("visrec")
 
 SHARD = 256
-"""Vectors of one shard: what at most is computed again after a kill."""
-_SHARD_SECONDS = 20  # … or what came in this time, where that is fewer
+"""Vectors of one shard: what at most is computed again after a kill (fewer where they come slowly)."""
 _SAMPLE = 2000  # images that an extractor learns from (a codebook), those whose digests are the smallest
 # Batches handed to the network, so that none of its threads waits for the others' last picture.
 _IN_FLIGHT = 3
+_MOST_FOR_PCA = 16_384  # columns: their covariance takes 2 GiB
 _IDENTITY = (
     "extractor",
     "weights_digest",
@@ -110,6 +109,11 @@ def extract(
     if len(catalog) == 0:
         raise FeaturesError("The catalogue has no items; expected at least one image to extract features of.")
     made = extractor if isinstance(extractor, Extractor) else create_extractor(extractor, weights, **options)
+    if pca is not None and made.dim > _MOST_FOR_PCA:
+        raise FeaturesError(
+            f"pca needs the covariance of all columns: {made.dim:,} of {made.name}, at most {_MOST_FOR_PCA:,} can be "
+            f"held in memory. Choose a layer or an extractor with fewer, or leave pca out."
+        )
     settings: dict[str, Any] = {}
     if isinstance(extractor, str):
         named = with_paths(extractor, lambda file: str(Path(file).resolve()))
@@ -144,6 +148,20 @@ class _Work:
 
     def into(self, out: Path) -> Features:
         """Features in the folder `out`, with all that is known already put to use."""
+        try:
+            with exclusive(out):
+                return self._alone_into(out)
+        except BlockingIOError:
+            raise FeaturesError(
+                f"{out}: another process is extracting into it. Wait for that one, or choose another --out."
+            ) from None
+        except OSError as error:
+            raise FeaturesError(
+                f"{out}: cannot be written ({error.strerror or error}). Make room, or choose another --out; nothing "
+                f"is lost, the same command goes on."
+            ) from error
+
+    def _alone_into(self, out: Path) -> Features:
         sweep_temporaries(out.parent, of=out.name)  # of a run killed while it replaced the folder
         old = _features_in(out, self)
         images = Contents.of(self.catalog.paths, self.progress)
@@ -169,7 +187,7 @@ class _Work:
             )
         if old is not None and _is_same(old, self.catalog, images, reasons):
             shards.remove()
-            return old
+            return self._with_settings(out, old)
         if reasons:
             log.warning(
                 "%d of %d items have no features; the first: %s",
@@ -182,6 +200,16 @@ class _Work:
         )
         shards.remove()
         return features
+
+    def _with_settings(self, out: Path, old: Features) -> Features:
+        """The features that are there; where the files of weights have moved, they now say so."""
+        settings = self.recipe.settings
+        if settings and settings != old.provenance.get("settings"):
+            about = read_json(out / META)
+            about["provenance"]["settings"] = settings
+            write_json(out / META, about)
+            return Features.load(out, verify=False)
+        return old
 
     def _learn(self, images: Contents, shards: Shards, before: Mapping[str, np.ndarray]) -> None:
         """Have the extractor learn from a sample of the images, unless it has: what is learnt once stays."""
@@ -211,8 +239,8 @@ class _Work:
         size = self.extractor.batch_size
         failed: dict[str, str] = {}
         batch: list[tuple[str, np.ndarray]] = []
-        waiting: deque[tuple[list[str], Future[np.ndarray]]] = deque()
-        shelf = _Shelf(shards, self.recipe.dtype)
+        waiting: deque[tuple[list[str], Pending]] = deque()
+        shelf = Shelf(shards, self.recipe.dtype, SHARD)
         start, done = time.perf_counter(), 0
 
         def submit() -> None:
@@ -227,65 +255,32 @@ class _Work:
             failed.update(unfit)
             done += len(digests) - len(unfit)
             if self.progress:
-                # Not until the first are through: their time is mostly that of starting up.
                 rate = done / max(time.perf_counter() - start, 1e-9)
                 broken = f", {len(failed):,} cannot be used" if failed else ""
                 self.progress(done + len(failed), len(todo), f"{rate:,.1f} {RATE}{broken}")
 
         preparation = self.extractor.preparation
         stream = prepared(preparation, list(todo.values()), n_workers=self.n_workers, ahead=3 * size)
-        with closing(stream):
-            for digest, one in zip(todo, stream, strict=True):
-                if isinstance(one, str):
-                    failed[digest] = one
-                    continue
-                batch.append((digest, one))
-                if len(batch) == size:
+        try:
+            with closing(stream):
+                for digest, one in zip(todo, stream, strict=True):
+                    if isinstance(one, str):
+                        failed[digest] = one
+                        continue
+                    batch.append((digest, one))
+                    if len(batch) == size:
+                        submit()
+                        if len(waiting) > _IN_FLIGHT:
+                            fetch()
+                if batch:
                     submit()
-                    if len(waiting) > _IN_FLIGHT:
-                        fetch()
-            if batch:
-                submit()
-            while waiting:
-                fetch()
-        shelf.flush()
+                while waiting:
+                    fetch()
+        finally:
+            for _, pending in waiting:  # only after an error, or Ctrl-C: nobody waits for them any more
+                pending.cancel()
+            shelf.flush()
         return failed
-
-
-class _Shelf:
-    """Vectors on their way to a shard."""
-
-    def __init__(self, shards: Shards, dtype: np.dtype[Any]) -> None:
-        self._shards, self._dtype = shards, dtype
-        self._images: list[str] = []
-        self._vectors: list[np.ndarray] = []
-        self._since = time.monotonic()
-
-    def put(self, images: list[str], vectors: np.ndarray, extractor: Extractor) -> dict[str, str]:
-        """Take vectors `(n, …)` of images; gives the reasons of those that are no use."""
-        if vectors.shape != (len(images), *extractor.shape):
-            raise FeaturesError(
-                f"{extractor.name} gave {vectors.shape} for {len(images)} images; expected "
-                f"{(len(images), *extractor.shape)}. Choose another extractor: `visrec extractors` lists them all."
-            )
-        with np.errstate(over="ignore"):
-            stored = vectors.astype(self._dtype)
-        finite = np.isfinite(stored.reshape(len(images), -1)).all(axis=1)
-        self._vectors.append(stored[finite])
-        self._images += [image for image, good in zip(images, finite, strict=True) if good]
-        full = len(self._images) >= SHARD or time.monotonic() - self._since > _SHARD_SECONDS
-        if full:
-            self.flush()
-        why = f"{extractor.name} gave numbers that are not finite" + (
-            ", or too large for float16" if self._dtype == np.float16 else ""
-        )
-        return {image: why for image, good in zip(images, finite, strict=True) if not good}
-
-    def flush(self) -> None:
-        """Write what has been taken."""
-        if self._images:
-            self._shards.write(self._images, np.concatenate(self._vectors))
-        self._images, self._vectors, self._since = [], [], time.monotonic()
 
 
 def _is_same(old: Features, catalog: Catalog, images: Contents, reasons: dict[int, str]) -> bool:
@@ -326,13 +321,9 @@ def _refuse_others(out: Path, features: Features, work: _Work, keys: Sequence[st
     provenance = work.recipe.provenance()
     for key in keys:
         if features.provenance.get(key) != provenance.get(key):
+            precision = features.provenance.get("precision")
+            hint = f"Give --precision {precision}, choose" if key == "precision" and precision else "Choose"
             raise FeaturesError(
-                f"{out}: holds other features: {_difference(key, features.provenance, provenance)}. "
-                f"Choose another --out, or remove the folder."
+                f"{out}: holds other features: {difference(key, features.provenance, provenance)}. "
+                f"{hint} another --out, or remove the folder."
             )
-
-
-def _difference(key: str, found: dict[str, Any], wanted: dict[str, Any]) -> str:
-    if key == "weights_digest":
-        return f"weights {found.get('weights')} ({found.get(key)}), not {wanted['weights']} ({wanted[key]})"
-    return f"{key} {found.get(key)!r}, not {wanted.get(key)!r}"

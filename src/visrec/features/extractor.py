@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -31,6 +31,16 @@ class Preparation(Config):
     def __call__(self, image: Image.Image) -> np.ndarray:
         """An upright RGB picture to an array of one shape and type for all pictures."""
         raise NotImplementedError
+
+
+class Pending(Protocol):
+    """Vectors that are perhaps still being computed; a `concurrent.futures.Future` is one."""
+
+    def result(self) -> np.ndarray:
+        """Wait for them."""
+
+    def cancel(self) -> object:
+        """Compute none of it that has not been begun; nobody asks for the result any more."""
 
 
 class Options(Config):
@@ -76,7 +86,7 @@ class Extractor(ABC):
         """A batch `(B, …)` of prepared pictures to `(B, *shape)` float32; by default they are the vectors."""
         return batch
 
-    def submit(self, batch: np.ndarray) -> Future[np.ndarray]:
+    def submit(self, batch: np.ndarray) -> Pending:
         """`encode`, perhaps in threads of the extractor's own; by default it is done at once."""
         future: Future[np.ndarray] = Future()
         future.set_result(self.encode(batch))

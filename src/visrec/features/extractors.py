@@ -45,11 +45,16 @@ def split_name(name: str) -> list[str]:
     """The parts of "a+b"; a file's own "+" is left alone."""
     parts: list[str] = []
     for part in name.split("+"):
-        if parts and parts[-1].startswith(ONNX) and not Path(parts[-1].removeprefix(ONNX)).is_file():
+        if parts and parts[-1].startswith(ONNX) and not _is_whole(parts[-1].removeprefix(ONNX), part):
             parts[-1] += f"+{part}"
         else:
             parts.append(part.strip())
     return parts
+
+
+def _is_whole(file: str, more: str) -> bool:
+    """Whether the path of an ONNX file ends here, though the file may have been moved away."""
+    return Path(file).is_file() or (file.endswith(".onnx") and not Path(f"{file}+{more}").is_file())
 
 
 def has_option(name: str, option: str) -> bool:
@@ -72,6 +77,23 @@ def with_paths(name: str, change: Callable[[str], str]) -> str:
     return "+".join(
         ONNX + change(part.removeprefix(ONNX)) if part.startswith(ONNX) else part for part in split_name(name)
     )
+
+
+def with_files(name: str, weights: Weights) -> tuple[str, Weights]:
+    """A name in which weights given for an ONNX file are that file, and the weights of the other networks.
+
+    As elsewhere, a single file is for the only network.
+    """
+    parts = split_name(name)
+    networks = [part for part in parts if part not in names("extractors")]
+    if isinstance(weights, Mapping):
+        files = {part: file for part, file in weights.items() if part in parts and part.startswith(ONNX)}
+        weights = {part: file for part, file in weights.items() if part not in files}
+    elif len(networks) == 1 and networks[0].startswith(ONNX) and str(weights) != "default":
+        files, weights = {networks[0]: weights}, "default"
+    else:
+        return name, weights
+    return "+".join(f"{ONNX}{files[part]}" if part in files else part for part in parts), weights
 
 
 def _create(name: str, weights: str | Path, options: dict[str, Any]) -> Extractor:

@@ -15,6 +15,7 @@ import polars as pl
 from visrec.data.ids import IdMap, Ids
 from visrec.errors import DataError, FeaturesError
 from visrec.features.finishing import Finishing, Steps, blocks, present_rows
+from visrec.features.rows import RowReader
 from visrec.files import file_digest, read_json, replacing_folder, write_json
 
 FORMAT, VERSION = "visrec features", 2
@@ -119,9 +120,7 @@ class Features:
     def digest(self) -> str:
         """SHA-256 (hex) of ids, values and missing: equal features, equal digest."""
         digest = digest_of_all_but_values(self.items, self.missing, self.values.shape, self.values.dtype)
-        for block in blocks(len(self), int(np.prod(self.values.shape[1:]))):
-            digest.update(np.ascontiguousarray(self.values[block]).data)
-        return digest.hexdigest()
+        return _rows_digest(self.values, digest)
 
     @classmethod
     def from_array(
@@ -216,8 +215,7 @@ class Features:
         finishing = Finishing.fit(steps, present_rows(raw, self.missing), raw.shape[-1])
         values = np.zeros((*raw.shape[:-1], finishing.dim(raw.shape[-1])), dtype=raw.dtype)
         for block in blocks(len(self), int(np.prod(raw.shape[1:]))):
-            values[block] = finishing.apply(raw[block])
-            values[block][self.missing[block]] = 0
+            values[block] = stored(finishing, raw[block], self.missing[block])
         provenance = {**self.provenance, "steps": steps.names()}
         return replace(
             self,
@@ -232,7 +230,14 @@ class Features:
 
         Constant columns become 0.
         """
-        return self if self.finishing.mean is not None else self.finish(standardize=True)
+        if self.finishing.mean is not None:
+            return self
+        if self.finishing.changes:
+            raise FeaturesError(
+                f"These features were finished without it ({', '.join(self.provenance['steps'])}). Say all steps: "
+                f"finish(standardize=True, pca=…, l2=…)."
+            )
+        return self.finish(standardize=True)
 
     def save(self, folder: str | Path) -> None:
         """Write `values.npy`, `items.parquet`, `meta.json` and what else there is: all of it or nothing.
@@ -243,10 +248,17 @@ class Features:
             np.save(temporary / VALUES, self.values, allow_pickle=False)
             if self.raw is not None:
                 np.save(temporary / RAW, self.raw, allow_pickle=False)
-            self.write_about(temporary, self.digest)
+            raw_digest = None if self.raw is None else _rows_digest(self.raw, hashlib.sha256())
+            self.write_about(temporary, self.digest, raw_digest)
 
-    def write_about(self, folder: Path, digest: str) -> None:
-        """Write everything but the arrays `VALUES` and `RAW`, which whoever calls has written into `folder`."""
+    def write_about(self, folder: Path, digest: str, raw_digest: str | None) -> None:
+        """Write everything but the arrays `VALUES` and `RAW`, which whoever calls has written into `folder`.
+
+        Args:
+            folder: an existing one.
+            digest: see `digest`.
+            raw_digest: SHA-256 (hex) of the rows of `raw`; None where there are none.
+        """
         from safetensors.numpy import save_file
 
         reasons = np.full(len(self), None, dtype=object)
@@ -261,7 +273,7 @@ class Features:
         if self.images is not None:
             table = table.with_columns(self.images.alias("image"))
         table.write_parquet(folder / ITEMS)
-        files = {}
+        files = {ITEMS: file_digest(folder / ITEMS)}
         for name, arrays in ((FINISHING, self.finishing.state()), (LEARNT, dict(self.learnt))):
             if arrays:
                 save_file(arrays, folder / name)
@@ -272,7 +284,7 @@ class Features:
             "n_items": len(self),
             "shape": list(self.values.shape[1:]),
             "dtype": self.values.dtype.name,
-            "raw": self.raw is not None,
+            "raw": raw_digest,
             "digest": digest,
             "files": files,
             "provenance": self.provenance,
@@ -327,6 +339,8 @@ def _read(folder: Path, *, mmap: bool, verify: bool) -> Features:
         raise FeaturesError(
             f"{folder}: is of format version {about['version']}; this visrec reads up to {VERSION}. {_AGAIN}"
         )
+    if about["version"] > 1 and file_digest(folder / ITEMS) != about["files"][ITEMS]:
+        raise FeaturesError(f"{folder / ITEMS}: is damaged (digest mismatch). {_AGAIN}")
     table = pl.read_parquet(folder / ITEMS)
     items = IdMap(table["item_id"], kind="item")
     if not items.values.equals(table["item_id"]):
@@ -345,12 +359,54 @@ def _read(folder: Path, *, mmap: bool, verify: bool) -> Features:
         images=table["image"] if "image" in table.columns else None,
         learnt=_arrays(folder, LEARNT, about),
     )
-    if features.values.shape[1:] != shape or (verify and features.digest != about["digest"]):
+    intact = features.values.shape[1:] == shape and (not verify or _is_intact(folder, features, about))
+    if not intact:
         raise FeaturesError(
             f"{folder}: values, ids and {META} do not belong together (digest mismatch): the files were "
             f"changed or damaged. {_AGAIN}"
         )
+    features.__dict__["digest"] = about["digest"]  # what the cached property would read all values for
     return features
+
+
+def _is_intact(folder: Path, features: Features, about: Mapping[str, Any]) -> bool:
+    """Whether values and raw values are those that were written; read in blocks, not through the map."""
+    values = features.values
+    digest = digest_of_all_but_values(features.items, features.missing, values.shape, values.dtype)
+    if _file_rows_digest(folder / VALUES, digest) != about["digest"]:
+        return False
+    raw = about.get("raw")
+    return raw is None or _file_rows_digest(folder / RAW, hashlib.sha256()) == raw
+
+
+def _rows_digest(values: np.ndarray, digest: Any) -> str:
+    for block in blocks(len(values), int(np.prod(values.shape[1:]))):
+        digest.update(np.ascontiguousarray(values[block]).data)
+    return str(digest.hexdigest())
+
+
+def _file_rows_digest(path: Path, digest: Any) -> str:
+    reader = RowReader(path)
+    for block in blocks(len(reader), int(np.prod(reader.shape[1:]))):
+        digest.update(reader.read(block.start, block.stop).data)
+    return str(digest.hexdigest())
+
+
+def stored(finishing: Finishing, raw: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """Finished rows as they are stored: of the type of the raw ones, 0 where an item is missing.
+
+    Raises:
+        FeaturesError: a number is too large for the type.
+    """
+    with np.errstate(over="ignore"):
+        rows = finishing.apply(raw).astype(raw.dtype)
+    rows[missing] = 0
+    if not np.isfinite(rows).all():
+        raise FeaturesError(
+            f"Finished features hold numbers that {raw.dtype} cannot. Store float32 (leave --float16 out), or "
+            f"standardise them."
+        )
+    return rows
 
 
 def _arrays(folder: Path, name: str, about: Mapping[str, Any]) -> dict[str, np.ndarray]:

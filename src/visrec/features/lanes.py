@@ -9,22 +9,28 @@ the same arithmetic is done to a picture whichever others come with it: its vect
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import numpy as np
 
+from visrec.features.extractor import Pending
 
-class Joined(Future[np.ndarray]):
+
+class Joined:
     """The answers to all pieces of a batch, one after the other, as one."""
 
-    def __init__(self, parts: Sequence[Future[np.ndarray]], n: int) -> None:
-        super().__init__()
+    def __init__(self, parts: Sequence[Pending], n: int) -> None:
         self._parts, self._n = parts, n
 
-    def result(self, timeout: float | None = None) -> np.ndarray:
+    def result(self) -> np.ndarray:
         """`(n, …)`: without what filled up the last piece."""
-        return np.concatenate([part.result(timeout) for part in self._parts])[: self._n]
+        return np.concatenate([part.result() for part in self._parts])[: self._n]
+
+    def cancel(self) -> None:
+        """Compute no piece that has not been begun."""
+        for part in self._parts:
+            part.cancel()
 
 
 class Lanes:
@@ -33,7 +39,7 @@ class Lanes:
     def __init__(self, pool: ThreadPoolExecutor, size: int) -> None:
         self._pool, self.size = pool, size
 
-    def submit(self, function: Callable[[np.ndarray], np.ndarray], batch: np.ndarray) -> Future[np.ndarray]:
+    def submit(self, function: Callable[[np.ndarray], np.ndarray], batch: np.ndarray) -> Pending:
         """`function` on each piece `(size, …)` of a batch `(B, …)`."""
         parts = []
         for start in range(0, len(batch), self.size):

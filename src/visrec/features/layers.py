@@ -112,12 +112,16 @@ def last_map(net: nn.Module, probe: Tensor) -> str:
     return found[-1]
 
 
-def channels_first(output: Tensor) -> Tensor:
+def channels_first(output: Tensor, *, last: bool = False) -> Tensor:
     """Maps `(B, H, W, C)` as `(B, C, H, W)`; all else as it is.
 
-    Told apart by shape: pictures are square, and so are maps of them.
+    Told apart by shape: pictures are square, and so are maps of them. Where C = H = W, `last` says what they are.
     """
-    if output.ndim == 4 and output.shape[1] == output.shape[2] != output.shape[3]:
+    if (
+        output.ndim == 4
+        and output.shape[1] == output.shape[2]
+        and (output.shape[2] != output.shape[3] or last)
+    ):
         return output.permute(0, 3, 1, 2)
     return output
 

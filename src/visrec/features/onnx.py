@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from visrec.errors import ConfigError, FeaturesError
-from visrec.features.extractor import Extractor, versions
+from visrec.features.extractor import Extractor, Pending, versions
 from visrec.features.lanes import Lanes
 from visrec.features.layers import grid_of
 from visrec.features.onnx_file import input_of, listed, open_session, short, weights_digest
@@ -110,19 +110,19 @@ class Onnx(Extractor):
     def _read(self, output: np.ndarray) -> None:
         """Find out from an output how to read it: `shape`, `grid`, the pooling."""
         shape, n_prefix = output.shape, self.options.n_prefix
+        self._n_prefix = 0
+        if len(shape) == 3:
+            self._n_prefix = _n_prefix_of(shape[1]) if n_prefix is None else n_prefix
         self._how = self._pooling(shape)
         self._channels_last = len(shape) == 4 and (
             shape[1] == shape[2] != shape[3]
             or (self._input.channels_last and not shape[2] == shape[3] != shape[1])
         )
-        self._n_prefix = 0
-        if len(shape) == 3:
-            self._n_prefix = _n_prefix_of(shape[1]) if n_prefix is None else n_prefix
-            if self._n_prefix >= shape[1]:
-                raise ConfigError(
-                    f"{self.path}: n_prefix is {n_prefix}; expected less than the {shape[1]} tokens of "
-                    f"'{self.layer}'."
-                )
+        if len(shape) == 3 and self._n_prefix >= shape[1]:
+            raise ConfigError(
+                f"{self.path}: n_prefix is {n_prefix}; expected less than the {shape[1]} tokens of "
+                f"'{self.layer}'."
+            )
         self.shape = self._pooled(output).shape[1:]
         if self._how == "regions":
             sides = shape[1:3] if self._channels_last else shape[2:]
@@ -138,10 +138,11 @@ class Onnx(Extractor):
                     f"{listed(self._session.get_outputs())}."
                 )
             return None
-        if asked == "cls" and len(shape) == 4:
+        if asked == "cls" and not self._n_prefix:
+            kind = "is a map" if len(shape) == 4 else "has tokens of patches alone"
             raise ConfigError(
-                f"{self.path}: its output '{self.layer}' is a map, without a class token. Use --pool mean, max, gem "
-                f"or regions."
+                f"{self.path}: its output '{self.layer}' {kind}, without a class token. Use --pool mean, max, gem "
+                f"or regions{'' if len(shape) == 4 else ', or say how many tokens come first: --set n_prefix=1'}."
             )
         return asked or "mean"
 
@@ -166,7 +167,7 @@ class Onnx(Extractor):
             text = f"{text.partition(', mean')[0]}, values 0 to 255"
         return text if self.options.channels == "rgb" else f"{text}, as BGR"
 
-    def submit(self, batch: np.ndarray) -> Future[np.ndarray]:
+    def submit(self, batch: np.ndarray) -> Pending:
         """`(B, H, W, 3)` uint8 to vectors `(B, *shape)` float32, in threads of its own."""
         return self._lanes.submit(self._vectors, batch)
 

@@ -16,7 +16,7 @@ from visrec.config import Config
 from visrec.errors import ConfigError, FeaturesError
 from visrec.features.onnx_file import Input
 from visrec.features.pooling import Pool
-from visrec.features.transform import IMAGENET_MEAN, IMAGENET_STD, Interpolation, Side, Transform
+from visrec.features.transform import IMAGENET_MEAN, IMAGENET_STD, Interpolation, Transform
 
 log = logging.getLogger("visrec")
 
@@ -40,7 +40,8 @@ def _three(value: object) -> object:
     return (value,) * 3 if isinstance(value, int | float) else value
 
 
-_Size = Annotated[Side | tuple[Side, Side], BeforeValidator(_numbers)]
+_Pixels = Annotated[int, Field(ge=1, le=4096)]  # a picture of more would take gigabytes a piece
+_Size = Annotated[_Pixels | tuple[_Pixels, _Pixels], BeforeValidator(_numbers)]
 _Three = Annotated[tuple[float, float, float], BeforeValidator(_three)]
 
 

@@ -5,6 +5,7 @@ Not mapped: mapped pages count as the process's memory, which would then seem to
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,7 @@ class RowWriter:
     def __init__(self, path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
         self._file = path.open("wb")
         self.dtype, self.shape = dtype, shape
+        self._digest = hashlib.sha256()
         header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(self._file, header)
 
@@ -32,7 +34,14 @@ class RowWriter:
 
     def write(self, rows: np.ndarray) -> None:
         """Append rows `(m, …)`."""
-        self._file.write(np.ascontiguousarray(rows, dtype=self.dtype).data)
+        data = np.ascontiguousarray(rows, dtype=self.dtype).data
+        self._file.write(data)
+        self._digest.update(data)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the rows written."""
+        return self._digest.hexdigest()
 
 
 class RowReader:

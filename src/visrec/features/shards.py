@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,14 @@ import numpy as np
 import polars as pl
 
 from visrec.errors import FeaturesError
+from visrec.features.extractor import Extractor
 from visrec.features.rows import RowReader
 from visrec.files import read_json, replacing, sweep_temporaries, write_json
 
 log = logging.getLogger("visrec")
+
+_BYTES = 1 << 26  # of a shard at most
+_SECONDS = 20  # of work to lose at most
 
 ABOUT, STATE = "extraction.json", "extractor.safetensors"
 
@@ -37,11 +43,13 @@ class Shards:
             row: shape of one vector.
 
         Raises:
-            FeaturesError: the folder holds something else.
+            FeaturesError: the folder holds something else, or vectors of other settings.
         """
         self.folder, self._row = folder, row
         self._next = 0
         self._whole: list[tuple[Path, list[str]]] = []
+        self.earlier_versions: list[Any] = []
+        """Of the libraries that vectors were made with, where they are others than now."""
         about = folder / ABOUT
         if folder.is_dir():
             sweep_temporaries(folder)
@@ -49,12 +57,37 @@ class Shards:
                 raise FeaturesError(
                     f"{folder}: is not an unfinished extraction; move it away or choose another --out."
                 )
-            if about.is_file() and _is(about, identity):
-                self._collect()
-                log.info("Going on with the unfinished extraction in %s.", folder)
+            if about.is_file() and self._goes_on(about, identity):
                 return
             shutil.rmtree(folder)
         write_json(about, identity)
+
+    def _goes_on(self, about: Path, identity: dict[str, Any]) -> bool:
+        """Whether the folder holds vectors of this extractor; refuses to throw away those of another."""
+        try:
+            before = dict(read_json(about))
+        except (OSError, ValueError, TypeError):
+            log.warning("%s is damaged: the extraction begins again.", about)
+            return False
+        # Other versions of a library may differ in the last digits: the provenance will say so.
+        now = json.loads(json.dumps(identity))
+        others = {*before, *now} - {"versions", "earlier_versions"}
+        keys = [key for key in others if before.get(key) != now.get(key)]
+        if keys and not any(self.folder.glob("[0-9]*.json")):
+            return False  # nothing came of it
+        if keys:
+            raise FeaturesError(
+                f"{self.folder}: holds an unfinished extraction with other settings: "
+                f"{difference(min(keys), before, now)}. Give those to go on with it, choose another --out, or remove "
+                f"the folder."
+            )
+        self._collect()
+        self.earlier_versions = list(before.get("earlier_versions", []))
+        if before.get("versions") != now.get("versions"):
+            self.earlier_versions.append(before.get("versions"))
+            write_json(about, {**identity, "earlier_versions": self.earlier_versions})
+        log.info("Going on with the unfinished extraction in %s.", self.folder)
+        return True
 
     def _collect(self) -> None:
         for path in sorted(self.folder.glob("[0-9]*.npy")):
@@ -115,8 +148,48 @@ class Shards:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _is(about: Path, identity: dict[str, Any]) -> bool:
-    try:
-        return bool(read_json(about) == json.loads(json.dumps(identity)))
-    except ValueError:
-        return False
+def difference(key: str, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """What differs between the provenances of two extractions, for a message."""
+    if key in ("weights_digest", "weights"):
+        return (
+            f"weights {found.get('weights')} ({found.get('weights_digest')}), "
+            f"not {wanted.get('weights')} ({wanted.get('weights_digest')})"
+        )
+    return f"{key} {found.get(key)!r}, not {wanted.get(key)!r}"
+
+
+class Shelf:
+    """Vectors on their way to a shard: until there are enough, in number, in bytes, or of work to lose."""
+
+    def __init__(self, shards: Shards, dtype: np.dtype[Any], size: int) -> None:
+        self._shards, self._dtype, self._size = shards, dtype, size
+        self._images: list[str] = []
+        self._vectors: list[np.ndarray] = []
+        self._since = time.monotonic()
+
+    def put(self, images: list[str], vectors: np.ndarray, extractor: Extractor) -> dict[str, str]:
+        """Take vectors `(n, …)` of images; gives the reasons of those that are no use."""
+        if vectors.shape != (len(images), *extractor.shape):
+            raise FeaturesError(
+                f"{extractor.name} gave {vectors.shape} for {len(images)} images; expected "
+                f"{(len(images), *extractor.shape)}. Choose another extractor: `visrec extractors` lists them all."
+            )
+        with np.errstate(over="ignore"):
+            stored = vectors.astype(self._dtype)
+        finite = np.isfinite(stored.reshape(len(images), -1)).all(axis=1)
+        self._vectors.append(stored[finite])
+        self._images += [image for image, good in zip(images, finite, strict=True) if good]
+        n_bytes = sum(part.nbytes for part in self._vectors)
+        late = time.monotonic() - self._since > _SECONDS
+        if len(self._images) >= self._size or n_bytes >= _BYTES or late:
+            self.flush()
+        why = f"{extractor.name} gave numbers that are not finite" + (
+            ", or too large for float16" if self._dtype == np.float16 else ""
+        )
+        return {image: why for image, good in zip(images, finite, strict=True) if not good}
+
+    def flush(self) -> None:
+        """Write what has been taken."""
+        if self._images:
+            self._shards.write(self._images, np.concatenate(self._vectors))
+        self._images, self._vectors, self._since = [], [], time.monotonic()

@@ -1,17 +1,19 @@
 """A process that prepares pictures: `python -m visrec.features.worker`.
 
 Reads lines of JSON on stdin: first the preparation, `{"target": "module:Class", "settings": {…}}`, then one path a
-line. Answers each path on stdout: the length of a header (4 bytes, little-endian), the header as JSON, and the bytes
-of the array. Ends when stdin does.
+line. Says `READY` once the preparation is made, and answers each path, on what was stdout: the length of a header
+(4 bytes, little-endian), the header as JSON, and the bytes of the array. Ends when stdin does.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import os
 import signal
 import struct
 import sys
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,6 +23,10 @@ import numpy as np
 from visrec.data.images import decode
 from visrec.errors import ImageError
 from visrec.features.extractor import Preparation
+
+READY = "ready"
+"""The first answer: what ends the process from now on is not its start."""
+_LONGEST_HEADER = 1 << 20  # bytes; what claims to be longer is no answer of ours
 
 
 def prepare(preparation: Preparation, path: Path) -> np.ndarray | str:
@@ -63,11 +69,14 @@ def write_answer(stream: BinaryIO, answer: np.ndarray | str) -> None:
 
 
 def read_answer(stream: io.BufferedReader) -> np.ndarray | str | None:
-    """What `write_answer` wrote; None where the stream ends before."""
+    """What `write_answer` wrote; None where the stream ends before, or holds something else."""
     start = stream.read(4)
     if len(start) < 4:
         return None
-    text = stream.read(*struct.unpack("<I", start))
+    (length,) = struct.unpack("<I", start)
+    if length > _LONGEST_HEADER:
+        return None
+    text = stream.read(length)
     try:
         header = json.loads(text)
     except ValueError:
@@ -87,16 +96,20 @@ def read_answer(stream: io.BufferedReader) -> np.ndarray | str | None:
 
 def main() -> None:
     """Answer until stdin ends."""
+    # Whatever else is printed here (by a plug-in, by a library in C) must not come between the answers.
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+
     import cv2
 
     cv2.setNumThreads(1)  # the processes share the processors already
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started this; stdin then ends
     preparation = made_from(json.loads(sys.stdin.buffer.readline()))
-    for line in sys.stdin.buffer:
-        try:
-            write_answer(sys.stdout.buffer, prepare(preparation, Path(json.loads(line))))
-        except BrokenPipeError:
-            break
+    with suppress(BrokenPipeError), answers:
+        write_answer(answers, READY)
+        for line in sys.stdin.buffer:
+            write_answer(answers, prepare(preparation, Path(json.loads(line))))
 
 
 if __name__ == "__main__":

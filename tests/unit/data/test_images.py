@@ -5,6 +5,7 @@ import io
 import os
 import struct
 import threading
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -58,6 +59,28 @@ def test_decode_png_of_each_mode_gives_rgb(
     image = decode(tmp_path / "a.png")
     assert (image.mode, image.size) == ("RGB", (5, 4))
     assert pixel(image, 2, 2) == expected
+
+
+@pytest.mark.parametrize("size", [(1, 7), (7, 1), (5, 9)])
+def test_16_bits_are_rounded_alike_in_every_strip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+):
+    monkeypatch.setattr("visrec.data.images._STRIP", 10)  # two rows of five
+    values = np.random.default_rng(0).integers(0, 65536, size[::-1], dtype=np.uint16)
+    values.flat[:3] = 0, 65535, 128
+    Image.fromarray(values).save(tmp_path / "a.png")
+    expected = [[round(int(value) / 257) for value in row] for row in values]
+    found = np.asarray(decode(tmp_path / "a.png"))
+    assert np.array_equal(found, np.repeat(np.array(expected)[:, :, None], 3, axis=2))
+
+
+def test_16_bits_take_little_memory_beside_the_picture(tmp_path: Path):
+    Image.fromarray(np.full((2000, 1500), 5000, dtype=np.uint16)).save(tmp_path / "a.png")
+    tracemalloc.start()
+    decode(tmp_path / "a.png")
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2 * 2000 * 1500  # bytes, of Python and NumPy; Pillow's own 2 and 4 a pixel are not counted
 
 
 def test_decode_palette_with_and_without_transparency(tmp_path: Path):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,30 @@ def test_a_part_that_gives_regions_is_refused():
         create_extractor("color+test_vit", "random", pool="regions")
 
 
+def test_two_parts_of_one_name_are_refused():
+    """The provenance, and with it the digest of the weights, goes by the name."""
+    with pytest.raises(ConfigError, match=r"Two of the extractors to combine are called 'color'; expected"):
+        Combination([Color(), LBP(), Color()])
+    with pytest.raises(ConfigError, match=r"are called 'test_vit'"):
+        create_extractor("test_vit+timm:test_vit", "random")
+
+
+def test_cancelling_reaches_every_part():
+    class Slow(Color):
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+            self.future: Future[np.ndarray] = Future()
+
+        def submit(self, batch: np.ndarray) -> Future[np.ndarray]:
+            return self.future
+
+    parts = [Slow("a"), Slow("b")]
+    both = Combination(parts)
+    both.submit(prepared(both, pictures(1))).cancel()
+    assert all(part.future.cancelled() for part in parts)
+
+
 def test_provenance_tells_of_each_part():
     both = create_extractor("test_vit+color", "random", layer="blocks.2")
     about = both.provenance()
@@ -131,6 +156,7 @@ class Seen(Extractor):
 def test_of_the_sample_to_learn_from_only_what_is_learnt_from_is_held():
     small, large = Transform(resize=(4, 4), crop=(4, 4)), Transform(resize=(600, 600), crop=(600, 600))
     learner, network = Seen(small, learns=True), Seen(large)
+    network.name = "network"
     both = Combination([network, learner])
     images = pictures(40)
     tracemalloc.start()
@@ -183,8 +209,8 @@ def test_shards_made_with_one_codebook_are_not_used_with_another(tmp_path: Path)
     for path in (tmp_path / "out").iterdir():
         path.unlink()
     (tmp_path / "out").rmdir()
-    found = extract(more, SIFT(words=2), out=tmp_path / "out")
-    assert found.digest == extract(more, SIFT(words=2)).digest
+    with pytest.raises(FeaturesError, match="unfinished extraction with other settings: weights"):
+        extract(more, SIFT(words=2), out=tmp_path / "out")
 
 
 def test_attractiveness_keeps_its_columns_alone_but_not_among_others():

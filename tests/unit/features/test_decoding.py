@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import os
@@ -17,11 +18,14 @@ import pytest
 from PIL import Image
 
 from visrec.data.dataset import load_catalog
+from visrec.errors import FeaturesError
 from visrec.features import decoding
-from visrec.features.decoding import _Crew, importable, prepared
+from visrec.features.combination import Preparations
+from visrec.features.decoding import _Crew, _Worker, importable, prepared
 from visrec.features.extraction import extract
 from visrec.features.extractor import Preparation
 from visrec.features.transform import Transform
+from visrec.features.worker import target_of
 
 SIDE = 8
 PLAIN = Transform(crop=(SIDE, SIDE))
@@ -64,7 +68,7 @@ def has_ended(crew: _Crew) -> bool:
     return (
         all(worker.returncode is not None for worker in crew._workers)
         and all(stream is not None and stream.closed for stream in streams)
-        and crew._errors.closed
+        and all(worker.said_in.closed for worker in crew._workers)
     )
 
 
@@ -126,6 +130,11 @@ def test_a_preparation_that_no_other_process_can_import_runs_in_threads(tmp_path
 
     assert importable(PLAIN)
     assert not importable(Own())
+    both = Preparations(parts=(target_of(PLAIN), target_of(PLAIN)))
+    assert importable(both)
+    mixed = Preparations(parts=(target_of(PLAIN), target_of(Own())))
+    assert not importable(mixed)
+    assert not importable(Preparations(parts=(target_of(both), target_of(mixed))))
     found = list(prepared(Own(), write_pictures(tmp_path, 8), n_workers=2, ahead=4))
     assert all(isinstance(one, np.ndarray) for one in found)
     assert not crews
@@ -182,11 +191,86 @@ def test_a_process_that_cannot_work_at_all_says_why(tmp_path: Path):
     crew._spec = json.dumps({"target": "visrec.nowhere:Nothing", "settings": {}}).encode() + b"\n"
     try:
         with pytest.raises(
-            RuntimeError, match=r"ended with status 1:(?s:.*)No module named 'visrec\.nowhere'"
+            FeaturesError, match=r"ended with status 1 before(?s:.*)No module named 'visrec\.nowhere'"
         ):
             crew.prepare(tuple(write_pictures(tmp_path, 2)))
     finally:
         crew.close()
+    assert has_ended(crew)
+
+
+PLUGIN = """
+import ctypes, os, sys
+import numpy as np
+from visrec.features.extractor import Preparation
+
+print("imported")
+
+class Odd(Preparation):
+    def __call__(self, image):
+        first = int(np.asarray(image)[0, 0, 0])
+        print("a picture")
+        os.system("echo from a child")
+        ctypes.CDLL(None).puts(b"from C")
+        ctypes.CDLL(None).fflush(None)
+        os.write(1, b"by hand")
+        if first in {0, 1, 5}:
+            os.write(2, b"free(): invalid pointer")
+            os.abort()
+        return np.array([first])
+"""
+
+
+def odd(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Preparation:
+    """A preparation that prints, and that some pictures end, in a module that workers can import."""
+    (folder / "odd_plugin.py").write_text(PLUGIN)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setattr(decoding, "importable", lambda _: True)
+    made: Preparation = importlib.import_module("odd_plugin").Odd()
+    return made
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the C library has another name there")
+def test_neither_what_a_picture_ends_nor_what_it_prints_stops_the_others(
+    tmp_path: Path, crews: list[_Crew], monkeypatch: pytest.MonkeyPatch
+):
+    paths = write_pictures(tmp_path / "images", 8)
+    found = list(prepared(odd(tmp_path, monkeypatch), paths, n_workers=1, ahead=4))
+    for number, one in enumerate(found):
+        if number in {0, 1, 5}:  # also the very first that a process is given
+            assert one == (
+                f"{paths[number]}: decoding it ended the process (status -6), perhaps for want of memory."
+            )
+        else:
+            assert np.array_equal(one, [number])
+    assert len(found) == 8
+    assert has_ended(crews[0])
+
+
+def test_a_process_that_writes_something_else_than_answers_is_ended(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(decoding, "_LAST_SECONDS", 0.1)
+    worker = _Worker(json.dumps(target_of(PLAIN)).encode() + b"\n")
+    assert worker.answer() == "ready"
+    assert worker.buried() == (-signal.SIGKILL, "")
+    assert worker.said_in.closed
+
+
+def test_a_process_that_is_ended_at_its_start_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    start, started = _Crew._start, []
+
+    def first_killed(crew: _Crew) -> _Worker:
+        started.append(start(crew))
+        if len(started) == 1:
+            started[0].kill()
+        return started[-1]
+
+    monkeypatch.setattr(_Crew, "_start", first_killed)
+    crew = _Crew(PLAIN)
+    try:
+        assert np.array_equal(crew.prepare(tuple(write_pictures(tmp_path, 2)))[1], colored(1))
+    finally:
+        crew.close()
+    assert len(started) == 2
 
 
 @pytest.mark.parametrize("n_workers", [0, 2])

@@ -368,7 +368,7 @@ def test_an_interrupted_extraction_goes_on_and_ends_in_the_same_bytes(tmp_path: 
     assert not (tmp_path / "out.partial").exists()
 
 
-@pytest.mark.parametrize("damage", ["json", "cut", "no json", "settings"])
+@pytest.mark.parametrize("damage", ["json", "cut", "no json"])
 def test_damaged_unfinished_work_is_done_again(tmp_path: Path, damage: str):
     catalog = write_catalog(tmp_path / "images", 45)
     extract(catalog, MeanColor(), out=tmp_path / "whole")
@@ -383,11 +383,100 @@ def test_damaged_unfinished_work_is_done_again(tmp_path: Path, damage: str):
         first.write_bytes(first.read_bytes()[:-4])
     if damage == "no json":
         (partial / "000000000.json").unlink()
-    if damage == "settings":
-        about = partial / "extraction.json"
-        about.write_text(about.read_text().replace("mean-color", "other"))
     extract(catalog, MeanColor(), out=out)
     assert contents(out) == contents(tmp_path / "whole")
+
+
+def test_unfinished_work_of_other_settings_is_not_thrown_away(tmp_path: Path):
+    catalog = write_catalog(tmp_path / "images", 45)
+    with pytest.raises(KeyboardInterrupt):
+        extract(catalog, Interrupted(40), out=tmp_path / "out")
+    before = contents(tmp_path / "out.partial")
+    with pytest.raises(
+        FeaturesError, match=r"unfinished.*extractor 'mean-color', not 'color'.*remove the folder"
+    ):
+        extract(catalog, "color", out=tmp_path / "out")
+    assert contents(tmp_path / "out.partial") == before
+
+
+def test_settings_of_a_try_that_came_to_nothing_do_not_stand_in_the_way(tmp_path: Path):
+    catalog = write_catalog(tmp_path / "images", 12)
+    with pytest.raises(KeyboardInterrupt):
+        extract(catalog, Interrupted(0), out=tmp_path / "out")
+    assert len(extract(catalog, "color", out=tmp_path / "out")) == 12
+
+
+def test_unfinished_work_of_other_versions_is_used_and_told(tmp_path: Path):
+    catalog = write_catalog(tmp_path / "images", 45)
+    with pytest.raises(KeyboardInterrupt):
+        extract(catalog, Interrupted(40), out=tmp_path / "out")
+    newer = MeanColor()
+    newer.provenance = lambda: {**MeanColor().provenance(), "versions": {"pillow": "99"}}  # type: ignore[method-assign]
+    features = extract(catalog, newer, out=tmp_path / "out")
+    assert newer.encoded < 45
+    assert features.provenance["partly_made_with"] == [{}]
+
+
+def test_two_extractions_into_one_folder_do_not_mix(tmp_path: Path):
+    catalog = write_catalog(tmp_path / "images", 12)
+    refused: list[str] = []
+
+    class Other(MeanColor):
+        def encode(self, batch: np.ndarray) -> np.ndarray:
+            if not refused:
+                with pytest.raises(FeaturesError, match="another process is extracting into it") as raised:
+                    extract(catalog, MeanColor(), out=tmp_path / "out")
+                refused.append(str(raised.value))
+            return super().encode(batch)
+
+    extract(catalog, Other(), out=tmp_path / "out")
+    assert refused
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "out"]  # no lock left
+
+
+def test_a_full_disk_ends_in_one_message_and_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    catalog = write_catalog(tmp_path / "images", 45)
+    save, written = np.save, 0
+
+    def full(*args: Any, **kwargs: Any) -> None:
+        nonlocal written
+        written += 1
+        if written > 2:
+            raise OSError(28, "No space left on device")
+        save(*args, **kwargs)
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(FeaturesError, match=r"No space left on device.*the same command goes on"):
+        extract(catalog, MeanColor(), out=tmp_path / "out")
+    monkeypatch.undo()
+    monkeypatch.setattr("visrec.features.extraction.SHARD", 10)
+    resumed = MeanColor()
+    features = extract(catalog, resumed, out=tmp_path / "out")
+    assert resumed.encoded == 25
+    assert features.digest == extract(catalog, MeanColor()).digest
+
+
+def test_an_interruption_cancels_what_waits(tmp_path: Path):
+    cancelled: list[bool] = []
+
+    class Pending:
+        def __init__(self, batch: np.ndarray) -> None:
+            self.batch = batch
+
+        def result(self) -> np.ndarray:
+            raise KeyboardInterrupt
+
+        def cancel(self) -> object:
+            cancelled.append(True)
+            return None
+
+    class Waiting(MeanColor):
+        def submit(self, batch: np.ndarray) -> Pending:  # type: ignore[override]
+            return Pending(batch)
+
+    with pytest.raises(KeyboardInterrupt):
+        extract(write_catalog(tmp_path, 45), Waiting())
+    assert len(cancelled) == 3  # one was fetched, three more waited
 
 
 def test_shards_serve_another_choice_of_steps_and_a_catalogue_that_has_changed(tmp_path: Path):

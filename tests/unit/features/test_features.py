@@ -14,6 +14,7 @@ from visrec.data.ids import IdMap
 from visrec.errors import FeaturesError
 from visrec.features.features import Features
 from visrec.features.finishing import Finishing, Steps, present_rows
+from visrec.files import file_digest
 
 
 def example(*, missing: bool = True) -> Features:
@@ -251,8 +252,35 @@ def test_load_refuses_items_out_of_order(tmp_path: Path):
     example().save(tmp_path / "f")
     table = pl.read_parquet(tmp_path / "f" / "items.parquet")
     table.reverse().write_parquet(tmp_path / "f" / "items.parquet")
+    with pytest.raises(FeaturesError, match=r"items\.parquet: is damaged"):
+        Features.load(tmp_path / "f", verify=False)
+    about = json.loads((tmp_path / "f" / "meta.json").read_text())
+    about["files"]["items.parquet"] = file_digest(tmp_path / "f" / "items.parquet")
+    (tmp_path / "f" / "meta.json").write_text(json.dumps(about))
     with pytest.raises(FeaturesError, match="not in order"):
         Features.load(tmp_path / "f", verify=False)
+
+
+def test_load_notices_a_changed_raw_value(tmp_path: Path):
+    example().standardize().save(tmp_path / "f")
+    raw = np.load(tmp_path / "f" / "raw.npy")
+    raw[0, 0] += 1
+    np.save(tmp_path / "f" / "raw.npy", raw)
+    with pytest.raises(FeaturesError, match="digest mismatch"):
+        Features.load(tmp_path / "f")
+
+
+def test_finished_numbers_that_float16_cannot_hold_are_refused():
+    values = np.full((4, 30), 30000, dtype=np.float16) * np.array([[1], [-1], [1], [-1]], dtype=np.float16)
+    features = Features.from_array(values, list("abcd"))
+    with pytest.raises(FeaturesError, match="numbers that float16 cannot"):
+        features.finish(standardize=False, pca=1)
+
+
+def test_standardize_does_not_throw_other_steps_away():
+    features = Features.from_array(np.eye(4), list("abcd")).finish(standardize=False, l2=True)
+    with pytest.raises(FeaturesError, match=r"finished without it \(l2\)"):
+        features.standardize()
 
 
 def test_importing_features_does_not_import_torch_or_cv2():

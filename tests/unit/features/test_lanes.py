@@ -52,6 +52,26 @@ def test_an_error_in_a_thread_reaches_whoever_asks_for_the_result():
         Lanes(pool, 2).submit(fail, pictures(3)).result()
 
 
+def test_what_is_cancelled_is_not_computed():
+    begun, go_on = threading.Event(), threading.Event()
+    seen: list[np.ndarray] = []
+
+    def wait(piece: np.ndarray) -> np.ndarray:
+        seen.append(piece)
+        begun.set()
+        assert go_on.wait(20)
+        return piece
+
+    with ThreadPoolExecutor(1) as pool:
+        lanes = Lanes(pool, 2)
+        batches = [lanes.submit(wait, pictures(6)) for _ in range(3)]
+        assert begun.wait(20)
+        for batch in batches:
+            batch.cancel()
+        go_on.set()
+    assert len(seen) == 1  # the piece that had been begun
+
+
 @pytest.mark.parametrize("n", [1, 3])
 def test_torch_uses_one_thread_in_each_lane_and_as_many_as_before_outside(n: int):
     before = torch.get_num_threads()

@@ -84,11 +84,19 @@ def test_a_shard_that_is_not_whole_is_left_out_and_not_overwritten(tmp_path: Pat
     assert found_in(Shards(folder, IDENTITY, ROW)) == {**rest, "a": vectors(1, 1)[0].tolist()}
 
 
-def test_shards_of_another_extractor_are_thrown_away(tmp_path: Path):
+def test_shards_of_another_extractor_are_refused_and_kept(tmp_path: Path):
     folder = tmp_path / "out.partial"
-    filled(folder).write_state({"words": vectors(4)})
+    kept = filled(folder).paths
+    with pytest.raises(FeaturesError, match=r"other settings: weights .*, not w\.pth"):
+        Shards(folder, {**IDENTITY, "weights": "w.pth"}, ROW)
+    assert all(path.is_file() for path in kept)
+    assert Shards(folder, IDENTITY, ROW).paths == kept
+
+
+def test_a_folder_without_any_shard_is_taken_over(tmp_path: Path):
+    folder = tmp_path / "out.partial"
+    Shards(folder, IDENTITY, ROW).write_state({"words": vectors(4)})
     other = Shards(folder, {**IDENTITY, "weights": "w.pth"}, ROW)
-    assert other.paths == []
     assert other.state() == {}
     assert [path.name for path in folder.iterdir()] == ["extraction.json"]
 

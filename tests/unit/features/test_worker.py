@@ -19,7 +19,7 @@ from visrec.features.handcrafted.hog import HOG
 from visrec.features.handcrafted.lbp import LBP
 from visrec.features.handcrafted.sift import SIFT, Keypoints
 from visrec.features.transform import Transform
-from visrec.features.worker import made_from, prepare, read_answer, target_of, write_answer
+from visrec.features.worker import READY, made_from, prepare, read_answer, target_of, write_answer
 
 TRANSFORM = Transform(resize=(20, 30), fit="cover", interpolation="bicubic", crop=(16, 24), fill=(1, 2, 3))
 PREPARATIONS: list[Preparation] = [
@@ -78,6 +78,10 @@ def test_a_stream_that_is_cut_short_gives_no_answer(answer: np.ndarray | str):
     assert read_answer(reader(whole)) is not None
 
 
+def test_text_is_no_answer():
+    assert read_answer(reader(b"Hello, I am not an answer.\n")) is None
+
+
 @pytest.mark.parametrize("preparation", PREPARATIONS, ids=lambda one: type(one).__name__)
 def test_a_preparation_is_made_again_from_json(preparation: Preparation):
     again = made_from(json.loads(json.dumps(target_of(preparation))))
@@ -124,6 +128,7 @@ def test_the_process_answers_each_path_whatever_its_name(tmp_path: Path):
         check=True,
     )
     stream = reader(done.stdout)
+    assert read_answer(stream) == READY
     for _ in paths[:-1]:
         assert np.array_equal(read_answer(stream), TRANSFORM(picture()))  # type: ignore[arg-type]
     assert read_answer(stream) == f"{paths[-1]}: no such file."
