@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from visrec.config import Config
 from visrec.errors import FeaturesError
 
-_BLOCK = 1 << 22  # numbers looked at together: 16 MiB of float32
+_BLOCK = 1 << 19  # numbers looked at together: 2 MiB of float32, and some times that while they are worked on
 
 Rows = Callable[[], Iterator[np.ndarray]]
 """Each call begins a pass over all vectors, as blocks `(n, F)`."""
