@@ -29,12 +29,12 @@ HEADINGS = {"recall": "R", "precision": "P", "rr": "MRR", "ndcg": "nDCG"}
 
 LEVEL_MARK = "≈"
 
-KIND_MARKS = {"linear probe": "l", "zero-shot": "z"}
+KIND_MARKS = {"linear probe": "†", "zero-shot": "‡"}
 """Beside an accuracy on ImageNet that is not of a network trained on its labels: these are not one scale."""
 
 KIND_MEANINGS = {
-    "linear probe": "of a linear layer learnt on the frozen features",
-    "zero-shot": "by the nearest of the classes' names, without learning the labels",
+    "linear probe": "a linear layer learnt on the frozen features",
+    "zero-shot": "the nearest of the classes' names, no label having been learnt",
 }
 
 
@@ -148,10 +148,10 @@ class Comparison:
         """What the correlation of a model means, and what it leaves out."""
         said = self.correlations[model].sentence("networks", "ImageNet top-1", f"nDCG@{self.k}")
         features = [row.features for row in self.of(model) if row.features is not None]
-        left = [one.top1_kind for one in features if one.top1 is not None and one.top1_kind in KIND_MARKS]
+        left = [one.top1_kind for one in features if one.top1 is not None and one.top1_kind != "supervised"]
         if not left:
             return said
-        kinds = " or ".join(kind for kind in KIND_MARKS if kind in left)
+        kinds = " or ".join(kind for kind in KIND_MARKS if kind in left) or "a way that is not known"
         return (
             f"{said} Left out: {len(left)} whose top-1 is by {kinds}, which is another measure than that of a "
             f"network trained on the labels."
@@ -162,7 +162,7 @@ class Comparison:
         """Each mark beside a top-1 that is there, and what it means."""
         kinds = {one.top1_kind for one in self.features if one.top1 is not None}
         return [
-            (mark, f"{kind}: {KIND_MEANINGS[kind]}") for kind, mark in KIND_MARKS.items() if kind in kinds
+            (mark, f"{kind} ({KIND_MEANINGS[kind]})") for kind, mark in KIND_MARKS.items() if kind in kinds
         ]
 
     def to_dicts(self) -> list[dict[str, Any]]:
@@ -210,7 +210,7 @@ class Comparison:
         from rich.text import Text
 
         notes = "; ".join(f"{mark} {meaning}" for mark, meaning in self.top1_notes)
-        caption = f"top-1 {notes}; not to be compared with the others." if notes else None
+        caption = f"top-1 by {notes}; not to be compared with the others." if notes else None
         table = Table(
             box=box.SIMPLE_HEAD,
             show_edge=False,
@@ -280,7 +280,7 @@ def compare(
             for row in mine
             if row.features is not None
             and row.features.top1 is not None
-            and row.features.top1_kind not in KIND_MARKS
+            and row.features.top1_kind == "supervised"
         ]
         correlations[model] = rank_correlation([x for x, _ in known], [y for _, y in known])
         rows += mine

@@ -88,6 +88,7 @@ def render_comparison_page(
         groups=_groups(comparison),
         level_mark=LEVEL_MARK,
         from_file=any(_is_file(one.weights) and one.top1 is not None for one in comparison.features),
+        top1_notes=comparison.top1_notes,
         meanings=_meanings(comparison),
         sentences=[(model, comparison.sentence(model)) for model in comparison.models],
         legend=[(model, outline(place, 8, 8)) for place, model in enumerate(comparison.models)],
@@ -154,10 +155,15 @@ def _is_file(weights: str) -> bool:
 
 def _transfer_plot(comparison: Comparison) -> Plot:
     points = [
-        Point(row.extractor, row.model, row.features.top1 if row.features else None, row.metrics[comparison.ndcg])
+        Point(_label(row), row.model, row.features.top1 if row.features else None, row.metrics[comparison.ndcg])
         for row in comparison.rows
     ]  # fmt: skip
     return scatter(points, x_title="ImageNet top-1 accuracy (%)", **_axes(comparison))
+
+
+def _label(row: Row) -> str:
+    """The extractor's name, with the mark of a top-1 that is another measure."""
+    return row.extractor + facts_as_text(row.features)["kind"]
 
 
 def _cost_plot(comparison: Comparison) -> Plot | None:

@@ -30,7 +30,8 @@ def report(ndcg: Sequence[float], *, name: str = "VisRank", users: Sequence[str]
 
 
 def facts(name: str, top1: float | None = None, **more: float) -> FeatureFacts:
-    return FeatureFacts(name, "default", dim=8, bytes=1000, top1=top1, **more)
+    kind = None if top1 is None else "supervised"
+    return FeatureFacts(name, "default", dim=8, bytes=1000, top1=top1, top1_kind=kind, **more)
 
 
 rng = np.random.default_rng(0)
