@@ -155,3 +155,6 @@ def test_a_picture_that_is_none_or_shows_nothing_is_refused(tmp_path: Path):
         similar_to_images(made, [tmp_path / "text.jpg"])
     with pytest.raises(UnsupportedError, match=r"^1: sift finds nothing in this picture"):
         similar_to_images(made, [tmp_path / "i0.png", Image.new("RGB", (90, 90), "red")])
+    standardized = extract(catalog(tmp_path), "sift", words=2)  # a vector of zeros is then none
+    with pytest.raises(UnsupportedError, match=r"^0: sift finds nothing in this picture"):
+        similar_to_images(standardized, [Image.new("RGB", (90, 90), "grey")])

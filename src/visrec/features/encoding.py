@@ -35,7 +35,8 @@ def encode_images(
     Args:
         features: What `extract` gave.
         images: Files, or upright pictures.
-        weights: Where the weights are now, if not where they were; also a network in an ONNX file.
+        weights: Where the weights are now, if not where they were; also a network in an ONNX file (as part
+            of a combination: under its old name).
 
     Returns:
         `(n, F)` or `(n, R, F)`, of the type of `features.values`.

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -29,9 +30,9 @@ def report(ndcg: Sequence[float], *, name: str = "VisRank", users: Sequence[str]
     return Report(name, metrics, pl.DataFrame({"user_id": ids, **per_user}), {}, {"cutoffs": [20]})
 
 
-def facts(name: str, top1: float | None = None, **more: float) -> FeatureFacts:
+def facts(name: str, top1: float | None = None, **more: Any) -> FeatureFacts:
     kind = None if top1 is None else "supervised"
-    return FeatureFacts(name, "default", dim=8, bytes=1000, top1=top1, top1_kind=kind, **more)
+    return FeatureFacts(name, "default", **{"dim": 8, "bytes": 1000, "top1": top1, "top1_kind": kind, **more})
 
 
 rng = np.random.default_rng(0)
@@ -114,6 +115,30 @@ def test_the_correlation_is_over_the_networks_with_a_known_top1():
     none = compare([(facts(f"n{step}"), {"m": one}) for step, one in enumerate(reports)])
     assert none.correlations["m"].n == 0
     assert "Too few networks to say: 0" in none.sentence("m")
+
+
+def test_accuracies_of_another_kind_are_marked_and_not_correlated():
+    reports = [report(NOISE + step / 10) for step in range(7)]
+    kinds = ["supervised"] * 5 + ["linear probe", "zero-shot"]
+    tops = [60.0, 61, 62, 63, 64, 50, 51]  # the last two would spoil the order
+    entries = [
+        (facts(f"n{step}", tops[step], top1_kind=kind), {"m": one})
+        for step, (kind, one) in enumerate(zip(kinds, reports, strict=True))
+    ]
+    found = compare(entries)
+    assert (found.correlations["m"].n, found.correlations["m"].rho) == (5, pytest.approx(1))
+    assert "Left out: 2 whose top-1 is by linear probe or zero-shot" in found.sentence("m")
+    assert "Left out" not in compare(entries[:5]).sentence("m")
+    rows = {row["extractor"]: row["top1_kind"] for row in found.to_dicts()}
+    assert [rows[f"n{step}"] for step in range(7)] == kinds
+    assert found.to_csv().splitlines()[0].count("top1_kind") == 1
+    console = Console(width=100, file=io.StringIO())
+    console.print(found.to_rich())
+    text = console.file.getvalue()
+    for shown in ("50.0†", "51.0‡", "60.0 ", "† linear probe", "‡ zero-shot"):
+        assert shown in text
+    console.print(compare(entries[:5]).to_rich())
+    assert console.file.getvalue().removeprefix(text).count("†") == 0
 
 
 def test_the_terminal_table_marks_best_and_level(comparison):

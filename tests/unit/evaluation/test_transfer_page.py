@@ -189,6 +189,15 @@ def test_published_accuracy_beside_a_file_of_weights_has_a_footnote():
     assert "nobody has checked" not in page(comparison=compared(weights="random", top1=False))
 
 
+def test_accuracy_of_another_kind_has_a_mark_and_a_footnote():
+    probed = FeatureFacts("dino", "default", 8, 1000, top1=77.0, top1_kind="linear probe")
+    html = page(comparison=compare([(probed, {"m": report(0.1)})]))
+    assert "77.0<sup>†</sup>" in html
+    assert "<sup>†</sup> Accuracy by linear probe" in html
+    assert ">dino†<" in html  # in the plot
+    assert "†" not in page()
+
+
 def test_failures_are_said_first():
     failed = compare(
         [(FeatureFacts("a", "default", 1, 1), {"m": report(0.1)})], failures={"b": "No weights."}

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from visrec.data.images import decode
 from visrec.errors import ConfigError, FeaturesError
-from visrec.features.architectures import backbone_names, resolve_backbone
+from visrec.features.architectures import _projects, backbone_names, resolve_backbone
 from visrec.features.backbones import Backbone
 from visrec.features.layers import has_bfloat16
 from visrec.features.weights import seeded, state_digest
@@ -382,6 +382,7 @@ def test_tokens_are_split_into_class_and_patches():
         ({"pool": "median"}, "'pool' is 'median'"),
         ({"precision": "int8"}, "'precision' is 'int8'"),
         ({"input_size": 4}, "'input_size' is 4"),
+        ({"input_size": 5000}, "'input_size' is 5000.*4096"),
     ],
 )
 def test_a_wrong_option_is_refused_with_a_hint(options: dict[str, object], message: str):
@@ -398,6 +399,46 @@ def test_real_squeezenet_names_real_photos_by_its_last_layer(shared: Shared):
         scores = extractor.encode(photo[None])[0]
         assert scores.shape == (1000,)
         assert labels[int(scores.argmax())] == label
+
+
+def test_registers_alone_are_no_class_token():
+    name = "vit_medium_patch16_reg1_gap_256"  # one register, no class token
+    with pytest.raises(ConfigError, match="no class token"):
+        Backbone(name, weights="random", pool="cls")
+    assert Backbone("test_vit", weights="random", pool="cls").shape == (64,)
+
+
+def test_a_cubic_map_of_a_network_with_channels_last_is_read_so():
+    from torchvision import models
+
+    # 4 pixels a patch: 96 x 96 of them, of 96 numbers each
+    how = {"weights": "random", "pool": "regions", "input_size": 384, "precision": "float32"}
+    extractor = Backbone("swin_t", layer="features.1", **how)
+    assert extractor.shape == (96 * 96, 96)
+    net = seeded(lambda: models.swin_t(weights=None)).eval()
+    batch = extractor.preparation(noise(0, (400, 400)))[None]
+    with torch.inference_mode():
+        maps = net.features[:2](extractor.normalize(batch))  # (1, 96, 96, 96)  channels last
+    np.testing.assert_allclose(extractor.encode(batch)[0], maps.reshape(-1, 96), atol=1e-3)
+    inner = Backbone("swin_t", layer="features.0.0", **how)
+    with torch.inference_mode():
+        maps = net.features[0][0](extractor.normalize(batch))  # a convolution: channels first
+    np.testing.assert_allclose(inner.encode(batch)[0], maps[0].flatten(1).T, atol=1e-3)
+
+
+def test_of_clip_networks_those_that_classify_lose_their_classifier():
+    import timm
+
+    labels = {1000, 11821, 21841, 21843}
+    seen = set()
+    for name in {*timm.list_models("*clip*"), *timm.list_models("*clip*", pretrained=True)}:
+        config = timm.get_pretrained_cfg(name)
+        if config is not None and config.num_classes:
+            assert _projects(name, config) == (config.num_classes not in labels), name
+            seen.add(config.num_classes in labels)
+    assert seen == {True, False}
+    name = "convnext_base.clip_laiona_augreg_ft_in1k_384"
+    assert _projects(name, timm.get_pretrained_cfg(name)) is False
 
 
 def test_a_vector_has_nothing_to_pool():
@@ -424,12 +465,28 @@ def test_bfloat16_is_used_only_where_vectors_hardly_turn(monkeypatch: pytest.Mon
     cosines = (a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
     assert cosines.min() > 0.999
     assert not np.array_equal(a, b)
-    monkeypatch.setattr("visrec.features.backbones.LEAST_COSINE", 1.1)
-    stayed = Backbone("squeezenet1_1", weights="random")
-    assert stayed.precision == "float32"
-    assert np.array_equal(stayed.encode(batch), a)
+    for bar in ("LEAST_COSINE", "LEAST_CENTRED_COSINE"):
+        with monkeypatch.context() as higher:
+            higher.setattr(f"visrec.features.backbones.{bar}", 1.1)
+            stayed = Backbone("squeezenet1_1", weights="random")
+        assert stayed.precision == "float32"
+        assert np.array_equal(stayed.encode(batch), a)
     forced = Backbone("squeezenet1_1", weights="random", precision="bfloat16")
     assert np.array_equal(forced.encode(batch), b)
+
+
+def test_vectors_that_have_most_in_common_are_judged_by_the_rest(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("visrec.features.backbones.has_bfloat16", lambda device: True)
+    given = Backbone._vectors
+
+    def shifted(self: Backbone, piece: np.ndarray) -> np.ndarray:
+        vectors = given(self, piece)
+        if self._dtype is torch.float32:
+            return vectors + 1e4
+        return vectors + 1e4 + np.random.default_rng(0).normal(size=vectors.shape)  # far below .001 of a turn
+
+    monkeypatch.setattr(Backbone, "_vectors", shifted)
+    assert Backbone("squeezenet1_1", weights="random").precision == "float32"
 
 
 def test_without_the_hardware_auto_means_float32(monkeypatch: pytest.MonkeyPatch):

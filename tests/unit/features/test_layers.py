@@ -151,6 +151,13 @@ def test_maps_are_brought_to_channels_first(shape: tuple[int, ...], expected: tu
     assert torch.equal(found, given if shape == expected else given.permute(0, 3, 1, 2))
 
 
+def test_a_map_of_as_many_channels_as_rows_is_what_the_network_says():
+    given = torch.arange(2 * 7 * 7 * 7).reshape(2, 7, 7, 7)
+    assert torch.equal(channels_first(given, last=True), given.permute(0, 3, 1, 2))
+    other = torch.zeros(2, 96, 7, 7)
+    assert channels_first(other, last=True).shape == (2, 96, 7, 7)  # the shape says otherwise
+
+
 @pytest.mark.parametrize(
     ("n_tokens", "n_prefix", "expected"),
     [

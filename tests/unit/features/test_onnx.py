@@ -239,8 +239,16 @@ def test_tokens_are_those_of_the_patches(tmp_path: Path, prefix: int):
     assert (Onnx(file, pool="cls", **PLAIN).encode(batch) == 0).all()
     all_tokens = Onnx(file, pool="mean", n_prefix=0, **PLAIN).encode(batch)
     np.testing.assert_allclose(all_tokens, pixels.sum(axis=1) / (16 + prefix), rtol=1e-6)
+    with pytest.raises(ConfigError, match=r"tokens of patches alone, without a class token.*n_prefix=1"):
+        Onnx(file, pool="cls", n_prefix=0, **PLAIN)
     with pytest.raises(ConfigError, match=rf"n_prefix is 99; expected less than the {16 + prefix} tokens"):
         Onnx(file, n_prefix=99, **PLAIN)
+
+
+def test_tokens_of_patches_alone_have_no_class_token(tmp_path: Path):
+    file = tokens_file(tmp_path / "net.onnx", 0)
+    with pytest.raises(ConfigError, match=r"tokens of patches alone, without a class token"):
+        Onnx(file, pool="cls", **PLAIN)
 
 
 def test_the_first_vector_is_taken_where_there_are_several_outputs(tmp_path: Path):
@@ -315,6 +323,9 @@ def test_options_that_do_not_fit_are_refused(tmp_path: Path):
         Onnx(file, pool="max")
     with pytest.raises(ConfigError, match=r"takes pictures of 8 x 8 only; found input_size 9 x 9"):
         Onnx(file, input_size=9)
+    for option in ("input_size", "resize"):
+        with pytest.raises(ConfigError, match=rf"'{option}.* is 5000: .*4096"):
+            Onnx(file, **{option: 5000})
     with pytest.raises(ConfigError, match=r"unknown setting 'depth'. Known settings: layer, pool"):
         Onnx(file, depth=3)
     a_map = save(
