@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -17,7 +16,7 @@ from visrec.data.splits import SPLITS, Split
 from visrec.errors import ConfigError
 from visrec.evaluation.protocol import CUTOFFS
 from visrec.features.extraction import extract
-from visrec.features.extractors import with_paths
+from visrec.features.extractors import resolved, weights_with_paths, with_paths
 from visrec.features.features import Features
 from visrec.features.finishing import Steps
 from visrec.recommender import Progress, Recommender
@@ -124,8 +123,8 @@ class Experiment(Config):
             models=models,
             data=self.data.replace(path=str(Path(self.data.path).resolve())),
             features=self.features.replace(
-                weights=_each(self.features.weights, lambda file: str(Path(file).resolve())),
-                extractor=with_paths(self.features.extractor, lambda file: str(Path(file).resolve())),
+                weights=weights_with_paths(self.features.weights, resolved),
+                extractor=with_paths(self.features.extractor, resolved),
             ),
         )
 
@@ -163,14 +162,7 @@ def read_experiment(path: Path, *, data: Path | None = None) -> dict[str, Any]:
         table["path"] = str(path.parent / str(table["path"]))
     features = values.get("features", {})
     if "weights" in features:
-        features["weights"] = _each(features["weights"], lambda file: str(path.parent / file))
+        features["weights"] = weights_with_paths(features["weights"], lambda file: str(path.parent / file))
     if isinstance(features.get("extractor"), str):
         features["extractor"] = with_paths(features["extractor"], lambda file: str(path.parent / file))
     return values
-
-
-def _each(weights: Any, change: Callable[[str], str]) -> Any:
-    """Weights with each name of a file changed."""
-    if isinstance(weights, dict):
-        return {name: _each(one, change) for name, one in weights.items()}
-    return change(weights) if isinstance(weights, str) and weights not in ("default", "random") else weights

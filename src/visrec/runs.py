@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from visrec.evaluation.people import Person, choose_people
 from visrec.evaluation.protocol import Report, evaluate, top_items
 from visrec.evaluation.significance import Estimate
 from visrec.experiment import Experiment
+from visrec.features.extractor import versions
 from visrec.features.features import Features
 from visrec.files import is_temporary, read_json, replacing, sweep_temporaries, write_json
 from visrec.neighbours import similar_items
@@ -367,7 +367,7 @@ def _write_reports(found: Run, reports: Mapping[str, Report], facts: Mapping[str
         "features": None if features is None else {"digest": features.digest, **features.provenance},
         "models": facts,
         "seed": found.experiment.seed,
-        "versions": _versions(),
+        "versions": versions(*_VERSIONS),
         "machine": {
             "python": sys.version.split()[0],
             "system": platform.platform(),
@@ -379,16 +379,6 @@ def _write_reports(found: Run, reports: Mapping[str, Report], facts: Mapping[str
         pl.concat(rows).select("model", pl.exclude("model")).write_parquet(temporary)
     models = {name: report.as_dict() for name, report in reports.items()}
     write_json(found.path / "report.json", {"models": models, "provenance": provenance})
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _VERSIONS:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "unknown"
-    return found
 
 
 def _draw_page(found: Run, reports: Mapping[str, Report], *, k: int = 10) -> None:

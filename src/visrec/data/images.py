@@ -105,7 +105,7 @@ def _decode(path: Path, file: io.BufferedReader, max_pixels: int, least_side: in
                 _reduce(image, least_side)
             image.load()
             orientation = _orientation(image.info.get("exif"))
-            return _upright(_to_rgb(image), orientation)
+            return _upright(to_rgb(image), orientation)
     except ImageError:
         raise
     except Exception as error:
@@ -195,7 +195,7 @@ def _check_animation(file: io.BufferedReader) -> None:
         file.seek(length + 4, os.SEEK_CUR)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
     """RGB of a decoded picture of any mode, transparency on white."""
     from PIL import Image
 

@@ -131,7 +131,7 @@ def _prepared(made: Extractor, image: str | Path | Image.Image) -> np.ndarray:
 
 def _rgb(image: Image.Image) -> Image.Image:
     """RGB of a picture of any mode, transparency on white, as of a file."""
-    from PIL import Image
+    from visrec.data.images import to_rgb
 
     if image.mode == "RGB":
         return image
@@ -139,9 +139,4 @@ def _rgb(image: Image.Image) -> Image.Image:
         raise ImageError(
             f"The picture is of mode {image.mode}; expected 8 bits a channel. Convert it to RGB."
         )
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGB", image.size, "white")
-        white.paste(image, mask=image.getchannel("A"))
-        return white
-    return image.convert("RGB")
+    return to_rgb(image)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -25,14 +25,11 @@ from visrec.features.assembly import Recipe, assemble, known_vectors
 from visrec.features.contents import Contents
 from visrec.features.decoding import prepared
 from visrec.features.extractor import Extractor, Pending
-from visrec.features.extractors import Weights, create_extractor, with_paths
+from visrec.features.extractors import Weights, create_extractor, resolved, weights_with_paths, with_paths
 from visrec.features.features import META, Features
 from visrec.features.finishing import Steps
 from visrec.features.shards import Shards, Shelf, difference
 from visrec.files import exclusive, read_json, sweep_temporaries, write_json
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger("visrec")
 
@@ -116,21 +113,17 @@ def extract(
         )
     settings: dict[str, Any] = {}
     if isinstance(extractor, str):
-        named = with_paths(extractor, lambda file: str(Path(file).resolve()))
-        settings = {"extractor": named, "weights": _storable(weights), "options": options}
+        settings = {
+            "extractor": with_paths(extractor, resolved),
+            "weights": weights_with_paths(weights, resolved),
+            "options": options,
+        }
     work = _Work(catalog, Recipe(made, steps, np.dtype(dtype), settings), n_workers, progress)
     if out is not None:
         return work.into(Path(out))
     with tempfile.TemporaryDirectory(prefix="visrec-") as folder:
         work.into(Path(folder) / "features")
         return Features.load(Path(folder) / "features", mmap=False, verify=False)
-
-
-def _storable(weights: Weights) -> Any:
-    """Weights as JSON holds them, files by their whole path."""
-    if isinstance(weights, Mapping):
-        return {name: _storable(one) for name, one in weights.items()}
-    return str(weights) if str(weights) in ("default", "random") else str(Path(weights).resolve())
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,24 @@ def with_paths(name: str, change: Callable[[str], str]) -> str:
     )
 
 
+def weights_with_paths(weights: Any, change: Callable[[str], str]) -> Any:
+    """Weights, of one network or by name, as JSON and TOML hold them, the path of each file changed."""
+    if isinstance(weights, Mapping):
+        return {name: weights_with_paths(one, change) for name, one in weights.items()}
+    is_file = isinstance(weights, str | Path) and str(weights) not in ("default", "random")
+    return change(str(weights)) if is_file else weights
+
+
+def resolved(file: str) -> str:
+    """The whole path of a file."""
+    return str(Path(file).resolve())
+
+
+def is_network(name: str) -> bool:
+    """Whether a name is one of torchvision or timm, whose weights are a matter of their own."""
+    return name not in names("extractors") and not name.startswith(ONNX)
+
+
 def with_files(name: str, weights: Weights) -> tuple[str, Weights]:
     """A name in which weights given for an ONNX file are that file, and the weights of the other networks.
 
@@ -97,11 +115,10 @@ def with_files(name: str, weights: Weights) -> tuple[str, Weights]:
 
 
 def _create(name: str, weights: str | Path, options: dict[str, Any]) -> Extractor:
-    is_network = name not in names("extractors") and not name.startswith(ONNX)
-    if not is_network and str(weights) != "default":
+    if not is_network(name) and str(weights) != "default":
         has = "its weights in its file" if name.startswith(ONNX) else "no weights"
         raise ConfigError(f"The extractor '{name}' has {has}; found '{weights}'. Leave --weights out.")
-    if is_network:
+    if is_network(name):
         from visrec.features.backbones import Backbone
 
         return Backbone(name, weights=weights, **options)
@@ -123,7 +140,7 @@ def _weights_of(parts: list[str], weights: Weights) -> dict[str, str | Path]:
                 f"{', '.join(parts)}."
             )
         return {part: weights.get(part, "default") for part in parts}
-    networks = [part for part in parts if part not in names("extractors") and not part.startswith(ONNX)]
+    networks = [part for part in parts if is_network(part)]
     is_file = str(weights) not in ("default", "random")
     if is_file and len(networks) > 1:
         raise ConfigError(

@@ -6,7 +6,6 @@ Not mapped: mapped pages count as the process's memory, which would then seem to
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -83,8 +82,3 @@ class RowReader:
                 first, last = int(indices[group[0]]), int(indices[group[-1]])
                 found[group] = self.read(first, last + 1)[indices[group] - first]
         return found
-
-
-def spans(n: int, step: int) -> Iterator[tuple[int, int]]:
-    """(start, stop) of blocks of `step` that cover 0 … n-1."""
-    return ((start, min(start + step, n)) for start in range(0, n, step))
