@@ -416,11 +416,14 @@ def test_weights_that_cannot_be_downloaded_end_in_one_line_that_says_what_to_do(
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and photos not in path.parents]
 
 
+# A pause at each step of progress bounds how far a fast machine gets before it is killed.
 KILLED = """
+import time
 import visrec.features.extraction as extraction
 from visrec.data.dataset import load_catalog
 extraction.SHARD = 32
-extraction.extract(load_catalog({data!r}), "color", out={out!r}, n_workers=2)
+pause = lambda done, total, note: time.sleep({pause})
+extraction.extract(load_catalog({data!r}), "color", out={out!r}, n_workers=2, progress=pause)
 """
 
 
@@ -445,7 +448,7 @@ def test_ten_kills_change_no_byte(shared, tmp_path):
         (images / path.name).symlink_to(path)
     (images / "broken.jpg").write_bytes(b"broken")
     out, partial = tmp_path / "out", tmp_path / "out.partial"
-    code = KILLED.format(data=str(tmp_path / "data"), out=str(out))
+    code = KILLED.format(data=str(tmp_path / "data"), out=str(out), pause=0.05)
     rng = random.Random(0)
     done = 0
     for _ in range(10):
@@ -456,7 +459,7 @@ def test_ten_kills_change_no_byte(shared, tmp_path):
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        time.sleep(rng.uniform(0, 0.5))
+        time.sleep(rng.uniform(0, 0.1))
         assert process.poll() is None
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
@@ -468,8 +471,9 @@ def test_ten_kills_change_no_byte(shared, tmp_path):
         assert found >= done  # nothing is lost
         done = found
     assert done * 32 > 500
-    subprocess.run([sys.executable, "-c", code], check=True)
-    undisturbed = KILLED.format(data=str(tmp_path / "data"), out=str(tmp_path / "undisturbed"))
+    finish = KILLED.format(data=str(tmp_path / "data"), out=str(out), pause=0)
+    subprocess.run([sys.executable, "-c", finish], check=True)
+    undisturbed = KILLED.format(data=str(tmp_path / "data"), out=str(tmp_path / "undisturbed"), pause=0)
     subprocess.run([sys.executable, "-c", undisturbed], check=True)
     names = {path.name for path in out.iterdir()}
     assert names == {path.name for path in (tmp_path / "undisturbed").iterdir()}
