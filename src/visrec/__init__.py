@@ -21,6 +21,7 @@ _PUBLIC = {
     "by_time": "visrec.data.splits",
     "by_ratio": "visrec.data.splits",
     "Features": "visrec.features.features",
+    "Content": "visrec.content",
     "extract": "visrec.features.extraction",
     "Recommender": "visrec.recommender",
     "Queries": "visrec.recommender",
@@ -41,6 +42,7 @@ _PUBLIC = {
 
 if TYPE_CHECKING:
     from visrec.comparison import compare_features as compare_features
+    from visrec.content import Content as Content
     from visrec.data.catalog import Catalog as Catalog
     from visrec.data.dataset import Dataset as Dataset
     from visrec.data.dataset import load_dataset as load_dataset

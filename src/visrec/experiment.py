@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 
 from visrec import registry
 from visrec.config import Config, read_toml
+from visrec.content import Kind
 from visrec.data.catalog import Catalog
 from visrec.data.dataset import Dataset
 from visrec.data.interactions import k_core
@@ -71,6 +72,13 @@ class FeaturesConfig(Steps):
         )
 
 
+class ImagesConfig(Config):
+    """Pixels for models that learn from pictures end to end."""
+
+    size: int = Field(default=96, ge=8, le=1024)
+    """Pixels a side. The papers' networks were made for 224; 64 to 96 train many times faster."""
+
+
 class EvaluationConfig(Config):
     """How models are compared."""
 
@@ -88,6 +96,10 @@ class Experiment(Config):
     """Heads the page; empty: the name of the data set folder."""
     data: DataConfig
     features: FeaturesConfig = FeaturesConfig()
+    regions: FeaturesConfig | None = None
+    """For models that look at regions; left out: the extractor of `features` with pool = "regions", in float16."""
+    images: ImagesConfig = ImagesConfig()
+    """For models that look at pixels."""
     models: dict[str, dict[str, Any]] = Field(min_length=1)
     """One table a model; an empty one means its defaults."""
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -113,6 +125,18 @@ class Experiment(Config):
         except ConfigError as error:
             raise ConfigError(f"models.{name}: {error}") from None
 
+    def content(self, kind: Kind) -> FeaturesConfig:
+        """What the features of a kind are made by: "vector", "regions" or "image"."""
+        if kind == "image":
+            size = {"size": self.images.size}
+            return FeaturesConfig(extractor="pixels", options=size, standardize=False)
+        if kind == "vector":
+            return self.features
+        if self.regions is not None:
+            return self.regions
+        options = {**self.features.options, "pool": "regions"}
+        return self.features.replace(options=options, pca=None, whiten=False, dtype="float16")
+
     def resolved(self) -> Self:
         """The same experiment with every default written out."""
         models = {}
@@ -122,10 +146,8 @@ class Experiment(Config):
         return self.replace(
             models=models,
             data=self.data.replace(path=str(Path(self.data.path).resolve())),
-            features=self.features.replace(
-                weights=weights_with_paths(self.features.weights, resolved),
-                extractor=with_paths(self.features.extractor, resolved),
-            ),
+            features=_with_whole_paths(self.features),
+            **({} if self.regions is None else {"regions": _with_whole_paths(self.regions)}),
         )
 
     def split(self, data: Dataset) -> Split:
@@ -143,6 +165,13 @@ class Experiment(Config):
         return SPLITS[name](interactions, **given)
 
 
+def _with_whole_paths(features: FeaturesConfig) -> FeaturesConfig:
+    return features.replace(
+        weights=weights_with_paths(features.weights, resolved),
+        extractor=with_paths(features.extractor, resolved),
+    )
+
+
 def read_experiment(path: Path, *, data: Path | None = None) -> dict[str, Any]:
     """The settings in an experiment file, unchecked, so that options of the command line can be laid over them.
 
@@ -150,7 +179,7 @@ def read_experiment(path: Path, *, data: Path | None = None) -> dict[str, Any]:
     meant to be shared leaves out.
     """
     values = read_toml(path)
-    for name in ("data", "features", "models", "evaluation"):
+    for name in ("data", "features", "regions", "images", "models", "evaluation"):
         if not isinstance(values.get(name, {}), dict):
             raise ConfigError(f"{path}: '{name}' is {values[name]!r}; expected a table: [{name}].")
     table = values.setdefault("data", {})
@@ -160,9 +189,11 @@ def read_experiment(path: Path, *, data: Path | None = None) -> dict[str, Any]:
         raise ConfigError(f"{path}: names no data set. Add --data FOLDER, or `path` under [data].")
     else:
         table["path"] = str(path.parent / str(table["path"]))
-    features = values.get("features", {})
-    if "weights" in features:
-        features["weights"] = weights_with_paths(features["weights"], lambda file: str(path.parent / file))
-    if isinstance(features.get("extractor"), str):
-        features["extractor"] = with_paths(features["extractor"], lambda file: str(path.parent / file))
+    for features in (values.get("features", {}), values.get("regions", {})):
+        if "weights" in features:
+            features["weights"] = weights_with_paths(
+                features["weights"], lambda file: str(path.parent / file)
+            )
+        if isinstance(features.get("extractor"), str):
+            features["extractor"] = with_paths(features["extractor"], lambda file: str(path.parent / file))
     return values

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, TypeVar, final
+from typing import Any, ClassVar, Self, TypeVar, final
 
 import numpy as np
 import polars as pl
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from visrec import config as configs
 from visrec import registry
+from visrec.content import Content, Kind
 from visrec.data.ids import IdMap
 from visrec.data.interactions import Histories, Interactions
 from visrec.errors import ConfigError, DataError, FeaturesError, NotFittedError, RunError, UnsupportedError
@@ -27,7 +28,6 @@ from visrec.features.features import Features
 from visrec.files import file_digest, read_json, replacing_folder, write_json
 from visrec.ranking import check_finite, top_k
 
-Content = Literal["none", "vector", "regions", "image"]
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, note) while something long is under way."""
 
@@ -44,7 +44,8 @@ class Queries:
     """For whom to rank. Padding has an explicit mask; it never stands for an item.
 
     Attributes:
-        user: `(B,)` int64 user indices; None for visitors, who have a history and no account.
+        user: `(B,)` int64 user indices; None for visitors, who have a history and no account. In training, -1
+            where a history is made up.
         history: `(B, H)` int64 item indices, oldest first; 0 where the mask is False.
         mask: `(B, H)` bool, True at real items.
     """
@@ -58,15 +59,36 @@ class Queries:
 
     @classmethod
     def of(cls, histories: Sequence[np.ndarray], users: np.ndarray | None = None) -> Queries:
-        """Pad ragged histories (each `(h,)` item indices) to one batch."""
-        length = max((len(history) for history in histories), default=0)
-        padded = np.zeros((len(histories), length), dtype=np.int64)
-        mask = np.zeros((len(histories), length), dtype=bool)
-        for row, history in enumerate(histories):
-            padded[row, : len(history)] = history
-            mask[row, : len(history)] = True
+        """Of one list of item indices `(h,)` each."""
+        indptr = np.concatenate([[0], np.cumsum([len(history) for history in histories])]).astype(np.int64)
+        items = np.concatenate([np.zeros(0, dtype=np.int64), *histories])
+        return cls.padded(Histories(indptr, items), users)
+
+    @classmethod
+    def padded(cls, histories: Histories, users: np.ndarray | None = None) -> Queries:
+        """Of ragged histories, one row each, padded to one batch."""
+        lengths = histories.lengths
+        mask = np.arange(lengths.max(initial=0)) < lengths[:, None]  # (B, H)
+        history = np.zeros(mask.shape, dtype=np.int64)
+        history[mask] = histories.items
         user = None if users is None else torch.from_numpy(np.asarray(users, dtype=np.int64))
-        return cls(user, torch.from_numpy(padded), torch.from_numpy(mask))
+        return cls(user, torch.from_numpy(history), torch.from_numpy(mask))
+
+    @classmethod
+    def of_users(cls, users: np.ndarray) -> Queries:
+        """Of users `(B,)` whose histories do not matter: all are empty."""
+        nothing = torch.zeros((len(users), 0), dtype=torch.int64)
+        return cls(torch.from_numpy(np.asarray(users, dtype=np.int64)), nothing, nothing.bool())
+
+    def newest(self, n: int | None) -> Queries:
+        """With at most the newest n items of each history; None: with all."""
+        if n is None or self.history.shape[1] <= n:
+            return self
+        lengths = self.mask.sum(1, keepdim=True)  # (B, 1); real items come first in a row
+        place = (lengths - n).clamp_min(0) + torch.arange(n)  # (B, n)
+        inside = place < lengths
+        place = place.clamp_max(self.history.shape[1] - 1)
+        return Queries(self.user, self.history.gather(1, place) * inside, self.mask.gather(1, place) & inside)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,12 +97,14 @@ class Fitting:
 
     Attributes:
         train: what users took.
+        content: all that was given beside; the kind that the model needs is `Recommender.features` already.
         valid: held-out interactions on the same ids, or None.
         checkpoint: a file to write after each epoch and to go on from, or None.
         progress: called with (done, total, note), or None.
     """
 
     train: Interactions
+    content: Content
     valid: Interactions | None
     checkpoint: Path | None
     progress: Progress | None
@@ -93,7 +117,7 @@ class Recommender(ABC):
 
     Attributes:
         Config: its settings, a `visrec.config.Config`.
-        needs: the content it learns from: "none", "vector", "regions" or "image".
+        needs: the content it learns from: "none", "vector", "regions" or "image" (pixels).
         new_users: whether it serves a history without a user, without training.
         new_items: whether it can tell items that nobody has taken yet from one another.
         personal: whether its order of the items follows what the user took.
@@ -101,7 +125,7 @@ class Recommender(ABC):
     """
 
     Config: ClassVar[type[configs.Config]]
-    needs: ClassVar[Content] = "none"
+    needs: ClassVar[Kind] = "none"
     new_users: ClassVar[bool]
     new_items: ClassVar[bool]
     personal: ClassVar[bool] = True
@@ -162,7 +186,7 @@ class Recommender(ABC):
     def fit(
         self,
         train: Interactions,
-        content: Features | None = None,
+        content: Features | Content | None = None,
         *,
         valid: Interactions | None = None,
         checkpoint: str | Path | None = None,
@@ -172,7 +196,8 @@ class Recommender(ABC):
 
         Args:
             train: what users took.
-            content: features of the items, matched to `train.items` by id. Models that need none ignore it.
+            content: features of the items, matched to `train.items` by id, or a `Content` with several kinds of
+                them. Models that need none ignore it.
             valid: held-out interactions on the same ids, for early stopping; models that do not train by
                 epochs ignore them.
             checkpoint: a file to write after each epoch, and to go on from if it is there.
@@ -187,23 +212,15 @@ class Recommender(ABC):
             raise DataError("There are no interactions to learn from.")
         if valid is not None and (valid.users != train.users or valid.items != train.items):
             raise DataError("valid is on other users or items than train; make both with one split.")
-        if self.needs != "none":
-            if content is None:
-                raise FeaturesError(
-                    f"{type(self).__name__} needs visual features: fit(train, features). "
-                    f"Make them with visrec.extract(catalog, 'color') or another of `visrec extractors`."
-                )
-            if self.needs == "vector" and content.n_regions is not None:
-                raise FeaturesError(
-                    f"{type(self).__name__} needs one vector an item; these features have {content.n_regions} "
-                    f"regions each. Extract them with pool='mean' (--pool mean), or choose a model for regions: "
-                    f"`visrec models`."
-                )
-            self.features = content.align(train.items)
+        given = Content.of(content)
+        found = given.wanted(self.needs, type(self).__name__)
+        if found is not None:
+            self.features = found.align(train.items)
             self.features_digest = self.features.digest
         self._users, self._items, self._histories = train.users, train.items, train.histories()
         try:
-            self._fit(Fitting(train, valid, None if checkpoint is None else Path(checkpoint), progress))
+            file = None if checkpoint is None else Path(checkpoint)
+            self._fit(Fitting(train, given, valid, file, progress))
             self.refresh()
         except BaseException:  # also an interruption: what is half trained must not rank
             self._users = self._items = self._histories = self.Z = None
@@ -245,7 +262,7 @@ class Recommender(ABC):
     @final
     def queries(self, users: np.ndarray) -> Queries:
         """The queries of users by index `(B,)`, each with the history of the training data."""
-        return Queries.of([self.histories.of(int(user)) for user in users], users)
+        return Queries.padded(self.histories.take(users), users)
 
     @final
     def query_blocks(self, users: np.ndarray) -> Iterator[tuple[np.ndarray, Queries]]:
@@ -438,7 +455,7 @@ class Recommender(ABC):
             files = {name: file_digest(folder / name) for name in _DIGESTED}
             write_json(folder / "config.json", {**about, "files": files})
 
-    def _load(self, folder: Path, about: Mapping[str, Any], content: Features | None) -> None:
+    def _load(self, folder: Path, about: Mapping[str, Any], content: Features | Content | None) -> None:
         from safetensors.torch import load_file
 
         for name in _DIGESTED:
@@ -458,7 +475,9 @@ class Recommender(ABC):
         state = {name.removeprefix("state/"): t for name, t in tensors.items() if name.startswith("state/")}
         self.features_digest = about["features"]
         if content is not None and self.needs != "none":
-            self.features = content.align(self.items)
+            given = Content.of(content).wanted(self.needs, type(self).__name__)
+            assert given is not None
+            self.features = given.align(self.items)
             if self.features.digest != self.features_digest:
                 raise FeaturesError(f"{folder}: was fitted with other features than these. Fit it again.")
         self.restore(state)
@@ -466,7 +485,7 @@ class Recommender(ABC):
         self.training_log = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
 
 
-def load_model(path: str | Path, content: Features | None = None) -> Recommender:
+def load_model(path: str | Path, content: Features | Content | None = None) -> Recommender:
     """Read a model that `save` wrote.
 
     Args:

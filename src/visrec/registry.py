@@ -28,6 +28,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "lbp": "visrec.features.handcrafted.lbp:LBP",
         "hog": "visrec.features.handcrafted.hog:HOG",
         "sift": "visrec.features.handcrafted.sift:SIFT",
+        "pixels": "visrec.features.handcrafted.pixels:Pixels",
     },
     "datasets": {
         "synthetic": "visrec.data.datasets.synthetic:write_synthetic",

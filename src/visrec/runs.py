@@ -1,7 +1,8 @@
 """From an experiment to a run folder. What is there already and still fits is not done again.
 
 A run folder describes itself: `{experiment.toml, data.json, features/, models/<name>/, report.json,
-per_user.parquet, report.html}`. `experiment.toml` holds every setting, resolved.
+per_user.parquet, report.html}`, and `regions/` and `images/` where models look at these. `experiment.toml` holds
+every setting, resolved.
 """
 
 from __future__ import annotations
@@ -19,16 +20,17 @@ from typing import Any
 import polars as pl
 
 from visrec.config import Config, digest_of
+from visrec.content import Content, Kind
 from visrec.data.dataset import Dataset, load_dataset
 from visrec.data.splits import Split
-from visrec.errors import DivergedError, FeaturesError, RunError
+from visrec.errors import DivergedError, RunError
 from visrec.evaluation.page import write_page
 from visrec.evaluation.people import Person, choose_people
 from visrec.evaluation.protocol import Report, evaluate, top_items
 from visrec.evaluation.significance import Estimate
-from visrec.experiment import Experiment
+from visrec.experiment import Experiment, FeaturesConfig
 from visrec.features.extractor import versions
-from visrec.features.features import Features
+from visrec.features.features import META, Features
 from visrec.files import is_temporary, read_json, replacing, sweep_temporaries, write_json
 from visrec.neighbours import similar_items
 from visrec.recommender import Progress, Recommender, load_model
@@ -38,6 +40,9 @@ Stage = Callable[[str], AbstractContextManager[Progress | None]]
 
 EXTRACTING = "features: "
 """How the title of the stage begins in which features are made."""
+
+FOLDERS: dict[Kind, str] = {"vector": "features", "regions": "regions", "image": "images"}
+"""Where a run keeps the features of each kind."""
 
 _VERSIONS = ("visrec", "torch", "torchvision", "timm", "numpy", "scipy", "polars", "pillow")
 
@@ -89,6 +94,18 @@ class Run:
                 f"that needs them: visrec run {self.experiment.data.path} --models visrank --out {self.path}"
             )
         return Features.load(folder)
+
+    def has(self, kind: Kind) -> bool:
+        """Whether features of a kind are there."""
+        return kind != "none" and (self.path / FOLDERS[kind] / META).is_file()
+
+    @property
+    def content(self) -> Content:
+        """All that models can learn from beside the interactions, as far as it is there."""
+        found: dict[Any, Features] = {
+            kind: Features.load(self.path / folder) for kind, folder in FOLDERS.items() if self.has(kind)
+        }
+        return Content(**found, metadata=self.data.catalog.metadata)
 
     @property
     def models(self) -> list[str]:
@@ -166,7 +183,7 @@ def run(experiment: Experiment, out: str | Path, *, stage: Stage = silent) -> Ru
     """
     found = planned(experiment, Path(out))  # every setting is checked before anything slow begins
     _begin(found)
-    content = _features(found, stage)
+    content = _content(found, stage)
     diverged: DivergedError | None = None
     for name in found.models:
         try:
@@ -235,15 +252,16 @@ def planned(experiment: Experiment, out: Path) -> Run:
             raise RunError(f"{out}: is not empty and not a run folder; choose another --out.")
         return Run(out, experiment.resolved())
     earlier = Run.load(out)
-    has_features = (out / "features" / "meta.json").is_file()
-    if not (earlier.trained or has_features):  # nothing came of it: settings may change
+    made = {kind for kind in FOLDERS if earlier.has(kind)}
+    if not (earlier.trained or made):  # nothing came of it: settings may change
         return Run(out, experiment.resolved())
     # Models of earlier calls stay in the comparison; settings given now win, a name alone takes those it had.
     given = {name: s for name, s in experiment.models.items() if s or name not in earlier.experiment.models}
     resolved = experiment.replace(models={**earlier.experiment.models, **given}).resolved()
-    for part in ("data", "features", "seed"):
-        old, new = getattr(earlier.experiment, part), getattr(resolved, part)
-        if old != new and (part != "features" or has_features):
+    parts = {name: (getattr(earlier.experiment, name), getattr(resolved, name)) for name in ("data", "seed")}
+    parts |= {FOLDERS[kind]: (earlier.experiment.content(kind), resolved.content(kind)) for kind in made}
+    for part, (old, new) in parts.items():
+        if old != new:
             raise RunError(
                 f"{out}: holds a run with other settings of [{part}] ({_difference(old, new)}). "
                 f"Choose another --out folder, or give the same settings."
@@ -254,7 +272,7 @@ def planned(experiment: Experiment, out: Path) -> Run:
 def _begin(found: Run) -> None:
     """Write what the run is: experiment.toml and data.json. The data are read first, so that faults leave nothing."""
     out = found.path
-    if not found.trained and not (out / "features").exists():
+    if not found.trained and not any((out / folder).exists() for folder in FOLDERS.values()):
         (out / "data.json").unlink(missing_ok=True)  # of a call that came to nothing
     facts = _data_facts(found)
     out.mkdir(parents=True, exist_ok=True)
@@ -280,10 +298,6 @@ def _difference(old: Any, new: Any) -> str:
         return f"{old} there, {new} now"
     pairs = [(key, getattr(old, key), getattr(new, key)) for key in type(old).model_fields]
     return "; ".join(f"{key} = {a!r} there, {b!r} now" for key, a, b in pairs if a != b)
-
-
-def _needs_none(experiment: Experiment) -> bool:
-    return all(experiment.build(name).needs == "none" for name in experiment.models)
 
 
 def _data_digest(data: Dataset) -> str:
@@ -312,29 +326,31 @@ def _data_facts(found: Run) -> dict[str, Any]:
     }
 
 
-def _features(found: Run, stage: Stage) -> Features | None:
+def _content(found: Run, stage: Stage) -> Content:
+    """What the models of a run learn from; what is not there is extracted."""
     experiment = found.experiment
-    if _needs_none(experiment):
-        return None
-    if (found.path / "features" / "meta.json").is_file():
-        return found.features  # of the same settings and data, or `planned` and `Run.data` had refused
-    with stage(f"{EXTRACTING}{experiment.features.extractor}") as progress:
-        return experiment.features.extract(found.data.catalog, found.path / "features", progress=progress)
+    kinds = {experiment.build(name).needs for name in experiment.models}
+    for kind, folder in FOLDERS.items():
+        if kind not in kinds or found.has(kind):  # of the same settings and data, or `planned` had refused
+            continue
+        settings = experiment.content(kind)
+        with stage(f"{EXTRACTING}{settings.extractor}") as progress:
+            settings.extract(found.data.catalog, found.path / folder, progress=progress)
+    return found.content
 
 
-def _model(found: Run, name: str, content: Features | None, stage: Stage) -> None:
+def _model(found: Run, name: str, content: Content, stage: Stage) -> None:
     """Train one model, unless it is there with the same settings, data and features."""
     model = found.experiment.build(name)
     split = found.split
-    if model.needs != "none" and content is None:
-        raise FeaturesError(f"The model '{name}' needs features, and there are none.")
+    features = content.wanted(model.needs, name)
     fingerprint = digest_of(
         {
             "model": type(model).__name__,
             "config": model.config.model_dump(mode="json"),
             "train": split.train.digest,
             "valid": split.valid.digest,
-            "features": content.digest if content is not None and model.needs != "none" else None,
+            "features": None if features is None else features.digest,
         }
     )
     folder = found.path / "models" / name
@@ -360,11 +376,15 @@ def _fingerprint_of(folder: Path) -> str | None:
 
 def _write_reports(found: Run, reports: Mapping[str, Report], facts: Mapping[str, Any]) -> None:
     protocol = next(iter(reports.values())).protocol
-    features = found.features if (found.path / "features").is_dir() else None
     provenance = {
         "protocol": protocol,
         "data": _read(found.path / "data.json"),
-        "features": None if features is None else {"digest": features.digest, **features.provenance},
+        "features": None,
+        **{
+            FOLDERS[features.kind]: {"digest": features.digest, **features.provenance}
+            for features in (found.content.vector, found.content.regions, found.content.image)
+            if features is not None
+        },
         "models": facts,
         "seed": found.experiment.seed,
         "versions": versions(*_VERSIONS),
@@ -379,6 +399,11 @@ def _write_reports(found: Run, reports: Mapping[str, Report], facts: Mapping[str
         pl.concat(rows).select("model", pl.exclude("model")).write_parquet(temporary)
     models = {name: report.as_dict() for name, report in reports.items()}
     write_json(found.path / "report.json", {"models": models, "provenance": provenance})
+
+
+def _described(settings: FeaturesConfig) -> str:
+    options = ", ".join(f"{key} {value}" for key, value in settings.options.items())
+    return settings.extractor + (f" ({options})" if options else "")
 
 
 def _draw_page(found: Run, reports: Mapping[str, Report], *, k: int = 10) -> None:
@@ -404,7 +429,11 @@ def _draw_page(found: Run, reports: Mapping[str, Report], *, k: int = 10) -> Non
         ("interactions", f"{data['interactions']:,}"),
         ("held-out interactions", f"{data['test']:,}"),
         ("items nobody took in training", f"{data['new_items']:,}"),
-        ("features", found.experiment.features.extractor if (found.path / "features").is_dir() else "none"),
+        *(
+            (folder, _described(found.experiment.content(kind)))
+            for kind, folder in FOLDERS.items()
+            if found.has(kind)
+        ),
     ]
     write_page(
         found.path / "report.html",

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from visrec import registry
+from visrec.content import Content
 from visrec.data.ids import IdMap
 from visrec.data.interactions import Interactions
 from visrec.data.splits import Split
@@ -21,10 +22,15 @@ Build = Callable[..., Recommender]
 
 @dataclass(frozen=True)
 class World:
-    """Interactions of two tastes, and features that show them."""
+    """Interactions of two tastes, and what the items look like, which shows them, as every kind of content."""
 
     split: Split
-    features: Features
+    values: np.ndarray
+    missing: np.ndarray
+
+    @property
+    def content(self) -> Content:
+        return shown(self.values, self.train.items.values, missing=self.missing)
 
     @property
     def train(self) -> Interactions:
@@ -35,6 +41,22 @@ def _interactions(pairs: list[tuple[int, int]], users: IdMap, items: IdMap, star
     user, item = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
     time = start + np.arange(len(user))
     return Interactions(user, item, time, np.ones(len(user)), users, items)
+
+
+def shown(
+    values: np.ndarray, item_ids: Any, *, missing: np.ndarray | None = None, dtype: str = "float32"
+) -> Content:
+    """Looks `(n, 6)` as vectors, as four regions, and as 16 x 16 pixels, whose halves are three of the six each."""
+    values = np.asarray(values, dtype=np.float64)
+    stored = values.astype(dtype)
+    regions = np.stack([stored, stored[:, ::-1], stored, stored], axis=1)  # (n, 4, 6)
+    bytes_ = np.clip(128 + 100 * np.nan_to_num(values), 0, 255).astype(np.uint8)
+    halves = bytes_.reshape(-1, 1, 2, 3)  # (n, 1, 2, 3)
+    pixels = halves.repeat(16, axis=1).repeat(8, axis=2)  # (n, 16, 16, 3)
+    vector, of_regions, image = (
+        Features.from_array(one, item_ids, missing=missing) for one in (stored, regions, pixels)
+    )
+    return Content(vector, of_regions, image)
 
 
 def _colours(n: int, *, seed: int = 0) -> np.ndarray:
@@ -63,8 +85,7 @@ def world() -> World:
         _interactions(valid, users, items, 100),
         _interactions(test, users, items, 200),
     )
-    missing = np.isin(np.arange(20), [3, 18])
-    return World(split, Features.from_array(_colours(20), items.values, missing=missing))
+    return World(split, _colours(20), np.isin(np.arange(20), [3, 18]))
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +100,7 @@ def checkerboard() -> World:
     held = [(u, u) for u in range(16)]
     empty = _interactions([], users, items)
     split = Split(_interactions(pairs, users, items), empty, _interactions(held, users, items, 1000))
-    return World(split, Features.from_array(_colours(18), items.values))
+    return World(split, _colours(18), np.zeros(18, dtype=bool))
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,8 @@ from visrec.evaluation.protocol import evaluate
 from visrec.features.features import Features
 from visrec.recommender import Queries, Recommender, load_model
 
+from .conftest import shown
+
 SMALL = {"seed": 7, "epochs": 4, "batch_size": 16, "dim_gamma": 5, "dim_theta": 4}
 """For whatever is not about quality: few epochs, small factors."""
 
@@ -34,7 +36,7 @@ def name(request):
 @pytest.fixture(scope="module")
 def model(name, build, world):
     """Fitted; tests must not change it."""
-    return build(name, **SMALL).fit(world.train, world.features, valid=world.split.valid)
+    return build(name, **SMALL).fit(world.train, world.content, valid=world.split.valid)
 
 
 def _everything(model: Recommender) -> np.ndarray:
@@ -59,7 +61,7 @@ def test_the_withheld_diagonal_of_a_checkerboard_ranks_above_the_other_colour(na
     model = build(name, seed=0)
     if not model.personal:
         pytest.skip("its order of the items does not follow the user's taste")
-    model.fit(checkerboard.train, checkerboard.features)
+    model.fit(checkerboard.train, checkerboard.content)
     scores = _everything(model)
     for u in range(16):
         other_colour = [i for i in range(16) if i % 2 != u % 2]
@@ -70,7 +72,7 @@ def test_brand_new_items_are_told_apart_by_their_looks(name, build, checkerboard
     model = build(name, seed=0)
     if not model.new_items:
         pytest.skip("it cannot tell new items apart")
-    scores = _everything(model.fit(checkerboard.train, checkerboard.features))
+    scores = _everything(model.fit(checkerboard.train, checkerboard.content))
     for u in range(16):
         own, other = 16 + u % 2, 17 - u % 2
         assert scores[u, own] > scores[u, other], u
@@ -163,8 +165,8 @@ def test_ids_that_were_numbers_come_back_as_numbers(name, build, world, tmp_path
     train = world.train
     users, items = IdMap([10 * n for n in range(12)], kind="user"), IdMap(range(100, 120), kind="item")
     numbered = Interactions(train.user, train.item, train.timestamp, train.weight, users, items)
-    features = Features.from_array(world.features.values, range(100, 120), missing=world.features.missing)
-    build(name, **SMALL).fit(numbered, features).save(tmp_path / "model")
+    content = shown(world.values, range(100, 120), missing=world.missing)
+    build(name, **SMALL).fit(numbered, content).save(tmp_path / "model")
     table = load_model(tmp_path / "model").recommend([10, 20], k=3)
     assert table.schema["user_id"] == table.schema["item_id"] == pl.Int64
     assert set(table["user_id"]) == {10, 20}
@@ -227,40 +229,38 @@ def test_the_order_of_the_interactions_changes_nothing(name, build, world):
     shuffled = Interactions(
         t.user[order], t.item[order], t.timestamp[order], t.weight[order], t.users, t.items
     )
-    one = build(name, **SMALL).fit(t, world.features, valid=world.split.valid)
-    other = build(name, **SMALL).fit(shuffled, world.features, valid=world.split.valid)
+    one = build(name, **SMALL).fit(t, world.content, valid=world.split.valid)
+    other = build(name, **SMALL).fit(shuffled, world.content, valid=world.split.valid)
     _same(one, other)
 
 
 def test_features_in_another_order_never_give_an_item_another_items_row(name, build, world):
     order = np.random.default_rng(4).permutation(20)
-    f = world.features
-    shuffled = Features.from_array(
-        f.values[order], f.items.values.gather(order).to_list(), missing=f.missing[order]
-    )
-    one = build(name, **SMALL).fit(world.train, f)
+    ids = world.train.items.values.gather(order).to_list()
+    shuffled = shown(world.values[order], ids, missing=world.missing[order])
+    one = build(name, **SMALL).fit(world.train, world.content)
     _same(one, build(name, **SMALL).fit(world.train, shuffled))
 
 
 def test_features_whose_ids_are_text_meet_items_whose_ids_are_numbers(name, build, world):
     # As text "100" comes before "99", as a number after it: that must not pair an item with another one's row.
-    t, f = world.train, world.features
+    t = world.train
     items = IdMap(range(95, 115), kind="item")
     train = Interactions(t.user, t.item, t.timestamp, t.weight, t.users, items)
-    numbers = Features.from_array(f.values, range(95, 115), missing=f.missing)
-    texts = Features.from_array(f.values, [str(n) for n in range(95, 115)], missing=f.missing)
+    numbers = shown(world.values, range(95, 115), missing=world.missing)
+    texts = shown(world.values, [str(n) for n in range(95, 115)], missing=world.missing)
     _same(build(name, **SMALL).fit(train, numbers), build(name, **SMALL).fit(train, texts))
 
 
 def test_the_same_seed_gives_the_same_model_bit_for_bit(name, build, world, model):
-    again = build(name, **SMALL).fit(world.train, world.features, valid=world.split.valid)
+    again = build(name, **SMALL).fit(world.train, world.content, valid=world.split.valid)
     _same(model, again)
 
 
 def test_the_global_random_state_neither_matters_nor_changes(name, build, world, model):
     torch.manual_seed(123)
     before = torch.get_rng_state()
-    again = build(name, **SMALL).fit(world.train, world.features, valid=world.split.valid)
+    again = build(name, **SMALL).fit(world.train, world.content, valid=world.split.valid)
     assert torch.equal(torch.get_rng_state(), before)
     assert again.digest == model.digest
 
@@ -268,14 +268,14 @@ def test_the_global_random_state_neither_matters_nor_changes(name, build, world,
 def test_another_seed_gives_another_model(name, build, world, model):
     if "seed" not in type(model).Config.model_fields:
         pytest.skip("nothing in it is random")
-    other = build(name, **{**SMALL, "seed": 8}).fit(world.train, world.features, valid=world.split.valid)
+    other = build(name, **{**SMALL, "seed": 8}).fit(world.train, world.content, valid=world.split.valid)
     assert other.digest != model.digest
 
 
 def test_fitting_again_forgets_the_first_time(name, build, world, checkerboard):
-    twice = build(name, **SMALL).fit(checkerboard.train, checkerboard.features)
-    twice.fit(world.train, world.features)
-    _same(twice, build(name, **SMALL).fit(world.train, world.features))
+    twice = build(name, **SMALL).fit(checkerboard.train, checkerboard.content)
+    twice.fit(world.train, world.content)
+    _same(twice, build(name, **SMALL).fit(world.train, world.content))
 
 
 # ---- keeping -------------------------------------------------------------------------------------------
@@ -308,7 +308,7 @@ def test_a_loaded_model_can_be_saved_again(model, tmp_path):
 
 def test_a_model_loaded_with_its_features_encodes_items(model, world, tmp_path):
     model.save(tmp_path / "model")
-    loaded = load_model(tmp_path / "model", world.features)
+    loaded = load_model(tmp_path / "model", world.content)
     items = torch.arange(len(model.items))
     with torch.no_grad():
         one, other = model.encode_items(items), loaded.encode_items(items)
@@ -319,7 +319,7 @@ def test_other_features_than_those_it_was_fitted_with_are_refused(model, world, 
     if model.needs == "none":
         pytest.skip("it needs none")
     model.save(tmp_path / "model")
-    other = Features.from_array(world.features.values + 1, world.features.items.values)
+    other = shown(world.values + 1, world.train.items.values)
     with pytest.raises(FeaturesError, match="other features"):
         load_model(tmp_path / "model", other)
 
@@ -405,7 +405,7 @@ def test_features_of_another_catalogue_are_refused(name, build, world):
     model = build(name, **SMALL)
     if model.needs == "none":
         pytest.skip("it needs none")
-    other = Features.from_array(world.features.values, [f"x{n}" for n in range(20)])
+    other = shown(world.values, [f"x{n}" for n in range(20)])
     with pytest.raises(FeaturesError):
         model.fit(world.train, other)
     with pytest.raises(NotFittedError):
@@ -415,21 +415,21 @@ def test_features_of_another_catalogue_are_refused(name, build, world):
 @pytest.mark.parametrize("share", [0.5, 1.0])
 def test_missing_features_give_finite_scores(name, build, world, share):
     missing = np.arange(20) < 20 * share
-    features = Features.from_array(world.features.values, world.features.items.values, missing=missing)
-    scores = _everything(build(name, **SMALL).fit(world.train, features))
+    content = shown(world.values, world.train.items.values, missing=missing)
+    scores = _everything(build(name, **SMALL).fit(world.train, content))
     assert np.isfinite(scores).all()
 
 
 @pytest.mark.parametrize("scale", [0.0, 1e-20, 1e6])
 def test_features_of_any_scale_give_finite_scores(name, build, world, scale):
-    features = Features.from_array(world.features.values * scale, world.features.items.values)
-    scores = _everything(build(name, **SMALL).fit(world.train, features))
+    content = shown(world.values * scale, world.train.items.values)
+    scores = _everything(build(name, **SMALL).fit(world.train, content))
     assert np.isfinite(scores).all()
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_numbers_that_are_not_finite_never_get_out(name, build, world, bad):
-    model = build(name, **SMALL).fit(world.train, world.features)
+    model = build(name, **SMALL).fit(world.train, world.content)
     model.Z = model.Z * bad
     with pytest.raises(DivergedError, match="not finite"):
         model.score(["u00"])
@@ -448,9 +448,9 @@ def test_the_smallest_data_give_a_result_or_a_clear_error(name, build, n_users, 
     items = IdMap([f"i{n}" for n in range(n_items)], kind="item")
     user, item = np.array(pairs).T
     train = Interactions(user, item, np.arange(len(user)), np.ones(len(user)), users, items)
-    features = Features.from_array(np.eye(n_items, 3), items.values)
+    content = shown(np.eye(n_items, 6), items.values)
     try:
-        model = build(name, **SMALL).fit(train, features)
+        model = build(name, **SMALL).fit(train, content)
     except DataError as error:
         assert "nothing to learn" in str(error)  # noqa: PT017  a result is as good as this error
         return
@@ -472,11 +472,10 @@ def test_a_model_of_other_items_is_not_evaluated(model, checkerboard):
 
 
 def test_half_precision_features_serve_as_well(world, build, name):
-    values = 300 * world.features.values  # whose squares float16 cannot hold
-    ids = world.features.items.values
-    missing = world.features.missing
-    full = Features.from_array(values, ids, missing=missing)
-    half = Features.from_array(values.astype(np.float16), ids, missing=missing)
+    values = 300 * world.values  # whose squares float16 cannot hold
+    ids, missing = world.train.items.values, world.missing
+    full = shown(values, ids, missing=missing)
+    half = shown(values, ids, missing=missing, dtype="float16")
     first, second = (build(name, **SMALL).fit(world.train, one) for one in (full, half))
     users = world.train.users.values.to_list()
     np.testing.assert_allclose(second.score(users), first.score(users), rtol=0.05, atol=0.02)
@@ -486,7 +485,7 @@ def test_regions_are_refused_by_a_model_for_vectors(world, build, name):
     model = build(name)
     if model.needs != "vector":
         pytest.skip(f"{name} does not take vectors")
-    regions = Features.from_array(np.ones((20, 4, 6)), world.features.items.values)
+    regions = Features.from_array(np.ones((20, 4, 6)), world.train.items.values)
     with pytest.raises(
         FeaturesError, match=r"needs one vector an item; these features have 4 regions.*--pool mean"
     ):

@@ -45,6 +45,6 @@ def test_an_epoch_is_each_interaction_of_users_who_have_a_negative(taken, batch_
     seen = np.zeros(taken.shape, dtype=int)
     for batch in sampler.epoch(batch_size, np.random.default_rng(seed)):
         assert len(batch) <= batch_size
-        assert not taken[batch.user, batch.neg].any()
+        assert not taken[batch.user, batch.neg[:, 0]].any()
         np.add.at(seen, (batch.user, batch.pos), 1)
     np.testing.assert_array_equal(seen, taken & has_negative[:, None])

@@ -29,10 +29,35 @@ class Histories:
         """The items of one user, oldest first."""
         return self.items[self.indptr[user] : self.indptr[user + 1]]
 
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
     @property
     def lengths(self) -> np.ndarray:
         """`(U,)` number of items of each user."""
         return np.diff(self.indptr)
+
+    @property
+    def owner(self) -> np.ndarray:
+        """`(N,)` the row that each item belongs to."""
+        return np.repeat(np.arange(len(self)), self.lengths)
+
+    def take(self, users: np.ndarray) -> Histories:
+        """The histories of some users `(B,)`, one row each, in the order given."""
+        lengths = self.lengths[users]
+        indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        place = np.repeat(self.indptr[users] - indptr[:-1], lengths) + np.arange(indptr[-1])
+        return Histories(indptr, self.items[place])
+
+    def where(self, mask: np.ndarray) -> Histories:
+        """Only the items where `mask (N,)` is true."""
+        before = np.concatenate([[0], np.cumsum(mask)]).astype(np.int64)
+        return Histories(before[self.indptr], self.items[mask])
+
+    def newest(self, n: int) -> Histories:
+        """At most the newest n items of each row."""
+        from_the_end = np.repeat(self.indptr[1:], self.lengths) - np.arange(len(self.items))
+        return self.where(from_the_end <= n)
 
 
 @dataclass(frozen=True, eq=False)

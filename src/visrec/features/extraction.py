@@ -83,7 +83,7 @@ def extract(
         catalog: The items and their images.
         extractor: A name (`visrec extractors`), several joined by "+", or an `Extractor`.
         weights: "default" (published ones), "random", or a file; or a mapping from an extractor's name to these.
-        standardize: See `Steps`.
+        standardize: See `Steps`. Pixels are stored as they are.
         pca: See `Steps`.
         whiten: See `Steps`.
         l2: See `Steps`.
@@ -118,7 +118,18 @@ def extract(
             "weights": weights_with_paths(weights, resolved),
             "options": options,
         }
-    work = _Work(catalog, Recipe(made, steps, np.dtype(dtype), settings), n_workers, progress)
+    n_vectors = sum(path is not None for path in catalog.paths) * int(np.prod(made.shape[:-1]))
+    if pca is not None and pca > min(made.dim, n_vectors - 1):
+        raise FeaturesError(
+            f"pca is {pca}, but {n_vectors:,} vectors of length {made.dim:,} have at most "
+            f"{max(0, min(made.dim, n_vectors - 1)):,} principal components. Ask for fewer."
+        )
+    kept = np.dtype(dtype)
+    if made.dtype is not None:
+        if pca is not None or l2:
+            raise ConfigError(f"{made.name} is stored as it is; leave pca and l2 out.")
+        kept, steps = made.dtype, Steps(standardize=False)
+    work = _Work(catalog, Recipe(made, steps, kept, settings), n_workers, progress)
     if out is not None:
         return work.into(Path(out))
     with tempfile.TemporaryDirectory(prefix="visrec-") as folder:

@@ -48,15 +48,16 @@ class Options(Config):
 
 
 class Extractor(ABC):
-    """Turns pictures into vectors `(F,)`, or regions `(R, F)`; each picture for itself, whatever its batch.
+    """Turns pictures into vectors `(F,)`, regions `(R, F)`, or pixels `(S, S, 3)`; each by itself.
 
     Attributes:
         Config: its options, a `visrec.config.Config`.
         name: what to type to have it.
-        shape: `(F,)`, or `(R, F)` for regions.
+        shape: `(F,)`, or `(R, F)` for regions, or `(S, S, 3)` for pixels.
         columns: F names, where each column of the vector has a meaning of its own.
         grid: rows and columns of the R regions on the picture, where they lie on one.
         batch_size: pictures encoded together; a last batch may be smaller.
+        dtype: of what it gives, where that cannot be chosen; it is then stored as it is, without steps.
         learns: whether it must see a sample of the catalogue first (`learn`), as a codebook does.
         preparation: what is done to each picture.
     """
@@ -67,6 +68,7 @@ class Extractor(ABC):
     columns: tuple[str, ...] | None = None
     grid: tuple[int, int] | None = None
     batch_size: int = 32
+    dtype: ClassVar[np.dtype[Any] | None] = None
     learns: ClassVar[bool] = False
     preparation: Preparation
 

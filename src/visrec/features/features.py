@@ -1,4 +1,4 @@
-"""What is known of each item as a vector, or as regions, aligned to the items by id, with where it came from."""
+"""What is known of each item as a vector, as regions, or as pixels, aligned to the items by id, with its origin."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -23,15 +23,16 @@ VALUES, RAW, ITEMS, META = "values.npy", "raw.npy", "items.parquet", "meta.json"
 FINISHING, LEARNT = "finishing.safetensors", "extractor.safetensors"
 _STANDARDIZE = "standardize.npy"  # of version 1
 _DTYPES = (np.dtype(np.float32), np.dtype(np.float16))
+_PIXELS = np.dtype(np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """One vector an item, or R regions of its picture. Frozen.
+    """One vector an item, or R regions of its picture, or its pixels. Frozen.
 
     Attributes:
-        values: `(I, F)` or `(I, R, F)`, float32 or float16, perhaps memory-mapped; read-only; rows of missing items
-            are exactly 0.
+        values: `(I, F)` or `(I, R, F)`, float32 or float16, or `(I, S, S, 3)` uint8 RGB; perhaps memory-mapped;
+            read-only; rows of missing items are exactly 0.
         items: the ids, in row order.
         missing: `(I,)` bool, the items without a vector.
         failures: columns `item_id` and `reason`, one row for each missing item, in row order.
@@ -55,10 +56,12 @@ class Features:
     def __post_init__(self) -> None:
         n = len(self.items)
         for values in (self.values,) if self.raw is None else (self.values, self.raw):
-            if values.ndim not in (2, 3) or len(values) != n or values.dtype not in _DTYPES:
+            fits = values.ndim in (2, 3) and values.dtype in _DTYPES
+            if len(values) != n or not (fits or (values.ndim == 4 and values.dtype == _PIXELS)):
                 raise FeaturesError(
                     f"Features: values are {values.dtype} {values.shape}; expected float32 or float16, ({n}, F) or "
-                    f"({n}, R, F), one row for each of the {n} items. Features.from_array(values, item_ids) converts."
+                    f"({n}, R, F), or pixels uint8 ({n}, S, S, 3), one row for each of the {n} items. "
+                    f"Features.from_array(values, item_ids) converts."
                 )
         if self.missing.shape != (n,) or self.missing.dtype != np.bool_:
             raise FeaturesError(
@@ -89,6 +92,12 @@ class Features:
         return f"Features({len(self)} items x {shape}, {int(self.missing.sum())} missing, {source})"
 
     @property
+    def kind(self) -> Literal["vector", "regions", "image"]:
+        """What each item has: one vector, regions, or its pixels."""
+        kinds: dict[int, Literal["vector", "regions", "image"]] = {2: "vector", 3: "regions", 4: "image"}
+        return kinds[self.values.ndim]
+
+    @property
     def dim(self) -> int:
         """F, the length of a vector."""
         return int(self.values.shape[-1])
@@ -100,7 +109,15 @@ class Features:
 
     @property
     def vectors(self) -> np.ndarray:
-        """One vector an item `(I, F)`: the values, or the mean of the regions (float32, in memory)."""
+        """One vector an item `(I, F)`: the values, or the mean of the regions (float32, in memory).
+
+        Raises:
+            FeaturesError: these are pixels.
+        """
+        if self.kind == "image":
+            raise FeaturesError(
+                "These are pixels, not vectors. Extract features: `visrec extractors` lists how."
+            )
         return self.values if self.n_regions is None else self.values.mean(axis=1, dtype=np.float32)
 
     @property
@@ -134,8 +151,8 @@ class Features:
         """Features from a matrix of your own; rows belong to the ids given, in any order.
 
         Args:
-            values: `(n, F)` or `(n, R, F)` numbers; row r belongs to `item_ids[r]`. float16 stays, all else becomes
-                float32.
+            values: `(n, F)` or `(n, R, F)` numbers, or `(n, S, S, 3)` uint8 pixels; row r belongs to `item_ids[r]`.
+                float16 and pixels stay, all else becomes float32.
             item_ids: `(n,)` distinct ids.
             missing: `(n,)` bool, rows to be treated as missing whatever they hold.
             provenance: JSON-able notes on where the values came from.
@@ -147,10 +164,12 @@ class Features:
         series = _id_series(item_ids)
         n = len(series)
         matrix = np.asarray(values)
-        if matrix.ndim not in (2, 3) or len(matrix) != n or not np.issubdtype(matrix.dtype, np.number):
+        is_pixels = matrix.ndim == 4 and matrix.dtype == _PIXELS
+        fits = is_pixels or (matrix.ndim in (2, 3) and np.issubdtype(matrix.dtype, np.number))
+        if matrix.shape[:1] != (n,) or not fits:
             raise FeaturesError(
                 f"Features: {n} item ids but values of type {matrix.dtype} and shape {matrix.shape}; "
-                f"expected numbers ({n}, F) or ({n}, R, F), one row an id."
+                f"expected numbers ({n}, F) or ({n}, R, F), or uint8 ({n}, S, S, 3), one row an id."
             )
         masked = np.zeros(n, dtype=bool) if missing is None else np.asarray(missing, dtype=bool)
         if masked.shape != (n,):
@@ -165,7 +184,8 @@ class Features:
         order = np.empty(n, dtype=np.int64)
         order[items.indices(series.to_list())] = np.arange(n)
         with np.errstate(over="ignore", invalid="ignore"):  # reported below, by item
-            rows = matrix[order].astype(matrix.dtype if matrix.dtype == np.float16 else np.float32)
+            keeps = is_pixels or matrix.dtype == np.float16
+            rows = matrix[order].astype(matrix.dtype if keeps else np.float32)
         masked = masked[order]
         rows[masked] = 0
         bad = ~np.isfinite(rows.reshape(n, -1)).all(axis=1)

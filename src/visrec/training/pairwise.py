@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from visrec.config import digest_of
 from visrec.data.interactions import Interactions
 from visrec.data.splits import Split
 from visrec.errors import UnsupportedError
 from visrec.evaluation.protocol import mean_metric
 from visrec.features.features import Features
 from visrec.recommender import Fitting, Queries, Recommender
-from visrec.training.sampling import UniformSampler
+from visrec.training.sampling import HistoryRule, PopularitySampler, Sampler, UniformSampler
 from visrec.training.trainer import Rows, Trainer, TrainingConfig
 
 
@@ -24,10 +25,13 @@ class PairwiseRecommender(nn.Module, Recommender):
     """A model with parameters, trained so that x_ui > x_uj for a positive i and a negative j.
 
     A model declares its parameters in `build`, its L2 terms in `penalty`, and the two encoders.
+
+    Attributes:
+        content_shape: of an item's content: `(F,)`, `(R, F)` or `(S, S, 3)`; `()` where it needs none.
     """
 
     config: TrainingConfig
-    n_features = 0
+    content_shape: tuple[int, ...] = ()
 
     def __init__(self, config: TrainingConfig | None = None, **settings: Any) -> None:
         nn.Module.__init__(self)
@@ -41,9 +45,31 @@ class PairwiseRecommender(nn.Module, Recommender):
     def initialize(self, generator: torch.Generator) -> None:
         """Set the initial values of all parameters."""
 
-    @abstractmethod
+    @property
+    def looks_at(self) -> HistoryRule:
+        """What of the user's history the query is made of while it learns; "none": the user alone."""
+        return "none"
+
+    @property
+    def max_history(self) -> int | None:
+        """At most so many newest items of it; None: all."""
+        return None
+
+    @property
+    def n_features(self) -> int:
+        """F, the length of a vector of the content; 0 where it needs none."""
+        return self.content_shape[-1] if self.content_shape else 0
+
     def encode_users(self, users: Tensor) -> Tensor:
-        """Query vectors `(B, d)` of users by index `(B,)`."""
+        """Query vectors `(B, d)` of users by index `(B,)`: for models whose query is the user alone."""
+        raise NotImplementedError(f"{type(self).__name__} writes neither encode_users nor encode_queries.")
+
+    def encode_batch(self, queries: Queries, items: Tensor) -> tuple[Tensor, Tensor]:
+        """Query vectors `(B, d)` and vectors `(n, d)` of distinct items, in training.
+
+        Models whose queries are made of item vectors override it to encode each item once for both.
+        """
+        return self.encode_queries(queries), self.encode_items(items)
 
     @abstractmethod
     def penalty(self, rows: Rows) -> Tensor | None:
@@ -71,22 +97,40 @@ class PairwiseRecommender(nn.Module, Recommender):
 
     def _fit(self, fitting: Fitting) -> None:
         train, valid = fitting.train, fitting.valid
-        if self.features is not None:
-            self.n_features = self.features.dim
-        self.build(train.n_users, train.n_items)
-        self.initialize(torch.Generator().manual_seed(self.config.seed))
+        self.content_shape = () if self.features is None else self.features.values.shape[1:]
+        sampler = self._sampler(fitting)
+        # Networks of other libraries take their initial weights from torch's global generator, which gets its state
+        # back.
+        with torch.random.fork_rng():
+            torch.manual_seed(self.config.seed)
+            self.build(train.n_users, train.n_items)
+            self.initialize(torch.Generator().manual_seed(self.config.seed))
         if self.features is not None:
             self.prepare_content(self.features)
-        sampler = UniformSampler(train, negatives=self.config.negatives)
         self._forget_untouched(sampler)
-        trainer = Trainer(
-            self, sampler, self._validation(train, valid), fingerprint=self._fingerprint(train, valid)
-        )
+        fingerprint = [
+            train.digest,
+            None if valid is None else valid.digest,
+            self.features_digest,
+            sampler.fingerprint,
+        ]
+        trainer = Trainer(self, sampler, self._validation(train, valid), fingerprint=digest_of(fingerprint))
         trainer.run(checkpoint=fitting.checkpoint, progress=fitting.progress)
         self.training_log = trainer.log
         self.eval()
 
-    def _forget_untouched(self, sampler: UniformSampler) -> None:
+    def _sampler(self, fitting: Fitting) -> Sampler:
+        config, train = self.config, fitting.train
+        given: dict[str, Any] = {
+            "n_negatives": config.n_negatives,
+            "history": self.looks_at,
+            "max_history": self.max_history,
+        }
+        if config.sampler == "popularity":
+            return PopularitySampler(train, **given)
+        return UniformSampler(train, negatives=config.negatives, **given)
+
+    def _forget_untouched(self, sampler: Sampler) -> None:
         users, items = np.ones(len(self.users), dtype=bool), np.ones(len(self.items), dtype=bool)
         users[sampler.user] = False
         items[sampler.pool] = False
@@ -104,23 +148,20 @@ class PairwiseRecommender(nn.Module, Recommender):
 
         return validate
 
-    def _fingerprint(self, train: Interactions, valid: Interactions | None) -> str:
-        features = "" if self.features is None else self.features.digest
-        return f"{train.digest}/{'' if valid is None else valid.digest}/{features}"
-
     def state(self) -> dict[str, Tensor]:
         """Parameters, and where content went into them the item vectors, so that ranking needs no features."""
         state = {name: t.detach() for name, t in self.state_dict().items()}
         if self.needs != "none" and self.Z is not None:
             state["Z"] = self.Z
-        state["n_features"] = torch.tensor(self.n_features)
+        state["content_shape"] = torch.tensor(self.content_shape, dtype=torch.int64)
         return state
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Take back what `state` gave."""
-        self.n_features = int(state["n_features"])
-        self.build(len(self.users), len(self.items))
-        self.load_state_dict({name: t for name, t in state.items() if name not in ("Z", "n_features")})
+        self.content_shape = tuple(state["content_shape"].tolist())
+        with torch.random.fork_rng():
+            self.build(len(self.users), len(self.items))
+        self.load_state_dict({name: t for name, t in state.items() if name not in ("Z", "content_shape")})
         if self.features is not None:
             self.prepare_content(self.features)
         self.eval()

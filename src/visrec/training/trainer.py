@@ -15,11 +15,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from visrec.config import Config, digest_of
+from visrec.data.interactions import Histories
 from visrec.errors import DivergedError
-from visrec.recommender import Progress
+from visrec.recommender import Progress, Queries
 from visrec.training.checkpoint import load_checkpoint, save_checkpoint
-from visrec.training.losses import bpr_loss
-from visrec.training.sampling import Negatives, Triples, UniformSampler
+from visrec.training.losses import LossName, loss_of
+from visrec.training.sampling import NOBODY, Negatives, Sampler, Triples
 
 if TYPE_CHECKING:
     from visrec.training.pairwise import PairwiseRecommender
@@ -40,6 +41,12 @@ class TrainingConfig(Config):
     """Step size."""
     weight_decay: float = Field(default=0.0, ge=0)
     """The optimiser's own decay, on all parameters alike. The papers' L2 terms are the models' `reg` settings."""
+    loss: LossName = "bpr"
+    """"bpr", "bce", "hinge", "warp" (which wants several negatives), or "softmax"; see visrec.training.losses."""
+    sampler: Literal["uniform", "popularity"] = "uniform"
+    """How negatives are drawn: uniformly, or by popularity."""
+    n_negatives: int = Field(default=1, ge=1)
+    """Negatives of each positive."""
     negatives: Negatives = "interacted"
     """Where negatives come from: "interacted", the items that somebody took, so that brand-new ones are not taught
     to be disliked; or "catalog", all items."""
@@ -61,13 +68,17 @@ class Rows:
         users: `(u,)` by index.
         times_user: `(u,)` float32, how often each occurs, divided by the number of triples.
         items: `(n,)` by index, positives and negatives.
-        times_item: `(n,)` like `times_user`.
+        times_item: `(n,)` like `times_user`; each of the negatives of a positive counts for its part of one.
+        looked_at: `(h,)` by index, the items of the histories; empty for models that look at none.
+        times_looked_at: `(h,)` the mean over triples of an item's part of the history.
     """
 
     users: Tensor
     times_user: Tensor
     items: Tensor
     times_item: Tensor
+    looked_at: Tensor
+    times_looked_at: Tensor
 
 
 class Trainer:
@@ -76,7 +87,7 @@ class Trainer:
     def __init__(
         self,
         model: PairwiseRecommender,
-        sampler: UniformSampler,
+        sampler: Sampler,
         validate: Callable[[], float] | None,
         *,
         fingerprint: str,
@@ -118,21 +129,18 @@ class Trainer:
 
     def step(self, batch: Triples) -> float:
         """One gradient step; returns the loss, without its L2 terms."""
-        user, user_at = np.unique(batch.user, return_inverse=True)
-        item, item_at = np.unique(np.concatenate([batch.pos, batch.neg]), return_inverse=True)
-        users, items = torch.from_numpy(user), torch.from_numpy(item)
-        at_user = torch.from_numpy(user_at)
-        at_pos, at_neg = torch.from_numpy(item_at).split(len(batch))
+        B, n = batch.neg.shape
+        item, at = np.unique(np.concatenate([batch.pos, batch.neg.ravel()]), return_inverse=True)
+        at_pos, at_neg = torch.from_numpy(at).split([B, B * n])
+        queries, at_query = _queries(batch)
         # Each distinct user and item is encoded once, however often it occurs in the batch.
-        Q = self.model.encode_users(users)  # (u, d)
-        Z = self.model.encode_items(items)  # (n, d)
-        d_Z = Z.index_select(0, at_pos) - Z.index_select(0, at_neg)  # (B, d)
-        x_uij = (Q.index_select(0, at_user) * d_Z).sum(1)  # (B,)
+        Q, Z = self.model.encode_batch(queries, torch.from_numpy(item))  # (u, d), (n_items, d)
+        q = Q.index_select(0, at_query)  # (B, d)
+        x_ui = (q * Z.index_select(0, at_pos)).sum(1)  # (B,)
+        x_uj = (q[:, None] * Z.index_select(0, at_neg).view(B, n, -1)).sum(2)  # (B, n)
         weight = None if (batch.weight == 1).all() else torch.from_numpy(batch.weight)
-        loss = bpr_loss(x_uij, weight)
-        times_user = torch.from_numpy(np.bincount(user_at).astype(np.float32)) / len(batch)
-        times_item = torch.from_numpy(np.bincount(item_at).astype(np.float32)) / len(batch)
-        penalty = self.model.penalty(Rows(users, times_user, items, times_item))
+        loss = loss_of(self.config.loss, x_ui, x_uj, weight, n_candidates=len(self.sampler.pool))
+        penalty = self.model.penalty(_rows(batch, item, at))
         self.optimizer.zero_grad(set_to_none=True)
         (loss if penalty is None else loss + penalty).backward()
         self.optimizer.step()
@@ -142,11 +150,17 @@ class Trainer:
         start = time.perf_counter()
         total, n = 0.0, 0
         self.model.train()
-        for batch in self.sampler.epoch(self.config.batch_size, self.rng):
-            loss = self.step(batch)
-            if not math.isfinite(loss):
-                self._diverged(loss)
-            total, n = total + loss * len(batch), n + len(batch)
+        # Dropout asks torch's global generator, which is nobody's to change: it gets a state of this epoch, and
+        # its own back. A run that goes on after an interruption thus drops what it would have dropped.
+        with torch.random.fork_rng():
+            torch.manual_seed(
+                int(np.random.SeedSequence([self.config.seed, self.epoch]).generate_state(1)[0])
+            )
+            for batch in self.sampler.epoch(self.config.batch_size, self.rng):
+                loss = self.step(batch)
+                if not math.isfinite(loss):
+                    self._diverged(loss)
+                total, n = total + loss * len(batch), n + len(batch)
         self.model.eval()
         if not all(bool(parameter.isfinite().all()) for parameter in self.model.parameters()):
             self._diverged(math.nan)  # in the last step, whose loss was still finite
@@ -236,6 +250,29 @@ class Trainer:
         self.epoch, self.best_epoch, self.waited = facts["epoch"], facts["best_epoch"], facts["waited"]
         self.best = -math.inf if facts["best"] is None else facts["best"]
         self.log = facts["log"]
+
+
+def _queries(batch: Triples) -> tuple[Queries, Tensor]:
+    """The queries of a batch, and which of them each positive's is: each user's once, unless histories differ."""
+    if batch.history is not None:
+        return Queries.padded(batch.history, batch.user), torch.arange(len(batch))
+    user, at = np.unique(batch.user, return_inverse=True)
+    return Queries.of_users(user), torch.from_numpy(at)
+
+
+def _rows(batch: Triples, item: np.ndarray, at: np.ndarray) -> Rows:
+    """What a batch touches; `item[at]` are its positives and then its negatives."""
+    B, n = batch.neg.shape
+    share = np.concatenate([np.ones(B), np.full(B * n, 1 / n)])
+    known = batch.user[batch.user != NOBODY]
+    user, times = np.unique(known, return_counts=True)
+    history = batch.history or Histories(np.zeros(B + 1, dtype=np.int64), np.zeros(0, dtype=np.int64))
+    looked_at, place = np.unique(history.items, return_inverse=True)
+    part = np.repeat(1 / np.maximum(history.lengths, 1), history.lengths)
+    parts = np.bincount(place, part, minlength=len(looked_at))
+    pairs = (user, times), (item, np.bincount(at, share)), (looked_at, parts)
+    tensors = [(torch.from_numpy(rows), torch.from_numpy((t / B).astype(np.float32))) for rows, t in pairs]
+    return Rows(*(tensor for pair in tensors for tensor in pair))
 
 
 def _named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

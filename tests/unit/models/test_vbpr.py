@@ -103,6 +103,8 @@ def test_the_penalty_is_that_of_section_4_3(train, features):
         torch.tensor([1 / 3, 2 / 3]),
         torch.tensor([0, 1, 3, 4, 5]),
         torch.tensor([1 / 3, 1 / 3, 1 / 3, 2 / 3, 1 / 3]),
+        torch.zeros(0, dtype=torch.int64),
+        torch.zeros(0),
     )
     assert model.penalty(rows).item() == pytest.approx(expected, rel=1e-5)
 
@@ -160,7 +162,7 @@ def test_gradients_reach_every_parameter_of_a_triple_and_no_other_row(train, fea
 
     model = VBPR(**{**SMALL, "epochs": 1}, reg=0, reg_E=0).fit(train, features)
     trainer = Trainer(model, UniformSampler(train), None, fingerprint="")
-    trainer.step(Triples(np.array([2]), np.array([3]), np.array([4]), np.ones(1, dtype=np.float32)))
+    trainer.step(Triples(np.array([2]), np.array([3]), np.array([[4]]), np.ones(1, dtype=np.float32)))
     assert model.gamma_u.grad.abs().sum(1).nonzero().flatten().tolist() == [2]
     assert model.theta_u.grad.abs().sum(1).nonzero().flatten().tolist() == [2]
     assert model.gamma_i.grad.abs().sum(1).nonzero().flatten().tolist() == [3, 4]

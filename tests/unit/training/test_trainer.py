@@ -16,7 +16,10 @@ from visrec.training.trainer import Trainer, TrainingConfig
 
 SMALL = {"dim_gamma": 4, "batch_size": 8, "reg": 0.0}
 TRIPLES = Triples(
-    np.array([0, 0, 2, 0]), np.array([1, 1, 4, 3]), np.array([4, 2, 3, 4]), np.ones(4, dtype=np.float32)
+    np.array([0, 0, 2, 0]),
+    np.array([1, 1, 4, 3]),
+    np.array([[4], [2], [3], [4]]),
+    np.ones(4, dtype=np.float32),
 )
 
 
@@ -44,7 +47,7 @@ def _trainer(train, validate=None, **settings) -> Trainer:
 
 def _loss_by_loops(model, triples: Triples) -> torch.Tensor:
     total = torch.zeros(())
-    for u, i, j, weight in zip(triples.user, triples.pos, triples.neg, triples.weight, strict=True):
+    for u, i, j, weight in zip(triples.user, triples.pos, triples.neg[:, 0], triples.weight, strict=True):
         x_ui = model.beta_i[i, 0] + model.gamma_u[u] @ model.gamma_i[i]
         x_uj = model.beta_i[j, 0] + model.gamma_u[u] @ model.gamma_i[j]
         total = total - float(weight) * torch.log(torch.sigmoid(x_ui - x_uj))
@@ -79,7 +82,7 @@ def test_the_models_l2_terms_are_part_of_the_gradient_and_not_of_the_loss_report
     held = _trainer(world[0], optimizer="sgd", learning_rate=0.5, reg=0.3)
     reference = copy.deepcopy(held.model)
     penalty = torch.zeros(())
-    for u, i, j in zip(TRIPLES.user, TRIPLES.pos, TRIPLES.neg, strict=True):
+    for u, i, j in zip(TRIPLES.user, TRIPLES.pos, TRIPLES.neg[:, 0], strict=True):
         penalty = penalty + reference.gamma_u[u].square().sum()
         for item in (i, j):
             penalty = penalty + reference.gamma_i[item].square().sum() + reference.beta_i[item, 0] ** 2

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from visrec.features.extractor import Handcrafted, Preparation
-from visrec.features.handcrafted.pixels import reduced
+from visrec.features.handcrafted.reducing import reduced
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _SIDE = 66  # pixels: 3 x 3 cells of 22 x 22; finer grain adds time, not colour (measured)
 _GRID = 3
+_REGIONS_SIDE, _REGIONS_GRID = 64, 4  # of the regions: 4 x 4 cells of 16 x 16
 # Bins of the whole picture: L x a x b jointly, hue x saturation jointly (and what has no hue), value.
 _LAB_BINS, _HUE_BINS, _SATURATION_BINS, _VALUE_BINS = (3, 6, 6), 12, 2, 8
 # Bins of a cell, one histogram a channel: L, a, b, hue (and what has no hue).
@@ -26,23 +27,31 @@ _CELL = 3 * _CELL_LAB_BINS + _CELL_HUE_BINS + 1
 class ColorHistograms(Preparation):
     """The picture's histograms; see `Color`."""
 
+    pool: Literal["whole", "regions"] = "whole"
+    """"whole": one vector a picture. "regions": one for each cell of a 4 x 4 grid, for models of attention."""
+
     @property
     def least_side(self) -> int:
         return 4 * _SIDE
 
     def __call__(self, image: Image.Image) -> np.ndarray:
-        """The vector `(F,)` float32 of an RGB picture."""
+        """The vector `(F,)`, or the regions `(R, F)`, float32, of an RGB picture."""
         import cv2
 
-        pixels = cv2.resize(np.asarray(image), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+        side, grid = (_REGIONS_SIDE, _REGIONS_GRID) if self.pool == "regions" else (_SIDE, _GRID)
+        pixels = cv2.resize(np.asarray(image), (side, side), interpolation=cv2.INTER_AREA)
         rgb = pixels.astype(np.float32) / 255
         lab = cv2.cvtColor(rgb, cv2.COLOR_RGB2Lab).reshape(-1, 3)  # (P, 3)
         hue, saturation, value = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV).reshape(-1, 3).T  # degrees, 0-1, 0-1
         scaled = [(lab[:, i] - low) / (high - low) for i, (low, high) in enumerate(_LAB_RANGES)]
         colourful = saturation * value  # (P,)  how far the hue can be trusted
         grey = 1 - colourful
-        line = np.arange(_SIDE) * _GRID // _SIDE
-        cell = (line[:, None] * _GRID + line).reshape(-1)  # (P,)  0 … 8
+        line = np.arange(side) * grid // side
+        cell = (line[:, None] * grid + line).reshape(-1)  # (P,)  0 … grid² - 1
+        of_cells = _of_cells(cell, grid**2, scaled, hue / 360, colourful)
+        if self.pool == "regions":
+            cells = [part.reshape(grid**2, -1) for part in of_cells]
+            return np.sqrt(np.concatenate(cells, axis=1)).astype(np.float32)
         one = np.zeros_like(cell)
 
         parts = []
@@ -53,13 +62,7 @@ class ColorHistograms(Preparation):
         parts.append(_histogram(one, 1, axes, hues, colourful))
         parts.append(_histogram(one, 1, [], (), grey))
         parts.append(_histogram(one, 1, [_soft(value, _VALUE_BINS)], (_VALUE_BINS,)))
-        n_cells = _GRID**2
-        bins = (_CELL_LAB_BINS,)
-        parts += [_histogram(cell, n_cells, [_soft(channel, *bins)], bins) for channel in scaled]
-        axes = [_soft(hue / 360, _CELL_HUE_BINS, circular=True)]
-        parts.append(_histogram(cell, n_cells, axes, (_CELL_HUE_BINS,), colourful))
-        parts.append(_histogram(cell, n_cells, [], (), grey))
-        return np.sqrt(np.concatenate(parts)).astype(np.float32)
+        return np.sqrt(np.concatenate([*parts, *of_cells])).astype(np.float32)
 
 
 class Color(Handcrafted):
@@ -73,14 +76,39 @@ class Color(Handcrafted):
     change of colour changes the vector slightly. Hue counts in proportion to saturation times value: the
     rest, whose hue is noise, goes to a bin of its own.
 
-    The picture is squeezed to 66 x 66 pixels first; the vector does not depend on its size or shape.
+    The picture is squeezed to 66 x 66 pixels first (64 x 64 for regions, which are the histograms of the cells of a
+    4 x 4 grid); the vector does not depend on its size or shape.
     """
 
     name = "color"
     paper = "Swain & Ballard 1991"
     Config = ColorHistograms
     method = f"squeezed to {_SIDE} x {_SIDE} (area), sRGB to CIE Lab and HSV, square roots of histograms v1"
-    shape = (_WHOLE + _GRID**2 * _CELL,)
+    shape: tuple[int, ...] = (_WHOLE + _GRID**2 * _CELL,)
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        assert isinstance(self.preparation, ColorHistograms)
+        if self.preparation.pool == "regions":
+            self.shape, self.grid = (_REGIONS_GRID**2, _CELL), (_REGIONS_GRID, _REGIONS_GRID)
+
+    def provenance(self) -> dict[str, Any]:
+        about = super().provenance()
+        if self.grid is None:  # as it was before there were regions, so that older features remain the same
+            about["options"] = {}
+        return about
+
+
+def _of_cells(
+    cell: np.ndarray, n_cells: int, lab: list[np.ndarray], hue: np.ndarray, colourful: np.ndarray
+) -> list[np.ndarray]:
+    """The histograms of the cells, each flat: L, a, b, hue, and what has no hue."""
+    bins = (_CELL_LAB_BINS,)
+    parts = [_histogram(cell, n_cells, [_soft(channel, *bins)], bins) for channel in lab]
+    axes = [_soft(hue, _CELL_HUE_BINS, circular=True)]
+    parts.append(_histogram(cell, n_cells, axes, (_CELL_HUE_BINS,), colourful))
+    parts.append(_histogram(cell, n_cells, [], (), 1 - colourful))
+    return parts
 
 
 Axis = tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from visrec.features.extractor import Handcrafted, Preparation
-from visrec.features.handcrafted.pixels import squeezed
+from visrec.features.handcrafted.reducing import squeezed
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from visrec.features.extractor import Handcrafted, Preparation
-from visrec.features.handcrafted.pixels import grey, reduced
+from visrec.features.handcrafted.reducing import grey, reduced
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from visrec.errors import FeaturesError
 from visrec.features.extractor import Handcrafted, Preparation
-from visrec.features.handcrafted.pixels import grey, reduced
+from visrec.features.handcrafted.reducing import grey, reduced
 from visrec.features.handcrafted.words import cluster, subsample
 
 if TYPE_CHECKING:
