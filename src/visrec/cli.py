@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from visrec.features.features import Features
     from visrec.recommender import Progress
     from visrec.runs import Run
+    from visrec.tuning import Tuning
 
 app = typer.Typer(
     name="visrec",
@@ -275,6 +276,43 @@ def evaluate(
 
     found = Run.load(folder)
     _show(found, evaluate_run(found, stage=_stage, afresh=True), as_json=as_json)
+
+
+@app.command()
+def tune(
+    source: Annotated[Path, typer.Argument(help="A data set folder, or an experiment.toml.")],
+    model: Annotated[str, typer.Option(help="A model of `visrec models`, or of the experiment.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder of the search.")],
+    trials: Annotated[int, typer.Option(min=1, help="How many settings are tried, in all.")] = 30,
+    metric: Annotated[str, typer.Option(help="What is maximised on the validation part.")] = "ndcg@20",
+    extractor: Annotated[
+        str | None, typer.Option(help="A name from `visrec extractors`. [default: color]")
+    ] = None,
+    weights: WeightsOption = None,
+    layer: Layer = None,
+    pool: PoolOption = None,
+    set_: Set = None,
+    min_rating: Annotated[float | None, typer.Option(help="Keep interactions rated at least this.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the model and of the search. [default: 0]")] = None,
+    data: Annotated[Path | None, typer.Option(help="With an experiment.toml: the data set folder.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Search better settings for a model on the validation part; writes them as an experiment to run."""
+    from visrec import tuning
+    from visrec.experiment import Experiment
+
+    values = _experiment_values(source, data)
+    _apply(values, "data", min_rating=min_rating)
+    _apply(values, "features", extractor=extractor)
+    _apply(
+        values,
+        "features",
+        **_features_settings(weights, (layer, pool, None, set_), None, (None, False, False), False),
+    )
+    values |= {} if seed is None else {"seed": seed}
+    values["models"] = {model: values.get("models", {}).get(model, {})}
+    found = tuning.tune(Experiment(**values), model, out, trials=trials, metric=metric, stage=_stage)
+    _show_tuning(found, out, as_json=as_json)
 
 
 @app.command()
@@ -626,6 +664,21 @@ def _show_comparison(found: Comparison, out: Path, *, as_json: bool) -> None:
     )
     for line in [*lines, f"{out / 'comparison.html'}"]:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _show_tuning(found: Tuning, out: Path, *, as_json: bool) -> None:
+    """The best trials, and what to type next."""
+    rows = (
+        found.trials.head(found.trials.height if as_json else 10).rename({"value": found.metric}).to_dicts()
+    )
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    shown = [{key: f"{v:.4g}" if isinstance(v, float) else v for key, v in row.items()} for row in rows]
+    _print_rows(
+        shown, title=f"the best of {found.trials.height} trials, on the validation part", as_json=False
+    )
+    print(f"Trial 0 has the settings as given. Next: visrec run {out / 'best.toml'} --out RUN")
 
 
 def _show_items(found: Run | None, table: pl.DataFrame, title: str, *, as_json: bool) -> None:

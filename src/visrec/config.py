@@ -6,13 +6,14 @@ import hashlib
 import json
 import tomllib
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from visrec.errors import ConfigError
 from visrec.files import write_text
+from visrec.space import Space
 
 
 class Config(BaseModel):
@@ -20,6 +21,9 @@ class Config(BaseModel):
 
     Raises `ConfigError` (not pydantic's own error) so that a wrong value ends in one readable line.
     """
+
+    space: ClassVar[Space] = {}
+    """Where `visrec tune` looks for better values of some of the settings."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True

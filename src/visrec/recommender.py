@@ -147,6 +147,11 @@ class Recommender(ABC):
         self._items: IdMap | None = None
         self._histories: Histories | None = None
 
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """The kinds of content that fitting asks for."""
+        return frozenset({self.needs} - {"none"})
+
     # ---- what a model writes -----------------------------------------------------------------------
 
     @abstractmethod

@@ -10,7 +10,7 @@ from __future__ import annotations
 import platform
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -67,14 +67,11 @@ class Run:
     @cached_property
     def data(self) -> Dataset:
         """The data set that the run was made from; `RunError` if it has changed since."""
-        settings = self.experiment.data
-        data = load_dataset(
-            settings.path, min_rating=settings.min_rating, missing_images=settings.missing_images
-        )
+        data = load_data(self.experiment)
         facts = self.path / "data.json"
         if facts.is_file() and _read(facts)["digest"] != _data_digest(data):
             raise RunError(
-                f"{self.path}: the data set {settings.path} has changed since this run was begun. "
+                f"{self.path}: the data set {self.experiment.data.path} has changed since this run was begun. "
                 f"Choose another --out folder for the new data."
             )
         return data
@@ -163,6 +160,12 @@ class Run:
             return dict(read_json(path)["provenance"])
         except (FileNotFoundError, ValueError, KeyError):
             return {}  # as `reports` does: what is damaged is made anew
+
+
+def load_data(experiment: Experiment) -> Dataset:
+    """The data set of an experiment."""
+    settings = experiment.data
+    return load_dataset(settings.path, min_rating=settings.min_rating, missing_images=settings.missing_images)
 
 
 def silent(title: str) -> AbstractContextManager[Progress | None]:  # noqa: ARG001
@@ -328,15 +331,23 @@ def _data_facts(found: Run) -> dict[str, Any]:
 
 def _content(found: Run, stage: Stage) -> Content:
     """What the models of a run learn from; what is not there is extracted."""
-    experiment = found.experiment
-    kinds = {experiment.build(name).needs for name in experiment.models}
-    for kind, folder in FOLDERS.items():
-        if kind not in kinds or found.has(kind):  # of the same settings and data, or `planned` had refused
-            continue
-        settings = experiment.content(kind)
-        with stage(f"{EXTRACTING}{settings.extractor}") as progress:
-            settings.extract(found.data.catalog, found.path / folder, progress=progress)
+    kinds = {kind for name in found.models for kind in found.experiment.build(name).kinds}
+    lacking = {kind for kind in kinds if not found.has(kind)}  # what is there fits, or `planned` had refused
+    content_of(found.experiment, found.data, found.path, lacking, stage=stage)
     return found.content
+
+
+def content_of(
+    experiment: Experiment, data: Dataset, folder: Path, kinds: Collection[Kind], *, stage: Stage = silent
+) -> Content:
+    """Features of some kinds as an experiment says, kept in a folder; what is there already costs next to nothing."""
+    found: dict[Any, Features] = {}
+    for kind, name in FOLDERS.items():
+        if kind in kinds:
+            settings = experiment.content(kind)
+            with stage(f"{EXTRACTING}{settings.extractor}") as progress:
+                found[kind] = settings.extract(data.catalog, folder / name, progress=progress)
+    return Content(**found, metadata=data.catalog.metadata)
 
 
 def _model(found: Run, name: str, content: Content, stage: Stage) -> None:

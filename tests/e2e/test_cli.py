@@ -13,6 +13,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from visrec import registry
 from visrec.evaluation.protocol import VERSION
 
 MODELS = ["random", "popularity", "item_knn", "visrank", "bpr", "vbpr"]
@@ -35,6 +36,7 @@ def test_help_is_light_and_lists_every_command(visrec):
         "run",
         "compare-features",
         "evaluate",
+        "tune",
         "recommend",
         "similar",
         "extract",
@@ -235,9 +237,20 @@ def test_recommend_and_similar_print_tables_and_json(visrec, here, finished):
     assert "score" in here("recommend", finished, "--model", "bpr", "--user", "u0001").stdout
 
 
+def test_tune_writes_an_experiment_that_runs(here, shop, tmp_path):
+    found = here("tune", shop, "--model", "visrank", "--trials", "3", "--out", tmp_path / "tuning", "--json")
+    rows = json.loads(found.stdout)
+    assert {row["trial"] for row in rows} == {0, 1, 2}
+    assert rows[0]["ndcg@20"] == max(row["ndcg@20"] for row in rows)
+    shown = here("tune", shop, "--model", "visrank", "--trials", "3", "--out", tmp_path / "tuning")
+    assert f"visrec run {tmp_path / 'tuning' / 'best.toml'} --out RUN" in shown.stdout
+    done = here("run", tmp_path / "tuning" / "best.toml", "--out", tmp_path / "run", "--json")
+    assert list(json.loads(done.stdout)["models"]) == ["visrank"]
+
+
 def test_models_extractors_and_datasets_are_listed(here):
     rows = json.loads(here("models", "--json").stdout)
-    assert [row["model"] for row in rows] == MODELS
+    assert [row["model"] for row in rows] == registry.names("models")
     found = json.loads(here("extractors", "squeezenet1_0", "--json").stdout)
     assert found[0] == {
         "name": "squeezenet1_0",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from visrec.space import Choice, LogRange, Space
 from visrec.training.pairwise import PairwiseRecommender
 from visrec.training.trainer import Rows, TrainingConfig
 
@@ -15,6 +18,12 @@ class BPRConfig(TrainingConfig):
 
     dim_gamma: int = Field(default=64, ge=1)
     """K, the size of the latent factors gamma."""
+    space: ClassVar[Space] = {
+        "dim_gamma": Choice((16, 32, 64, 128)),
+        "reg": LogRange(1e-3, 1.0),
+        "learning_rate": LogRange(1e-3, 1e-1),
+        "batch_size": Choice((256, 1024, 4096)),
+    }
     reg: float = Field(default=0.01, ge=0)
     """lambda_Theta: L2 on the factors and biases of each triple."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from visrec import config
 from visrec.recommender import Fitting, Queries, Recommender
+from visrec.space import IntRange, LogRange, Space
 
 _BLOCK = 1024  # items compared with all others at once
 
@@ -19,6 +21,7 @@ _BLOCK = 1024  # items compared with all others at once
 class ItemKNNConfig(config.Config):
     """Settings of `ItemKNN`."""
 
+    space: ClassVar[Space] = {"neighbors": IntRange(5, 500), "shrinkage": LogRange(0.1, 1000.0)}
     neighbors: int = Field(default=100, ge=1)
     """k: how many most similar items are kept for each item of a history."""
     shrinkage: float = Field(default=10.0, ge=0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from visrec.errors import FeaturesError
 from visrec.features.features import Features
+from visrec.space import Choice, LogRange, Space
 from visrec.training.pairwise import PairwiseRecommender
 from visrec.training.trainer import Rows, TrainingConfig
 
@@ -31,6 +32,14 @@ TUTORIAL = {
 class VBPRConfig(TrainingConfig):
     """Settings of `VBPR`."""
 
+    space: ClassVar[Space] = {
+        "dim_gamma": Choice((0, 16, 32, 64, 128)),
+        "dim_theta": Choice((8, 16, 32, 64, 128)),
+        "reg": LogRange(1e-3, 1.0),
+        "reg_E": LogRange(1e-5, 1e-1),
+        "learning_rate": LogRange(1e-3, 1e-1),
+        "batch_size": Choice((256, 1024, 4096)),
+    }
     variant: Literal["paper", "tutorial"] = "paper"
     """"paper": L2 per parameter group. "tutorial": its sizes, its uniform initial values, one weight decay."""
     dim_gamma: int = Field(default=64, ge=0)

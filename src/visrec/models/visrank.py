@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch.nn.functional import normalize
 
 from visrec import config
 from visrec.recommender import Fitting, Queries, Recommender
+from visrec.space import Choice, IntRange, Space
 
 _CELLS = 1 << 24  # similarities held at once: 64 MiB
 
@@ -20,6 +21,7 @@ _CELLS = 1 << 24  # similarities held at once: 64 MiB
 class VisRankConfig(config.Config):
     """Settings of `VisRank`."""
 
+    space: ClassVar[Space] = {"method": Choice(("maximum", "average", "top_n")), "n": IntRange(2, 20)}
     method: Literal["maximum", "average", "top_n"] = "maximum"
     """How the similarities to the history become one score; "top_n" is the mean of the n largest."""
     n: int = Field(default=3, ge=1)
