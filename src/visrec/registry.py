@@ -19,6 +19,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "popularity": "visrec.models.popularity:Popularity",
         "item_knn": "visrec.models.item_knn:ItemKNN",
         "ease": "visrec.models.ease:EASE",
+        "als": "visrec.models.als:ALS",
         "visrank": "visrec.models.visrank:VisRank",
         "bpr": "visrec.models.bpr:BPR",
         "vbpr": "visrec.models.vbpr:VBPR",
