@@ -50,6 +50,8 @@ class ALS(Recommender):
 
     Config = ALSConfig
     config: ALSConfig
+    learns = "least squares"
+    query = "history"
     new_users = True
     new_items = False
     paper = "Hu, Koren & Volinsky 2008"

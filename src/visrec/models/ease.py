@@ -43,6 +43,8 @@ class EASE(Recommender):
 
     Config = EASEConfig
     config: EASEConfig
+    learns = "closed form"
+    query = "history"
     new_users = True
     new_items = False
     paper = "Steck 2019"
