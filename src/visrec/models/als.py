@@ -24,7 +24,7 @@ class ALSConfig(config.Config):
     """K, the size of the latent factors gamma (the paper's f)."""
     reg: float = Field(default=10.0, gt=0)
     """lambda: L2 on the factors."""
-    alpha: float = Field(default=10.0, gt=0)
+    alpha: float = Field(default=4.0, gt=0)
     """How much more confidence an interaction of weight 1 deserves than none: c = 1 + alpha w."""
     iterations: int = Field(default=15, ge=1)
     """Sweeps: each solves for all users, then for all items."""

@@ -36,7 +36,8 @@ def row(facts: dict[str, Any]) -> dict[str, Any]:
 
 def own_settings(cls: type[Recommender]) -> list[str]:
     """The names of the settings that a model does not share with all that are learnt from pairs."""
-    return [name for name in cls.Config.model_fields if name not in TrainingConfig.model_fields]
+    shared = TrainingConfig.model_fields if issubclass(cls.Config, TrainingConfig) else {}
+    return [name for name in cls.Config.model_fields if name not in shared]
 
 
 def _facts(name: str, cls: type[Recommender]) -> dict[str, Any]:
