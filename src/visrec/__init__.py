@@ -29,6 +29,8 @@ _PUBLIC = {
     "Random": "visrec.models.random",
     "Popularity": "visrec.models.popularity",
     "ItemKNN": "visrec.models.item_knn",
+    "EASE": "visrec.models.ease",
+    "ALS": "visrec.models.als",
     "VisRank": "visrec.models.visrank",
     "BPR": "visrec.models.bpr",
     "VBPR": "visrec.models.vbpr",
@@ -60,7 +62,9 @@ if TYPE_CHECKING:
     from visrec.experiment import Experiment as Experiment
     from visrec.features.extraction import extract as extract
     from visrec.features.features import Features as Features
+    from visrec.models.als import ALS as ALS
     from visrec.models.bpr import BPR as BPR
+    from visrec.models.ease import EASE as EASE
     from visrec.models.item_knn import ItemKNN as ItemKNN
     from visrec.models.popularity import Popularity as Popularity
     from visrec.models.random import Random as Random

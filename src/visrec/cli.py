@@ -418,14 +418,12 @@ def extract(
 @app.command()
 def models(as_json: Json = False) -> None:
     """The models there are, and what each needs and can do."""
-    from visrec import registry
+    from visrec.models import listing
 
-    rows = []
-    for name in registry.names("models"):
-        cls = registry.resolve("models", name)
-        serves = {"new users": cls.new_users, "new items": cls.new_items}
-        rows.append({"model": name, "needs": cls.needs, **serves, "paper": cls.paper})
-    _print_rows(rows, as_json=as_json)
+    rows = listing.models()
+    _print_rows(rows if as_json else [listing.row(one) for one in rows], as_json=as_json)
+    if not as_json:
+        print(listing.MORE)
 
 
 @app.command()

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar, final
+from typing import Any, ClassVar, Literal, Self, TypeVar, final
 
 import numpy as np
 import polars as pl
@@ -118,6 +118,9 @@ class Recommender(ABC):
     Attributes:
         Config: its settings, a `visrec.config.Config`.
         needs: the content it learns from: "none", "vector", "regions" or "image" (pixels).
+        learns: from what: "nothing", "counts", a "closed form", "least squares" by turns, or "pairs", of a
+            positive and negatives.
+        query: what the query vector is made of: "nothing", the "user", the "history", or "both".
         new_users: whether it serves a history without a user, without training.
         new_items: whether it can tell items that nobody has taken yet from one another.
         personal: whether its order of the items follows what the user took.
@@ -126,6 +129,8 @@ class Recommender(ABC):
 
     Config: ClassVar[type[configs.Config]]
     needs: ClassVar[Kind] = "none"
+    learns: ClassVar[Literal["nothing", "counts", "closed form", "least squares", "pairs"]]
+    query: ClassVar[Literal["nothing", "user", "history", "both"]]
     new_users: ClassVar[bool]
     new_items: ClassVar[bool]
     personal: ClassVar[bool] = True

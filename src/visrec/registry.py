@@ -18,6 +18,8 @@ BUILTIN: dict[str, dict[str, str]] = {
         "random": "visrec.models.random:Random",
         "popularity": "visrec.models.popularity:Popularity",
         "item_knn": "visrec.models.item_knn:ItemKNN",
+        "ease": "visrec.models.ease:EASE",
+        "als": "visrec.models.als:ALS",
         "visrank": "visrec.models.visrank:VisRank",
         "bpr": "visrec.models.bpr:BPR",
         "vbpr": "visrec.models.vbpr:VBPR",

@@ -87,6 +87,25 @@ def test_the_class_says_what_it_needs_and_can(model):
     assert type(model).__doc__
 
 
+def test_the_query_is_made_of_what_the_class_says(model):
+    """Scores change with the user, with the history, with both or with neither, whatever else stays."""
+    users = np.arange(11)  # who have four items each
+    queries = model.queries(users)
+    other_users = Queries(queries.user.roll(1), queries.history, queries.mask)
+    other_histories = Queries(queries.user, queries.history.roll(1, 0), queries.mask)
+    scores = model.score_queries(queries)
+    changed = tuple(
+        not torch.allclose(model.score_queries(q), scores) for q in (other_users, other_histories)
+    )
+    made_of = {
+        (False, False): "nothing",
+        (True, False): "user",
+        (False, True): "history",
+        (True, True): "both",
+    }
+    assert made_of[changed] == model.query
+
+
 # ---- scores and lists ----------------------------------------------------------------------------------
 
 

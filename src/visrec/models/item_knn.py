@@ -39,6 +39,8 @@ class ItemKNN(Recommender):
 
     Config = ItemKNNConfig
     config: ItemKNNConfig
+    learns = "counts"
+    query = "history"
     new_users = True
     new_items = False
     paper = "Deshpande & Karypis 2004"

@@ -21,6 +21,8 @@ class Popularity(Recommender):
 
     Config = PopularityConfig
     config: PopularityConfig
+    learns = "counts"
+    query = "nothing"
     new_users = True
     new_items = False
     personal = False

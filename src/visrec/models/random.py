@@ -24,6 +24,8 @@ class Random(Recommender):
 
     Config = RandomConfig
     config: RandomConfig
+    learns = "nothing"
+    query = "user"
     new_users = True
     new_items = False
     personal = False

@@ -39,6 +39,8 @@ class VisRank(Recommender):
     Config = VisRankConfig
     config: VisRankConfig
     needs = "vector"
+    learns = "nothing"
+    query = "history"
     new_users = True
     new_items = True
     paper = "McAuley et al. 2015; Messina et al. 2019"

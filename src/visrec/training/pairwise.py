@@ -31,6 +31,8 @@ class PairwiseRecommender(nn.Module, Recommender):
     """
 
     config: TrainingConfig
+    learns = "pairs"
+    query = "user"  # models that write encode_queries say what theirs is made of
     content_shape: tuple[int, ...] = ()
 
     def __init__(self, config: TrainingConfig | None = None, **settings: Any) -> None:
