@@ -360,10 +360,12 @@ def similar(
 ) -> None:
     """The items most like one, or most like any image."""
     from visrec import neighbours
+    from visrec.runs import Run
 
     if (item is None) == (image is None):
         raise ConfigError("Give either --item with an item id, or --image with a file.")
-    found, features = _compared(folder, extractor)
+    source = _compared(folder, extractor)
+    found = source if isinstance(source, Run) else None
     if model is not None:
         if found is None or item is None:
             raise ConfigError(
@@ -371,6 +373,7 @@ def similar(
             )
         table, by = found.similar(item, k, model=model), model
     else:
+        features = source.features if isinstance(source, Run) else source
         by = str(features.provenance["extractor"])
         if item is not None:
             table = neighbours.similar_items(features, [item], k)
@@ -563,8 +566,8 @@ def _image(path: Path | None) -> Path:
     return path
 
 
-def _compared(folder: Path, extractor: str | None) -> tuple[Run | None, Features]:
-    """The run (None where there is none) and the features that a folder stands for."""
+def _compared(folder: Path, extractor: str | None) -> Run | Features:
+    """What a folder is: a run, or features alone."""
     from visrec.features.extractors import folder_name
     from visrec.features.features import META, Features
     from visrec.runs import Run
@@ -572,9 +575,8 @@ def _compared(folder: Path, extractor: str | None) -> tuple[Run | None, Features
     if extractor is not None:
         folder = folder / folder_name(extractor)
     if (folder / META).is_file():
-        return None, Features.load(folder)
-    found = Run.load(folder)
-    return found, found.features
+        return Features.load(folder)
+    return Run.load(folder)
 
 
 def _whole_numbers(text: str) -> list[int]:

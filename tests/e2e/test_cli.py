@@ -237,6 +237,12 @@ def test_recommend_and_similar_print_tables_and_json(visrec, here, finished):
     assert "score" in here("recommend", finished, "--model", "bpr", "--user", "u0001").stdout
 
 
+def test_a_model_compares_items_in_a_run_without_features(here, shop, tmp_path):
+    here("run", shop, "--models", "bpr", "--out", tmp_path / "run")
+    found = here("similar", tmp_path / "run", "--model", "bpr", "--item", "00003", "-k", 3, "--json")
+    assert [row["rank"] for row in json.loads(found.stdout)] == [1, 2, 3]
+
+
 def test_tune_writes_an_experiment_that_runs(here, shop, tmp_path):
     found = here("tune", shop, "--model", "visrank", "--trials", "3", "--out", tmp_path / "tuning", "--json")
     rows = json.loads(found.stdout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from visrec import config
 from visrec.errors import ConfigError
 from visrec.recommender import Fitting, Queries, Recommender
+from visrec.space import Choice, LogRange, Space
 
 _CELLS = 1 << 22  # float64 numbers held at once while histories are folded in: 32 MiB
 
@@ -20,6 +22,11 @@ _CELLS = 1 << 22  # float64 numbers held at once while histories are folded in: 
 class ALSConfig(config.Config):
     """Settings of `ALS`."""
 
+    space: ClassVar[Space] = {
+        "dim_gamma": Choice((16, 32, 64, 128)),
+        "reg": LogRange(0.1, 100.0),
+        "alpha": LogRange(0.5, 40.0),
+    }
     dim_gamma: int = Field(default=64, ge=1)
     """K, the size of the latent factors gamma (the paper's f)."""
     reg: float = Field(default=10.0, gt=0)

@@ -14,6 +14,7 @@ from torch import Tensor
 from visrec import config
 from visrec.errors import ConfigError, DataError
 from visrec.recommender import Fitting, Queries, Recommender
+from visrec.space import LogRange, Space
 
 _CELLS = 1 << 20  # of a matrix of items x items, worked on at once
 _GIB = 1 << 30
@@ -22,6 +23,7 @@ _GIB = 1 << 30
 class EASEConfig(config.Config):
     """Settings of `EASE`."""
 
+    space: ClassVar[Space] = {"reg": LogRange(10.0, 3000.0)}
     reg: float = Field(default=200.0, gt=0)
     """lambda: L2 on the weights between items; the more, the less an item that few people took can say."""
     max_gib: float = Field(default=4.0, gt=0)
