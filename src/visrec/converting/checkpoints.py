@@ -1,0 +1,229 @@
+"""Checkpoints of the tutorial's models: which tensor of theirs is which of ours, and models made of them."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from visrec import registry
+from visrec.content import Kind
+from visrec.data.formats.pickled import STANDS_FOR
+from visrec.data.interactions import Interactions
+from visrec.errors import DataError
+from visrec.features.features import Features
+from visrec.training.pairwise import PairwiseRecommender
+
+_STATES = ("model", "state_dict", "model_state_dict")
+_ABOUT = ("epoch", "accuracy", "loss")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a tensor of theirs belongs.
+
+    Attributes:
+        ours: the name of our parameter.
+        rows: whose rows they are, in the order of the tutorial's indices; None: of nobody.
+        transposed: ours is the transpose of theirs.
+        padding: rows before the first user or item.
+    """
+
+    ours: str
+    rows: Literal["user", "item"] | None = None
+    transposed: bool = False
+    padding: int = 0
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The tensors of one of the tutorial's models.
+
+    Attributes:
+        model: its name in our registry.
+        places: by the name of their tensor.
+        settings: our settings that the shapes of their tensors tell.
+        n_features: F of the features that it was trained on, from the shapes; None where it takes none.
+        features: the name of their table of features `(I, F)`, where the checkpoint has one.
+        unused: names of tensors that never reach their scores.
+    """
+
+    model: str
+    places: Mapping[str, Place]
+    settings: Callable[[Mapping[str, Tensor]], dict[str, Any]]
+    n_features: Callable[[Mapping[str, Tensor]], int]
+    features: str | None = None
+    unused: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> set[str]:
+        """Of all tensors that a checkpoint of this model has, but for the table of features."""
+        return {*self.places, *self.unused}
+
+
+LAYOUTS = (
+    Layout(
+        model="vbpr",
+        places={
+            "gamma_users.weight": Place("gamma_u", "user"),
+            "gamma_items.weight": Place("gamma_i", "item"),
+            "theta_users.weight": Place("theta_u", "user"),
+            "embedding.weight": Place("E", transposed=True),  # (F, D) there
+            "beta_items.weight": Place("beta_i", "item"),
+            "visual_bias.weight": Place("beta_prime"),
+        },
+        settings=lambda state: {
+            "dim_gamma": state["gamma_users.weight"].shape[1],
+            "dim_theta": state["theta_users.weight"].shape[1],
+        },
+        n_features=lambda state: state["embedding.weight"].shape[0],
+        features="features.weight",
+    ),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """What a checkpoint file holds.
+
+    Attributes:
+        path: the file.
+        state: the tensors by name.
+        about: epoch, accuracy and loss where it has them.
+        layout: of the model that it is of; None: of none that we know.
+    """
+
+    path: Path
+    state: dict[str, Tensor]
+    about: dict[str, float]
+    layout: Layout | None
+
+    @property
+    def table(self) -> Tensor | None:
+        """The features `(I, F)` that it carries with it, if it does."""
+        name = None if self.layout is None else self.layout.features
+        return None if name is None else self.state.get(name)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint with torch's reader of tensors alone: no code in the file runs.
+
+    Raises:
+        DataError: it is damaged, or wants something run; the message says what.
+    """
+    stands = [(found, name) for name, found in STANDS_FOR.items() if name.startswith("numpy.")]
+    try:
+        # The arrays of NumPy that ACF's checkpoints hold beside the tensors are read, as all else, without NumPy.
+        with torch.serialization.safe_globals([*stands]):
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except (
+        *(pickle.UnpicklingError, EOFError, LookupError, ValueError, TypeError, AttributeError),
+        *(RuntimeError, OverflowError, MemoryError, AssertionError),
+    ) as error:
+        raise DataError(f"{path}: {_reason(error)}") from None
+    state = _state(found)
+    about = {key: found[key] for key in _ABOUT if isinstance(found, dict) and _is_number(found.get(key))}
+    bad = [name for name, t in state.items() if t.is_floating_point() and not t.isfinite().all()]
+    if bad:
+        raise DataError(
+            f"{path}: {bad[0]} holds NaN or infinity: the training went wrong. Take another checkpoint."
+        )
+    return Checkpoint(path, state, about, _layout(state))
+
+
+def _reason(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    _, unsupported, rest = text.partition("Unsupported global: GLOBAL ")
+    if unsupported:
+        name = rest.split()[0]
+        return (
+            f"wants to run {name}, which no tensors need. Nothing was run. Do not open it with "
+            f"torch.load(weights_only=False) either, unless you trust whoever made it."
+        )
+    return f"is not a checkpoint that torch can read without running code in it ({text[-200:]})."
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and bool(np.isfinite(value))
+
+
+def _state(found: object) -> dict[str, Tensor]:
+    """The named tensors, wherever the file has them; none where it has none."""
+    if not isinstance(found, dict):
+        return {}
+    inner = [found[key] for key in _STATES if isinstance(found.get(key), dict)]
+    for candidate in [*inner, found]:
+        tensors = {str(name): t for name, t in candidate.items() if isinstance(t, Tensor)}
+        if tensors:
+            return {name.removeprefix("module."): t.detach().float() for name, t in tensors.items()}
+    return {}
+
+
+def _layout(state: Mapping[str, Tensor]) -> Layout | None:
+    for layout in LAYOUTS:
+        if state.keys() - {layout.features} == layout.names:
+            return layout
+    return None
+
+
+def model_of(
+    checkpoint: Checkpoint,
+    train: Interactions,
+    content: Features,
+    *,
+    users: Sequence[str],
+    items: Sequence[str],
+) -> PairwiseRecommender:
+    """Our model with the checkpoint's values: its scores are the tutorial's.
+
+    Args:
+        checkpoint: of a known layout.
+        train: what it was trained on, as far as that is known: the histories.
+        content: the features that it was trained on.
+        users: user ids in the order of the checkpoint's rows.
+        items: item ids in the order of the checkpoint's rows.
+
+    Raises:
+        DataError: the checkpoint is of other users, items or features.
+    """
+    layout, state = checkpoint.layout, checkpoint.state
+    assert layout is not None
+    rows = {"user": train.users.indices(users), "item": train.items.indices(items)}
+    for name, place in layout.places.items():
+        if place.rows is not None and len(state[name]) - place.padding != len(rows[place.rows]):
+            raise DataError(
+                f"{checkpoint.path}: {name} has {len(state[name]) - place.padding:,} rows, one for each "
+                f"{place.rows}, but the data have {len(rows[place.rows]):,} {place.rows}s. Bring the interactions "
+                f"and the features that it was trained on."
+            )
+    cls: type[PairwiseRecommender] = registry.resolve("models", layout.model)
+    settings = {"variant": "tutorial", "epochs": 0, **layout.settings(state)}
+    model = cls(**settings).fit(train, content)
+    with torch.no_grad():
+        for name, place in layout.places.items():
+            value = state[name][place.padding :]
+            value = value.T if place.transposed else value
+            target = model.get_parameter(place.ours)
+            if value.shape != target.shape:
+                raise DataError(
+                    f"{checkpoint.path}: {name} has the shape {tuple(state[name].shape)}, which does not fit the "
+                    f"other tensors; expected {tuple(target.shape)} for {place.ours}."
+                )
+            if place.rows is None:
+                target.copy_(value)
+            else:
+                target[torch.from_numpy(rows[place.rows])] = value
+    model.refresh()
+    return model
+
+
+def content_kind(layout: Layout) -> Kind:
+    """The kind of content that a layout's model learns from."""
+    kind: Kind = registry.resolve("models", layout.model).needs
+    return kind
