@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from tests.tutorial_files import parameters, write_checkpoint, write_csv, write_embedding
+
 from visrec.converting.tutorial import convert_tutorial
 from visrec.features.features import Features
 from visrec.recommender import load_model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,11 +140,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 def _reason(error: BaseException) -> str:
     text = " ".join(str(error).split())
-    _, unsupported, rest = text.partition("Unsupported global: GLOBAL ")
-    if unsupported:
-        name = rest.split()[0]
+    named = re.search(r"GLOBAL ([\w.]+)", text)
+    if named:
         return (
-            f"wants to run {name}, which no tensors need. Nothing was run. Do not open it with "
+            f"wants to run {named[1]}, which no tensors need. Nothing was run. Do not open it with "
             f"torch.load(weights_only=False) either, unless you trust whoever made it."
         )
     return f"is not a checkpoint that torch can read without running code in it ({text[-200:]})."

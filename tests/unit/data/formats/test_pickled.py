@@ -132,7 +132,10 @@ def _programs(mark: Path) -> dict[str, tuple[object, str]]:
         "os.system": (Reduced(os.system, f"touch {mark}"), r"wants to run (posix|nt|os)\.system"),
         "eval": (Reduced(builtins.eval, "1"), r"wants to run _*builtins?_*\.eval"),
         "exec": (Reduced(builtins.exec, "1"), r"wants to run _*builtins?_*\.exec"),
-        "subprocess": (Reduced(subprocess.Popen, ["touch", str(mark)]), r"wants to run (subprocess|commands)\.Popen"),
+        "subprocess": (
+            Reduced(subprocess.Popen, ["touch", str(mark)]),
+            r"wants to run (subprocess|commands)\.Popen",
+        ),
         "write a file": (Reduced(open, str(mark), "w"), r"wants to run _?io\.open"),
         "in the array": (nested, r"wants to run (posix|nt|os)\.system"),
         "in a list in the array": (deep, r"wants to run _*builtins?_*\.eval"),
