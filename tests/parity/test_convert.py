@@ -37,3 +37,32 @@ def test_vbpr_has_the_tutorials_scores(vbpr, tmp_path):
     found = model.score([str(user) for user in users], [str(item) for item in items])
     np.testing.assert_allclose(found, scores, rtol=1e-4, atol=1e-6)
     assert model.config.variant == "tutorial"
+
+
+def _pictures(folder, items, images) -> None:
+    from PIL import Image
+
+    folder.mkdir(parents=True)
+    for item, image in zip(items, images, strict=True):
+        large = image.transpose(1, 2, 0).repeat(8, axis=0).repeat(8, axis=1)  # (224, 224, 3)
+        Image.fromarray(large).save(folder / f"{item}.png")
+
+
+def test_dvbpr_has_the_tutorials_scores(shared, tmp_path):
+    dvbpr = dict(np.load(shared("reference/parity/dvbpr_cnnf.npz"), allow_pickle=False))
+    source, data = tmp_path / "tutorial", tmp_path / "data"
+    scores = dvbpr["scores"]
+    n_users, n_items = scores.shape
+    items, users = _ids(n_items, 2), sorted(_ids(n_users, 3))
+    _pictures(source / "images", items, dvbpr["images_28px_uint8_repeat_each_pixel_8x8_then_div_255"])
+    write_embedding(source / "embedding-resnet50.npy", [f"{i}.png" for i in items], np.ones((n_items, 3)))
+    rows = [(user, items[(3 * n + k) % n_items], 100 + k) for n, user in enumerate(users) for k in range(3)]
+    write_csv(source / "wikimedia.csv", "user_id,item_id,timestamp", rows)
+    write_checkpoint(source / "DVBPR_wikimedia.tar", parameters(dvbpr))
+
+    convert_tutorial(source, data)
+
+    model = load_model(data / "models" / "DVBPR_wikimedia", Features.load(data / "features" / "pixels"))
+    model.refresh()  # from the pixels again
+    found = model.score([str(user) for user in users], [str(item) for item in items])
+    np.testing.assert_allclose(found, scores, rtol=1e-4)

@@ -50,7 +50,7 @@ class Layout:
         model: its name in our registry.
         places: by the name of their tensor.
         settings: our settings that the shapes of their tensors tell.
-        n_features: F of the features that it was trained on, from the shapes; None where it takes none.
+        n_features: F of the features that it was trained on, from the shapes; 0 for pixels.
         features: the name of their table of features `(I, F)`, where the checkpoint has one.
         unused: names of tensors that never reach their scores.
     """
@@ -66,6 +66,27 @@ class Layout:
     def names(self) -> set[str]:
         """Of all tensors that a checkpoint of this model has, but for the table of features."""
         return {*self.places, *self.unused}
+
+
+def _layers(names: Mapping[str, str]) -> dict[str, Place]:
+    """The weight and the bias of each layer: their name of it to ours."""
+    parts = ("weight", "bias")
+    return {f"{theirs}.{part}": Place(f"{ours}.{part}") for theirs, ours in names.items() for part in parts}
+
+
+_DVBPR_TABLES = {
+    "theta_users.weight": Place("theta_u", "user"),
+    "gamma_users.weight": Place("gamma_u", "user"),
+    "gamma_items.weight": Place("gamma_i", "item"),
+}
+
+
+def _dvbpr_settings(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    return {
+        "dim_theta": state["theta_users.weight"].shape[1],
+        "dim_gamma": state["gamma_users.weight"].shape[1],
+        "precision": "float32",  # so that the scores are theirs on any hardware
+    }
 
 
 LAYOUTS = (
@@ -85,6 +106,32 @@ LAYOUTS = (
         },
         n_features=lambda state: state["embedding.weight"].shape[0],
         features="features.weight",
+    ),
+    Layout(
+        model="dvbpr",
+        places={
+            **_DVBPR_TABLES,
+            **_layers({f"cnn.convs.{n}": f"phi.net.convs.{n}" for n in range(5)}),
+            **_layers({f"cnn.fcs.{n}": f"phi.net.fcs.{n}" for n in range(3)}),
+        },
+        settings=lambda state: {
+            "backbone": "cnn-f-tutorial",
+            "channels": [len(state[f"cnn.convs.{n}.bias"]) for n in range(5)],
+            "dim_fc": len(state["cnn.fcs.0.bias"]),
+            **_dvbpr_settings(state),
+        },
+        n_features=lambda _: 0,
+    ),
+    Layout(
+        model="dvbpr",
+        places={
+            **_DVBPR_TABLES,
+            **_layers({f"cnn.features.{n}": f"phi.net.body.features.{n}" for n in (0, 3, 6, 8, 10)}),
+            **_layers({f"cnn.classifier.{n}": f"phi.net.body.classifier.{n}" for n in (1, 4)}),
+            **_layers({"cnn.classifier.6": "phi.net.head"}),
+        },
+        settings=lambda state: {"backbone": "alexnet-tutorial", **_dvbpr_settings(state)},
+        n_features=lambda _: 0,
     ),
 )
 

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from visrec.converting.checkpoints import Checkpoint, content_kind, model_of, read_checkpoint
+from visrec.converting.checkpoints import content_kind, model_of, read_checkpoint
 from visrec.converting.finding import Found, find_files
 from visrec.converting.indices import RULES, Indices, find_indices, translate
+from visrec.converting.training_data import fitting_features, pixels, train_part
 from visrec.data.dataset import Dataset, load_dataset
 from visrec.data.formats.pickled import PlainArrayError
 from visrec.data.formats.tutorial import (
@@ -25,8 +26,6 @@ from visrec.data.formats.tutorial import (
     read_triples,
 )
 from visrec.data.ids import IdMap
-from visrec.data.interactions import Interactions
-from visrec.data.splits import TEST
 from visrec.data.tables import time_column
 from visrec.errors import ConfigError, DataError
 from visrec.features.features import Features
@@ -334,7 +333,7 @@ class _Conversion:
     def _models(
         self, folder: Path, features: dict[str, tuple[list[str], Features]], indices: Indices | None
     ) -> None:
-        train: Interactions | None = None
+        data: Dataset | None = None
         for path in self.found.checkpoints:
             checkpoint = read_checkpoint(path)
             if checkpoint.layout is None:
@@ -347,10 +346,13 @@ class _Conversion:
                     f"{path}: is a checkpoint of {model}, whose rows are numbered by the file of features and the "
                     f"interactions. Put both beside it: the .npy file and the table user_id,item_id,timestamp."
                 )
-            if train is None:
-                train = _train_part(load_dataset(folder, missing_images="mask"))
-            name, content = self._content(checkpoint, features)
-            made = model_of(checkpoint, train, content, users=indices.users, items=indices.items)
+            if data is None:
+                data = load_dataset(folder, missing_images="mask")
+            if content_kind(checkpoint.layout) == "image":
+                name, content = "pixels", pixels(checkpoint, data, folder / "features" / "pixels")
+            else:
+                name, content = fitting_features(checkpoint, features)
+            made = model_of(checkpoint, train_part(data), content, users=indices.users, items=indices.items)
             target = folder / "models" / path.stem
             if target.exists():
                 raise DataError(f"{path}: is the second checkpoint of that name; rename it.")
@@ -358,43 +360,6 @@ class _Conversion:
             made.save(target, extra={"source": source, "features": f"features/{name}"})
             became = f"models/{path.stem}, with the features {name}"
             self._add(path, f"checkpoint of {model}", became)
-
-    def _content(
-        self, checkpoint: Checkpoint, features: dict[str, tuple[list[str], Features]]
-    ) -> tuple[str, Features]:
-        """The features that a checkpoint was trained on: by its own copy of them, or by their shape."""
-        layout, table = checkpoint.layout, checkpoint.table
-        assert layout is not None
-        kind, F = content_kind(layout), layout.n_features(checkpoint.state)
-        fitting = {
-            name: one for name, (_, one) in features.items() if one.kind == kind and one.values.shape[-1] == F
-        }
-        ids = next(iter(features.values()))[0]
-        if table is not None and len(table) != len(ids):
-            raise DataError(
-                f"{checkpoint.path}: {layout.features} has {len(table):,} rows, but the features are of "
-                f"{len(ids):,} items. Bring the file of features that it was trained on."
-            )
-        if table is not None:
-            equal = {name: one for name, one in fitting.items() if _same(one, ids, table.numpy())}
-            if not equal and fitting:
-                raise DataError(
-                    f"{checkpoint.path}: was trained on other features than those in {', '.join(fitting)}: "
-                    f"{layout.features} differs from them. Bring the .npy file that it was trained on."
-                )
-            fitting = equal
-        if not fitting:
-            have = ", ".join(f"{name} ({one.kind}, {one.dim})" for name, (_, one) in features.items())
-            raise DataError(
-                f"{checkpoint.path}: was trained on features ({kind}) of length {F}; found: {have}. Bring the "
-                f".npy file that it was trained on."
-            )
-        if len(fitting) > 1 and table is None:
-            raise DataError(
-                f"{checkpoint.path}: may have been trained on any of {', '.join(fitting)}. Leave in only the "
-                f"one that it was."
-            )
-        return next(iter(fitting.items()))
 
     def _left_out(self) -> None:
         other = self.found.other
@@ -449,12 +414,6 @@ def _write_features(target: Path, embedding: Embedding) -> Features:
     return Features.load(target, verify=False)
 
 
-def _same(features: Features, ids: Sequence[str], table: np.ndarray) -> bool:
-    """Whether the features of `ids` are the rows of a table."""
-    rows = features.items.indices(ids)
-    return all(np.array_equal(features.values[row], line) for row, line in zip(rows, table, strict=True))
-
-
 def _held_rows(path: Path, table: pl.DataFrame, held: pl.DataFrame, indices: Indices) -> np.ndarray:
     """A mask of the interactions that are held out: each its own row, however many a user has."""
     keys = ["user_id", "item_id"]
@@ -471,19 +430,6 @@ def _held_rows(path: Path, table: pl.DataFrame, held: pl.DataFrame, indices: Ind
     return (
         rows.join(marks, on=keys, how="left", maintain_order="left")["held"].fill_null(value=False).to_numpy()
     )
-
-
-def _train_part(data: Dataset) -> Interactions:
-    """What a checkpoint was trained on: all but the held-out rows, or all but each user's newest basket."""
-    interactions = data.interactions
-    if interactions.evaluation is not None and (interactions.evaluation == TEST).any():
-        return interactions.where(interactions.evaluation != TEST)
-    newest = np.full(interactions.n_users, -np.inf)
-    oldest = np.full(interactions.n_users, np.inf)
-    np.maximum.at(newest, interactions.user, interactions.timestamp)
-    np.minimum.at(oldest, interactions.user, interactions.timestamp)
-    last = interactions.timestamp == newest[interactions.user]
-    return interactions.where(~last | (newest == oldest)[interactions.user])
 
 
 def _write_indices(folder: Path, indices: Indices) -> None:

@@ -31,7 +31,9 @@ CNNFS: dict[str, Callable[..., CNNF]] = {
 }
 """The variants of CNN-F by name; every other name is one of torchvision or timm."""
 
-_SCALES = {"cnn-f": (0.5, 0.5), "cnn-f-tutorial": (0.0, 1.0)}  # mean and deviation of pixels in 0 … 1
+# Mean and deviation of pixels in 0 … 1, where they are not those of published weights.
+_SCALES = {"cnn-f": (0.5, 0.5), "cnn-f-tutorial": (0.0, 1.0), "alexnet-tutorial": (0.0, 1.0)}
+_ARCHITECTURES = {"alexnet-tutorial": "alexnet"}  # as the tutorial's checkpoints have it: pixels as they are
 
 
 class PixelNetwork(nn.Module):
@@ -78,10 +80,10 @@ class PixelNetwork(nn.Module):
         super().__init__()
         self.backbone, self.side = backbone, side
         if backbone in CNNFS:
-            mean, std = ((value,) * 3 for value in _SCALES[backbone])
             self.net: nn.Module = CNNFS[backbone](side, dim, dim_fc=dim_fc, channels=channels)
         else:
-            made = build(*resolve_backbone(backbone), "random", input_size=side, seed=seed)
+            architecture = resolve_backbone(_ARCHITECTURES.get(backbone, backbone))
+            made = build(*architecture, "random", input_size=side, seed=seed)
             made.cut(made.net)
             mean, std = made.transform.mean, made.transform.std
             head = nn.Linear(_width(made.net, side, backbone), dim)
@@ -89,6 +91,8 @@ class PixelNetwork(nn.Module):
             nn.init.zeros_(head.bias)
             parts = OrderedDict(body=made.net, flat=nn.Flatten(1), head=head)
             self.net = nn.Sequential(parts)
+        if backbone in _SCALES:
+            mean, std = ((value,) * 3 for value in _SCALES[backbone])
         for name, value in {"mean": mean, "std": std}.items():
             self.register_buffer(name, 255 * torch.tensor(value).view(3, 1, 1), persistent=False)
         self.is_bfloat16 = precision == "bfloat16" or (precision == "auto" and has_bfloat16("cpu"))
@@ -113,7 +117,8 @@ class PixelNetwork(nn.Module):
             load_weights(self.net, Path(weights))
             return
         kind = "default" if weights == "default" else "file"
-        made = build(*resolve_backbone(self.backbone), kind, input_size=self.side)
+        architecture = resolve_backbone(_ARCHITECTURES.get(self.backbone, self.backbone))
+        made = build(*architecture, kind, input_size=self.side)
         if kind == "file":
             load_weights(made.net, Path(weights))
         made.cut(made.net)
