@@ -32,6 +32,7 @@ _PUBLIC = {
     "VisRank": "visrec.models.visrank",
     "BPR": "visrec.models.bpr",
     "VBPR": "visrec.models.vbpr",
+    "CuratorNet": "visrec.models.curatornet",
     "evaluate": "visrec.evaluation.protocol",
     "Report": "visrec.evaluation.protocol",
     "Experiment": "visrec.experiment",
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from visrec.features.extraction import extract as extract
     from visrec.features.features import Features as Features
     from visrec.models.bpr import BPR as BPR
+    from visrec.models.curatornet import CuratorNet as CuratorNet
     from visrec.models.item_knn import ItemKNN as ItemKNN
     from visrec.models.popularity import Popularity as Popularity
     from visrec.models.random import Random as Random
