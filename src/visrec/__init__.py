@@ -33,6 +33,7 @@ _PUBLIC = {
     "BPR": "visrec.models.bpr",
     "VBPR": "visrec.models.vbpr",
     "DVBPR": "visrec.models.dvbpr",
+    "CuratorNet": "visrec.models.curatornet",
     "evaluate": "visrec.evaluation.protocol",
     "Report": "visrec.evaluation.protocol",
     "Experiment": "visrec.experiment",
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from visrec.features.extraction import extract as extract
     from visrec.features.features import Features as Features
     from visrec.models.bpr import BPR as BPR
+    from visrec.models.curatornet import CuratorNet as CuratorNet
     from visrec.models.dvbpr import DVBPR as DVBPR
     from visrec.models.item_knn import ItemKNN as ItemKNN
     from visrec.models.popularity import Popularity as Popularity

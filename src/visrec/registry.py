@@ -22,6 +22,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "bpr": "visrec.models.bpr:BPR",
         "vbpr": "visrec.models.vbpr:VBPR",
         "dvbpr": "visrec.models.dvbpr:DVBPR",
+        "curatornet": "visrec.models.curatornet:CuratorNet",
     },
     "extractors": {
         "color": "visrec.features.handcrafted.color:Color",

@@ -66,3 +66,30 @@ def test_dvbpr_has_the_tutorials_scores(shared, tmp_path):
     model.refresh()  # from the pixels again
     found = model.score([str(user) for user in users], [str(item) for item in items])
     np.testing.assert_allclose(found, scores, rtol=1e-4)
+
+
+def test_curatornet_has_the_tutorials_scores(shared, tmp_path):
+    reference = dict(np.load(shared("reference/parity/curatornet.npz"), allow_pickle=False))
+    source, data = tmp_path / "tutorial", tmp_path / "data"
+    scores, features = reference["scores"], reference["param/embedding.weight"]
+    items = _ids(scores.shape[1], 4)
+    write_embedding(source / "embedding-resnet50.npy", [f"{i}.jpg" for i in items], features)
+    # Each profile is a user's history; the held-out item of each is not part of it.
+    rows = [
+        (user, items[i], t, t == 10)
+        for user, (profile, positive) in enumerate(
+            zip(reference["profiles"], reference["positives"], strict=True)
+        )
+        for t, i in [*enumerate(profile), (10, positive)]
+    ]
+    write_csv(source / "wikimedia.csv", "user_id,item_id,timestamp,evaluation", rows)
+    write_checkpoint(source / "CuratorNet_wikimedia.tar", parameters(reference))
+
+    convert_tutorial(source, data)
+
+    model = load_model(
+        data / "models" / "CuratorNet_wikimedia", Features.load(data / "features" / "resnet50")
+    )
+    found = model.score(["0", "1"], [str(item) for item in items])
+    np.testing.assert_allclose(found, scores, rtol=1e-4, atol=1e-6)
+    assert model.config.max_history == 10

@@ -108,6 +108,24 @@ LAYOUTS = (
         features="features.weight",
     ),
     Layout(
+        model="curatornet",
+        places=_layers(
+            {
+                "selu_common1": "item_tower.0",
+                "selu_common2": "item_tower.1",
+                "selu_pu1": "query_tower.0",
+                "selu_pu2": "query_tower.1",
+                "selu_pu3": "query_tower.2",
+            }
+        ),
+        settings=lambda state: {
+            "dim": len(state["selu_common2.bias"]),
+            "dim_hidden": len(state["selu_pu1.bias"]),
+        },
+        n_features=lambda state: state["selu_common1.weight"].shape[1],
+        features="embedding.weight",
+    ),
+    Layout(
         model="dvbpr",
         places={
             **_DVBPR_TABLES,
