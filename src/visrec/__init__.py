@@ -32,6 +32,7 @@ _PUBLIC = {
     "VisRank": "visrec.models.visrank",
     "BPR": "visrec.models.bpr",
     "VBPR": "visrec.models.vbpr",
+    "ACF": "visrec.models.acf",
     "evaluate": "visrec.evaluation.protocol",
     "Report": "visrec.evaluation.protocol",
     "Experiment": "visrec.experiment",
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from visrec.experiment import Experiment as Experiment
     from visrec.features.extraction import extract as extract
     from visrec.features.features import Features as Features
+    from visrec.models.acf import ACF as ACF
     from visrec.models.bpr import BPR as BPR
     from visrec.models.item_knn import ItemKNN as ItemKNN
     from visrec.models.popularity import Popularity as Popularity

@@ -21,6 +21,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "visrank": "visrec.models.visrank:VisRank",
         "bpr": "visrec.models.bpr:BPR",
         "vbpr": "visrec.models.vbpr:VBPR",
+        "acf": "visrec.models.acf:ACF",
     },
     "extractors": {
         "color": "visrec.features.handcrafted.color:Color",
