@@ -23,6 +23,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "vbpr": "visrec.models.vbpr:VBPR",
         "dvbpr": "visrec.models.dvbpr:DVBPR",
         "curatornet": "visrec.models.curatornet:CuratorNet",
+        "acf": "visrec.models.acf:ACF",
     },
     "extractors": {
         "color": "visrec.features.handcrafted.color:Color",

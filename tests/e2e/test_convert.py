@@ -57,3 +57,7 @@ def test_a_file_that_wants_to_run_code_is_one_line(here, source, tmp_path):
     assert len(done.stderr.strip().splitlines()) <= 2  # the stage, and the error
     assert not (tmp_path / "mark").exists()
     assert not (tmp_path / "data").exists()
+
+
+def test_help_lists_it(here):
+    assert "convert" in here("--help").stdout

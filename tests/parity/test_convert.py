@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from tests.tutorial_files import parameters, write_checkpoint, write_csv, write_embedding
 
 from visrec.converting.tutorial import convert_tutorial
@@ -93,3 +94,38 @@ def test_curatornet_has_the_tutorials_scores(shared, tmp_path):
     found = model.score(["0", "1"], [str(item) for item in items])
     np.testing.assert_allclose(found, scores, rtol=1e-4, atol=1e-6)
     assert model.config.max_history == 10
+
+
+def test_acf_has_the_tutorials_scores(shared, tmp_path):
+    reference = dict(np.load(shared("reference/parity/acf.npz"), allow_pickle=False))
+    source, data = tmp_path / "tutorial", tmp_path / "data"
+    maps, profiles = reference["feature_maps"], reference["profiles_padded_plus_one"]
+    n_users = len(reference["param/user_model.user_embedding.weight"])
+    items, users = _ids(len(maps), 5), sorted(_ids(n_users, 6))
+    write_embedding(source / "embedding-resnet50-layer4.npy", [f"{i}.jpg" for i in items], maps)
+    known = {
+        int(user): profile[profile > 0] - 1
+        for user, profile in zip(reference["users"], profiles, strict=True)
+    }
+    rows = [
+        (users[u], items[i], t, t == 10)
+        for u in range(n_users)
+        for t, i in [*enumerate(known.get(u, [u])), (10, 22 - u)]
+    ]
+    write_csv(source / "wikimedia.csv", "user_id,item_id,timestamp,evaluation", rows)
+    arguments = {"users": np.arange(n_users), "items": np.arange(1, len(maps) + 1), "model_dim": 6}
+    path = source / "ACF_wikimedia.tar"
+    torch.save(
+        {"state_dict": parameters(reference), "model_args": arguments, "epoch": 9, "loss": np.inf}, path
+    )
+
+    convert_tutorial(source, data)
+
+    model = load_model(data / "models" / "ACF_wikimedia")
+    asked = [str(users[int(user)]) for user in reference["users"]]
+    found = model.score(asked, [str(item) for item in items])
+    np.testing.assert_allclose(found, reference["scores"], rtol=1e-4, atol=1e-6)
+    regions = Features.load(data / "features" / "resnet50-layer4")
+    assert regions.provenance["grid"] == [2, 2]
+    again = load_model(data / "models" / "ACF_wikimedia", regions).score(asked, [str(item) for item in items])
+    np.testing.assert_allclose(again, reference["scores"], rtol=1e-4, atol=1e-6)

@@ -27,19 +27,26 @@ _ABOUT = ("epoch", "accuracy", "loss")
 
 @dataclass(frozen=True)
 class Place:
-    """Where a tensor of theirs belongs.
+    """Where a tensor of theirs belongs. What two of them have in common is their sum.
 
     Attributes:
         ours: the name of our parameter.
         rows: whose rows they are, in the order of the tutorial's indices; None: of nobody.
         transposed: ours is the transpose of theirs.
         padding: rows before the first user or item.
+        row: ours is this row of theirs alone; None: all of it.
     """
 
     ours: str
     rows: Literal["user", "item"] | None = None
     transposed: bool = False
     padding: int = 0
+    row: int | None = None
+
+    def of(self, theirs: Tensor) -> Tensor:
+        """Our tensor, rows still in the order of theirs."""
+        value = theirs[self.padding :] if self.row is None else theirs[self.row]
+        return value.T if self.transposed else value
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,8 @@ class Layout:
         n_features: F of the features that it was trained on, from the shapes; 0 for pixels.
         features: the name of their table of features `(I, F)`, where the checkpoint has one.
         unused: names of tensors that never reach their scores.
+        tied: pairs of names of tensors that have to be equal; the second is not read.
+        finish: what else our model computes once it has its values.
     """
 
     model: str
@@ -61,11 +70,13 @@ class Layout:
     n_features: Callable[[Mapping[str, Tensor]], int]
     features: str | None = None
     unused: tuple[str, ...] = ()
+    tied: tuple[tuple[str, str], ...] = ()
+    finish: Callable[[Any], None] | None = None
 
     @property
     def names(self) -> set[str]:
         """Of all tensors that a checkpoint of this model has, but for the table of features."""
-        return {*self.places, *self.unused}
+        return {*self.places, *self.unused, *(second for _, second in self.tied)}
 
 
 def _layers(names: Mapping[str, str]) -> dict[str, Place]:
@@ -124,6 +135,35 @@ LAYOUTS = (
         },
         n_features=lambda state: state["selu_common1.weight"].shape[1],
         features="embedding.weight",
+    ),
+    Layout(
+        model="acf",
+        places={
+            "user_model.user_embedding.weight": Place("u", "user"),
+            "item_model.weight": Place("v", "item", padding=1),
+            "user_model.feats.dim_reductor.weight": Place("W_r"),
+            "user_model.feats.dim_reductor.bias": Place("b_r"),
+            "user_model.feats.w_u.weight": Place("W2u"),
+            "user_model.feats.w_u.bias": Place("b2"),
+            "user_model.feats.w_x.weight": Place("W2x"),
+            "user_model.feats.w_x.bias": Place("b2"),
+            "user_model.feats.w.weight": Place("w2", row=0),
+            "user_model.w_u.weight": Place("W1u"),
+            "user_model.w_u.bias": Place("b_u"),
+            "user_model.w_p.weight": Place("W1p"),
+            "user_model.w_p.bias": Place("b1"),
+            "user_model.w_x.weight": Place("W1x"),
+            "user_model.w_x.bias": Place("b1"),
+            "user_model.w.weight": Place("w1", row=0),
+        },
+        settings=lambda state: {"dim_gamma": state["item_model.weight"].shape[1]},
+        n_features=lambda state: state["user_model.feats.dim_reductor.weight"].shape[1],
+        unused=(  # w_v is declared there and never used; the other two cancel in the softmax
+            *("user_model.w_v.weight", "user_model.w_v.bias"),
+            *("user_model.feats.w.bias", "user_model.w.bias"),
+        ),
+        tied=(("item_model.weight", "user_model.profile_embedding.weight"),),
+        finish=lambda model: model.remember(),
     ),
     Layout(
         model="dvbpr",
@@ -267,23 +307,31 @@ def model_of(
                 f"{place.rows}, but the data have {len(rows[place.rows]):,} {place.rows}s. Bring the interactions "
                 f"and the features that it was trained on."
             )
+    for first, second in layout.tied:
+        if not torch.equal(state[first], state[second]):
+            raise DataError(
+                f"{checkpoint.path}: {first} and {second} differ. The tutorial has one table for both, and so has "
+                f"the variant 'tutorial' here; this checkpoint cannot be converted."
+            )
     cls: type[PairwiseRecommender] = registry.resolve("models", layout.model)
     settings = {"variant": "tutorial", "epochs": 0, **layout.settings(state)}
     model = cls(**settings).fit(train, content)
+    parameters: dict[str, Tensor] = {}
+    for name, place in layout.places.items():
+        value, target = place.of(state[name]), model.get_parameter(place.ours)
+        if value.shape != target.shape:
+            raise DataError(
+                f"{checkpoint.path}: {name} has the shape {tuple(state[name].shape)}, which does not fit the "
+                f"other tensors; expected {tuple(target.shape)} for {place.ours}."
+            )
+        if place.rows is not None:
+            value = torch.empty_like(value).index_copy(0, torch.from_numpy(rows[place.rows]), value)
+        parameters[place.ours] = parameters[place.ours] + value if place.ours in parameters else value
     with torch.no_grad():
-        for name, place in layout.places.items():
-            value = state[name][place.padding :]
-            value = value.T if place.transposed else value
-            target = model.get_parameter(place.ours)
-            if value.shape != target.shape:
-                raise DataError(
-                    f"{checkpoint.path}: {name} has the shape {tuple(state[name].shape)}, which does not fit the "
-                    f"other tensors; expected {tuple(target.shape)} for {place.ours}."
-                )
-            if place.rows is None:
-                target.copy_(value)
-            else:
-                target[torch.from_numpy(rows[place.rows])] = value
+        for name, value in parameters.items():
+            model.get_parameter(name).copy_(value)
+        if layout.finish is not None:
+            layout.finish(model)
     model.refresh()
     return model
 

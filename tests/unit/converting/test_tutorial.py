@@ -329,6 +329,52 @@ def test_arrays_beside_the_tensors_are_read_without_numpy(source, data):
     assert (data / "models" / "VBPR" / "config.json").exists()
 
 
+class _WickedArray:
+    """An array of objects whose type lacks the flag that says so: NumPy would take its bytes for addresses."""
+
+    def __reduce__(self):
+        reconstruct = np.zeros(1).__reduce__()[0]
+        return reconstruct, (np.ndarray, (0,), b"b"), (1, (1,), _WickedType(), False, b"A" * 8)
+
+
+class _WickedType:
+    def __reduce__(self):
+        return np.dtype, ("O8", False, True), (3, "|", None, None, None, 8, 8, 0)
+
+
+def test_tutorial_error_14_a_wicked_array_beside_the_tensors_is_refused(source, data):
+    write_checkpoint(source / "VBPR.tar", _state(), model_args={"users": _WickedArray()})
+    with pytest.raises(
+        DataError, match=r"VBPR\.tar: is not a checkpoint that torch can read.*1 objects, and holds bytes"
+    ):
+        convert_tutorial(source, data)
+
+
+def test_a_checkpoint_of_acf_whose_history_has_a_table_of_its_own_is_refused(source, data):
+    K = 2
+    state = {
+        name: torch.zeros(shape)
+        for name, shape in {
+            "item_model.weight": (7, K), "user_model.user_embedding.weight": (3, K),
+            "user_model.feats.dim_reductor.weight": (K, 4), "user_model.feats.dim_reductor.bias": (K,),
+        }.items()
+    }  # fmt: skip
+    for layer in ("feats.w_u", "feats.w_x", "w_u", "w_p", "w_x", "w_v"):
+        state[f"user_model.{layer}.weight"] = torch.zeros(K, K)
+        state[f"user_model.{layer}.bias"] = torch.zeros(K)
+    for layer in ("feats.w", "w"):
+        state[f"user_model.{layer}.weight"] = torch.zeros(1, K)
+        state[f"user_model.{layer}.bias"] = torch.zeros(1)
+    state["user_model.profile_embedding.weight"] = torch.ones(7, K)
+    maps = np.random.default_rng(0).normal(size=(6, 4, 1, 2)).astype(np.float32)
+    write_embedding(source / "data" / "embedding-layer4.npy", ITEMS, maps)
+    torch.save({"state_dict": state}, source / "ACF.tar")
+    with pytest.raises(
+        DataError, match=r"item_model\.weight and user_model\.profile_embedding\.weight differ"
+    ):
+        convert_tutorial(source, data)
+
+
 def test_tensors_of_other_models_are_left_out(source, data):
     torch.save({"conv1.weight": torch.zeros(2)}, source / "resnet50-0676ba61.pth")
     made = convert_tutorial(source, data)
