@@ -34,6 +34,9 @@ _PUBLIC = {
     "VisRank": "visrec.models.visrank",
     "BPR": "visrec.models.bpr",
     "VBPR": "visrec.models.vbpr",
+    "DVBPR": "visrec.models.dvbpr",
+    "CuratorNet": "visrec.models.curatornet",
+    "ACF": "visrec.models.acf",
     "evaluate": "visrec.evaluation.protocol",
     "Report": "visrec.evaluation.protocol",
     "Experiment": "visrec.experiment",
@@ -62,8 +65,11 @@ if TYPE_CHECKING:
     from visrec.experiment import Experiment as Experiment
     from visrec.features.extraction import extract as extract
     from visrec.features.features import Features as Features
+    from visrec.models.acf import ACF as ACF
     from visrec.models.als import ALS as ALS
     from visrec.models.bpr import BPR as BPR
+    from visrec.models.curatornet import CuratorNet as CuratorNet
+    from visrec.models.dvbpr import DVBPR as DVBPR
     from visrec.models.ease import EASE as EASE
     from visrec.models.item_knn import ItemKNN as ItemKNN
     from visrec.models.popularity import Popularity as Popularity

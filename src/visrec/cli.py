@@ -487,6 +487,30 @@ def datasets(
     _print_facts({"out": str(out), "items": items, "users": users, "seed": seed}, as_json=as_json)
 
 
+@app.command()
+def convert(
+    format: Annotated[str, typer.Argument(help="tutorial: the files of the ACM IUI 2021 tutorial.")],  # noqa: A002
+    source: Annotated[Path, typer.Argument(help="A folder of such files, or one of them.")],
+    data: Annotated[Path, typer.Argument(help="The data set folder to make.")],
+    as_json: Json = False,
+) -> None:
+    """Make a data set, features and models of the files of another program. Nothing in them is run."""
+    from visrec import registry
+
+    make = registry.resolve("formats", format)
+    with _stage(f"converting {source}") as progress:
+        made = make(source, data, progress=progress)
+    if as_json:
+        print(
+            json.dumps(
+                {"out": str(data), "files": made.files, "notes": made.notes}, indent=2, ensure_ascii=False
+            )
+        )
+        return
+    _print_rows(made.files, as_json=False)
+    print("\n".join([*made.notes, f"out: {data}"]))
+
+
 # ---- parsing ---------------------------------------------------------------------------------------
 
 

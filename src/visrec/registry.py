@@ -1,7 +1,7 @@
 """Names to classes: "vbpr" -> "visrec.models.vbpr:VBPR". Nothing is imported until it is asked for.
 
-Other packages add names through entry points in the groups `visrec.models`, `visrec.extractors` and
-`visrec.datasets`.
+Other packages add names through entry points in the groups `visrec.models`, `visrec.extractors`, `visrec.datasets`
+and `visrec.formats`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ BUILTIN: dict[str, dict[str, str]] = {
         "visrank": "visrec.models.visrank:VisRank",
         "bpr": "visrec.models.bpr:BPR",
         "vbpr": "visrec.models.vbpr:VBPR",
+        "dvbpr": "visrec.models.dvbpr:DVBPR",
+        "curatornet": "visrec.models.curatornet:CuratorNet",
+        "acf": "visrec.models.acf:ACF",
     },
     "extractors": {
         "color": "visrec.features.handcrafted.color:Color",
@@ -35,11 +38,14 @@ BUILTIN: dict[str, dict[str, str]] = {
     "datasets": {
         "synthetic": "visrec.data.datasets.synthetic:write_synthetic",
     },
+    "formats": {
+        "tutorial": "visrec.converting.tutorial:convert_tutorial",
+    },
 }
 
 
 def names(kind: str) -> list[str]:
-    """All registered names of a kind ("models", "extractors", "datasets"), built-in ones first."""
+    """All registered names of a kind ("models", "extractors", "datasets", "formats"), built-in ones first."""
     added = [point.name for point in entry_points(group=f"visrec.{kind}")]
     return [*BUILTIN[kind], *sorted(set(added) - set(BUILTIN[kind]))]
 
@@ -52,7 +58,8 @@ def resolve(kind: str, name: str) -> Any:
         return getattr(import_module(module), attribute)
     for point in entry_points(group=f"visrec.{kind}", name=name):
         return point.load()
-    raise ConfigError(unknown_name(kind.removesuffix("s"), name, names(kind), f"visrec {kind}"))
+    command = "visrec convert --help" if kind == "formats" else f"visrec {kind}"
+    raise ConfigError(unknown_name(kind.removesuffix("s"), name, names(kind), command))
 
 
 def unknown_name(noun: str, name: str, known: list[str], command: str) -> str:

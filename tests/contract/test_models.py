@@ -22,7 +22,7 @@ from visrec.recommender import Queries, Recommender, load_model
 
 from .conftest import shown
 
-SMALL = {"seed": 7, "epochs": 4, "batch_size": 16, "dim_gamma": 5, "dim_theta": 4}
+SMALL = {"seed": 7, "epochs": 4, "batch_size": 16, "dim_gamma": 5, "dim_theta": 4, "dim_fc": 16}
 """For whatever is not about quality: few epochs, small factors."""
 
 NAMES = registry.names("models")

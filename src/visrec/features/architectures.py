@@ -87,7 +87,9 @@ def resolve_backbone(name: str) -> tuple[str, str]:
     raise ConfigError(unknown_name("extractor", name, near, "visrec extractors"))
 
 
-def build(source: str, name: str, weights: str, *, input_size: int | None = None) -> Architecture:
+def build(
+    source: str, name: str, weights: str, *, input_size: int | None = None, seed: int = 0
+) -> Architecture:
     """A network by source and name there.
 
     Args:
@@ -95,15 +97,16 @@ def build(source: str, name: str, weights: str, *, input_size: int | None = None
         name: its name there.
         weights: "default" downloads the published ones; anything else leaves seeded random ones.
         input_size: pixels of the crop's side, where not as published.
+        seed: of the random weights.
 
     Raises:
         FeaturesError: no weights are published, they cannot be downloaded, or it does not take RGB pictures.
         ConfigError: there is no such tag, or it does not take that input size.
     """
-    return (_torchvision if source == "torchvision" else _timm)(name, weights, input_size)
+    return (_torchvision if source == "torchvision" else _timm)(name, weights, input_size, seed)
 
 
-def _torchvision(name: str, weights: str, input_size: int | None) -> Architecture:
+def _torchvision(name: str, weights: str, input_size: int | None, seed: int) -> Architecture:
     from torch import nn
     from torchvision import models
 
@@ -119,7 +122,7 @@ def _torchvision(name: str, weights: str, input_size: int | None) -> Architectur
             lambda: models.get_model(name, weights=published, progress=False, **options), name, published.url
         )
     else:
-        net = seeded(lambda: models.get_model(name, weights=None, **options))
+        net = seeded(lambda: models.get_model(name, weights=None, **options), seed)
     for auxiliary in ("aux1", "aux2", "AuxLogits"):  # heads for training only
         if hasattr(net, auxiliary):
             setattr(net, auxiliary, None)
@@ -145,7 +148,7 @@ def _torchvision(name: str, weights: str, input_size: int | None) -> Architectur
     return Architecture(net, str(published), transform, cut, int(has_token), has_token, channels_last)
 
 
-def _timm(name: str, weights: str, input_size: int | None) -> Architecture:
+def _timm(name: str, weights: str, input_size: int | None, seed: int) -> Architecture:
     import timm
     from timm.data import resolve_model_data_config  # type: ignore[attr-defined]
 
@@ -177,7 +180,7 @@ def _timm(name: str, weights: str, input_size: int | None) -> Architecture:
             check_hub(config.hf_hub_id, name)
         net = downloaded(lambda: make(True), name, f"{where}")
     else:
-        net = seeded(lambda: make(False))
+        net = seeded(lambda: make(False), seed)
     data = resolve_model_data_config(net)  # type: ignore[no-untyped-call]
     if input_size is not None:
         data = {**data, "input_size": (3, input_size, input_size)}

@@ -16,15 +16,13 @@ from visrec.errors import FeaturesError
 if TYPE_CHECKING:
     from torch import nn
 
-_SEED = 0  # of random weights: the same network on each run
 
-
-def seeded(build: Callable[[], nn.Module]) -> nn.Module:
+def seeded(build: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
     """Build a network whose weights are the same each time, leaving torch's own generator as it was."""
     import torch
 
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(_SEED)
+        torch.default_generator.manual_seed(seed)
         return build()
 
 

@@ -58,6 +58,8 @@ class TrainingConfig(Config):
     """The learning rate is multiplied by this on a plateau; 1 leaves it as it is."""
     plateau_patience: int = Field(default=3, ge=0)
     """Epochs without a better validation metric that are tolerated before the learning rate falls."""
+    least_learning_rate: float = Field(default=0.0, ge=0)
+    """Training ends when a plateau would take the learning rate below this; 0: never."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +118,7 @@ class Trainer:
         """Train to the end, from the checkpoint on if it is there; the model then holds the best weights."""
         if checkpoint is not None:
             self._resume(checkpoint)
-        while self.epoch < self.config.epochs and not self._patience_is_over():
+        while self.epoch < self.config.epochs and not self._is_over():
             self._run_epoch()
             if checkpoint is not None:
                 self._save(checkpoint)
@@ -187,8 +189,11 @@ class Trainer:
             for group in self.optimizer.param_groups:
                 group["lr"] *= self.config.plateau_factor
 
-    def _patience_is_over(self) -> bool:
-        return self.validate is not None and self.epoch - self.best_epoch >= self.config.patience
+    def _is_over(self) -> bool:
+        """Whether patience is at its end, or the learning rate, which falls nowhere but on a plateau."""
+        config = self.config
+        no_gain = self.validate is not None and self.epoch - self.best_epoch >= config.patience
+        return no_gain or self.learning_rate < min(config.least_learning_rate, config.learning_rate)
 
     def _diverged(self, value: float) -> None:
         raise DivergedError(

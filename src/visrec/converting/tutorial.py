@@ -1,0 +1,440 @@
+"""The files of the ACM IUI 2021 tutorial on visual recommendation made into a data set, features, models."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from visrec.converting.checkpoints import content_kind, model_of, read_checkpoint
+from visrec.converting.finding import Found, find_files
+from visrec.converting.indices import RULES, Indices, find_indices, translate
+from visrec.converting.training_data import fitting_features, pixels, train_part
+from visrec.data.dataset import Dataset, load_dataset
+from visrec.data.formats.pickled import PlainArrayError
+from visrec.data.formats.tutorial import (
+    INTERACTIONS,
+    Embedding,
+    read_embedding,
+    read_held_out,
+    read_interactions,
+    read_triples,
+)
+from visrec.data.ids import IdMap
+from visrec.data.tables import time_column
+from visrec.errors import ConfigError, DataError
+from visrec.features.features import Features
+from visrec.files import file_digest, replacing_folder, write_json
+
+Progress = Callable[[int, int, str], None]
+RECORD = "conversion.json"
+_SHOWN = 12  # files that were left out and are named one by one
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What `convert_tutorial` found and made.
+
+    Attributes:
+        files: one row a file that was found: file, what it is, what it became.
+        notes: what was decided or left out, one sentence each.
+    """
+
+    files: list[dict[str, str]]
+    notes: list[str]
+
+
+def convert_tutorial(source: str | Path, data: str | Path, *, progress: Progress | None = None) -> Conversion:
+    """Convert the tutorial's files into a new data set folder, as a whole or not at all.
+
+    Args:
+        source: a folder with any of its files: the table of interactions, `.npy` features, evaluation and triples
+            tables, checkpoints, images. Or one such file.
+        data: the folder to make; there must be nothing yet.
+        progress: called with (files done, files in all, name).
+
+    Returns:
+        What was found, and what each file became; also written to `data/conversion.json`.
+
+    Raises:
+        DataError: a file is damaged, wants to run code, or does not fit the others.
+        ConfigError: `data` is there already.
+    """
+    source, data = Path(source), Path(data)
+    if data.exists() and (not data.is_dir() or any(data.iterdir())):
+        raise ConfigError(f"{data}: is there already. Give a new folder, or remove this one.")
+    work = _Conversion(find_files(source), progress)
+    with replacing_folder(data) as folder:
+        work.run(folder)
+        write_json(folder / RECORD, {"format": "tutorial", "files": work.rows, "notes": work.notes})
+    return Conversion(work.rows, work.notes)
+
+
+class _Conversion:
+    """The work on one folder, in the order in which one file explains the next."""
+
+    def __init__(self, found: Found, progress: Progress | None) -> None:
+        self.found, self.progress = found, progress
+        self.rows: list[dict[str, str]] = []
+        self.notes: list[str] = []
+        self.n_files = sum(
+            len(paths)
+            for paths in (
+                found.interactions,
+                found.evaluation,
+                found.triples,
+                found.arrays,
+                found.checkpoints,
+            )
+        )
+
+    def run(self, folder: Path) -> None:
+        found = self.found
+        if len(found.interactions) > 1:
+            names = ", ".join(found.name(path) for path in found.interactions)
+            raise DataError(
+                f"{found.root}: holds several tables of interactions: {names}. Bring one data set."
+            )
+        features = self._features(folder)
+        items = next(iter(features.values()))[0] if features else None
+        table = self._interactions(items)
+        held = {path: read_held_out(path) for path in found.evaluation}
+        triples = {path: read_triples(path) for path in found.triples}
+        indices = self._indices(table, items, held, triples)
+        if table is not None:
+            self._write_interactions(folder, table, indices, held)
+        self._write_items(folder, table, items)
+        for path, triple in triples.items():
+            self._write_triples(folder, path, triple, indices)
+        if indices is not None:
+            _write_indices(folder, indices)
+        self._models(folder, features, indices)
+        if not self.rows:
+            raise DataError(
+                f"{found.root}: holds none of the tutorial's files. Expected a table user_id,item_id,timestamp, "
+                f".npy features, checkpoints (.tar, .pt, .pth) or a folder of images."
+            )
+        self._left_out()
+
+    def _add(self, path: Path, what: str, became: str) -> None:
+        self.rows.append({"file": self.found.name(path), "what": what, "became": became})
+        if self.progress is not None:
+            self.progress(min(len(self.rows), self.n_files), self.n_files, self.found.name(path))
+
+    # ---- features ----------------------------------------------------------------------------------
+
+    def _features(self, folder: Path) -> dict[str, tuple[list[str], Features]]:
+        """Each file of features written to `features/`: its ids in file order, and what was written."""
+        made: dict[str, tuple[list[str], Features]] = {}
+        first: tuple[Path, list[str]] | None = None
+        for path in self.found.arrays:
+            try:
+                embedding = read_embedding(path)
+            except PlainArrayError:
+                self.found.other.append((path, "an array without names of items"))
+                continue
+            ids = list(embedding.ids)
+            if first is None:
+                first = path, ids
+            elif first[1] != ids:
+                raise DataError(_differing(path, ids, *first))
+            name = path.stem.removeprefix("embedding-") or path.stem
+            if name in made:
+                raise DataError(f"{path}: is the second file of features of that name; rename it.")
+            made[name] = ids, _write_features(folder / "features" / name, embedding)
+            shape = " x ".join(map(str, embedding.rows[0].shape))
+            self._add(path, f"features of {len(ids):,} items, {shape}", f"features/{name}")
+        return made
+
+    # ---- interactions ------------------------------------------------------------------------------
+
+    def _interactions(self, items: list[str] | None) -> pl.DataFrame | None:
+        """The table of interactions with the items that have features: those that have indices."""
+        if not self.found.interactions:
+            return None
+        path = self.found.interactions[0]
+        table = read_interactions(path)
+        if items is None:
+            return table
+        known = table.filter(pl.col("item_id").is_in(items))
+        if known.height == 0:
+            raise DataError(
+                f"{path}: none of its items (first {table['item_id'][0]!r}) is in the features (first {items[0]!r}). "
+                f"The item ids must be the stems of the image files."
+            )
+        if known.height < table.height:
+            self.notes.append(
+                f"{table.height - known.height:,} of {table.height:,} interactions are with items that have no "
+                f"features: left out, as the tutorial does."
+            )
+        return known
+
+    def _indices(
+        self,
+        table: pl.DataFrame | None,
+        items: list[str] | None,
+        held: dict[Path, pl.DataFrame],
+        triples: dict[Path, pl.DataFrame],
+    ) -> Indices | None:
+        """What the indices mean; None where the files do not tell."""
+        if table is None or items is None:
+            return None
+        pairs = {path: one.select("user", "item").unique() for path, one in held.items()}
+        for path, one in triples.items():
+            real = one.filter(pl.col("user") >= 0)
+            pairs[path] = real.select("user", item="pos").unique()
+            highest = max(
+                int(one["neg"].to_numpy().max(initial=-1)),
+                int(one["profile"].explode().drop_nulls().to_numpy().max(initial=-1)),
+            )
+            if highest >= len(items):
+                raise DataError(
+                    f"{path}: has the item index {highest:,}, but the features are of {len(items):,} items. The "
+                    f"files are of different data; bring those of one."
+                )
+        found = find_indices(self.found.interactions[0], table, items, pairs)
+        rule = f"Users are numbered {RULES[found.rule]}, items in the order of the features"
+        if found.checked:
+            self.notes.append(
+                f"{rule}: checked, all {found.checked:,} pairs of the other tables are interactions."
+            )
+        elif held or triples or self.found.checkpoints:
+            self.notes.append(f"{rule}: not checked, there is no evaluation or triples table to check it by.")
+        return found
+
+    def _write_interactions(
+        self, folder: Path, table: pl.DataFrame, indices: Indices | None, held: dict[Path, pl.DataFrame]
+    ) -> None:
+        path = self.found.interactions[0]
+        for file, rows in held.items():
+            if indices is None:
+                self._add(file, f"{rows.height:,} held-out rows", "nothing: its indices need the features")
+            elif "evaluation" in table.columns:
+                marked = _held_rows(path, table, rows, indices) & (table["evaluation"] == "test").to_numpy()
+                known = f"{int(marked.sum()):,} of them are marked in {path.name} too"
+                self._add(file, f"{rows.height:,} held-out rows", f"a check: {known}")
+        if indices is not None and held and "evaluation" not in table.columns:
+            marks = np.zeros(table.height, dtype=bool)
+            for file, rows in held.items():
+                marks |= _held_rows(path, table, rows, indices)
+                self._add(file, f"{rows.height:,} held-out rows", "column evaluation of interactions.csv")
+            parts = np.where(marks, "test", "train")
+            table = table.with_columns(pl.Series("evaluation", parts.tolist()))
+        keep = [name for name in table.columns if name in (*INTERACTIONS, "evaluation", "weight", "rating")]
+        table.select(keep).write_csv(folder / "interactions.csv")
+        users = table["user_id"].n_unique()
+        self._add(path, f"{table.height:,} interactions of {users:,} users", "interactions.csv")
+        if "evaluation" not in keep:
+            self.notes.append(
+                "Nothing says which interactions were held out: a run holds out each user's newest basket."
+            )
+
+    # ---- items -------------------------------------------------------------------------------------
+
+    def _write_items(self, folder: Path, table: pl.DataFrame | None, items: list[str] | None) -> None:
+        """`items.csv`, and `images.csv` with the pictures where they lie."""
+        taken = [] if table is None else table["item_id"].unique(maintain_order=True).to_list()
+        wanted = set(taken if items is None else items)
+        pictures: dict[str, Path] = {}
+        others = 0
+        for paths in self.found.images.values():
+            if wanted and not any(path.stem in wanted for path in paths):
+                self.found.other += [(path, "a picture of no item") for path in paths]
+                continue
+            for path in paths:
+                if items is not None and path.stem not in wanted:
+                    others += 1
+                elif path.stem in pictures:
+                    raise DataError(
+                        f"{path}: is the second image of item {path.stem!r}, after {pictures[path.stem]}; keep one."
+                    )
+                else:
+                    pictures[path.stem] = path
+        if others:
+            self.notes.append(f"{others:,} pictures belong to no item that has features: left out.")
+        ids = list(dict.fromkeys([*taken, *pictures])) if items is None else items
+        if not ids:
+            return
+        about = pl.DataFrame({"item_id": pl.Series(ids, dtype=pl.String)})
+        if table is not None:
+            about = self._metadata(about, table)
+        about.write_csv(folder / "items.csv")
+        if not pictures:
+            self.notes.append("There are no images: use the data set with --allow-missing-images.")
+            return
+        where = {item: str(path.resolve()) for item, path in pictures.items()}
+        pl.DataFrame({"item_id": list(where), "path": list(where.values())}).write_csv(folder / "images.csv")
+        for place in sorted({path.parent for path in pictures.values()}):
+            n = sum(path.parent == place for path in pictures.values())
+            self._add(place, f"{n:,} images", "images.csv, which points to them")
+        if len(pictures) < len(ids):
+            self.notes.append(
+                f"{len(ids) - len(pictures):,} of {len(ids):,} items have no image: use the data set with "
+                f"--allow-missing-images."
+            )
+
+    def _metadata(self, about: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
+        """Further columns of the interactions that are the same in all rows of an item, such as its artist."""
+        known = (*INTERACTIONS, "evaluation", "weight", "rating")
+        for name in [column for column in table.columns if column not in known]:
+            values = table.select("item_id", name).drop_nulls().unique()
+            if values["item_id"].n_unique() < values.height:
+                self.notes.append(f"The column {name} of the interactions is none of an item: left out.")
+                continue
+            ours = "artist" if name == "artist_id" else name
+            about = about.join(
+                values.rename({name: ours}), on="item_id", how="left", maintain_order="left", coalesce=True
+            )
+            self.notes.append(f"The column {name} of the interactions is the column {ours} of items.csv.")
+        return about
+
+    # ---- triples -----------------------------------------------------------------------------------
+
+    def _write_triples(self, folder: Path, path: Path, table: pl.DataFrame, indices: Indices | None) -> None:
+        """`triples/NAME.parquet`: user_id, history, pos, neg by id, or by index where nobody can say the ids."""
+        (folder / "triples").mkdir(exist_ok=True)
+        target = folder / "triples" / f"{path.stem}.parquet"
+        if target.exists():
+            raise DataError(f"{path}: is the second table of triples of that name; rename it.")
+        if indices is None:
+            columns = {
+                "user": "user_index",
+                "profile": "history_index",
+                "pos": "pos_index",
+                "neg": "neg_index",
+            }
+            table.rename(columns).write_parquet(target)
+            became = f"triples/{target.name}, indices as they are: ids need the features and the interactions"
+        else:
+            pl.DataFrame(
+                {
+                    "user_id": translate(table["user"], indices.users),
+                    "history": translate(table["profile"], indices.items),
+                    "pos": translate(table["pos"], indices.items),
+                    "neg": translate(table["neg"], indices.items),
+                }
+            ).write_parquet(target)
+            became = f"triples/{target.name}"
+        empty = int((table["profile"].list.len() == 0).sum())
+        made_up = int((table["user"] < 0).sum())
+        details = [f"{empty:,} with an empty profile"] * bool(empty) + [f"{made_up:,} of nobody"] * bool(
+            made_up
+        )
+        what = f"{table.height:,} triples" + (f" ({', '.join(details)})" if details else "")
+        self._add(path, what, became)
+
+    # ---- models ------------------------------------------------------------------------------------
+
+    def _models(
+        self, folder: Path, features: dict[str, tuple[list[str], Features]], indices: Indices | None
+    ) -> None:
+        data: Dataset | None = None
+        for path in self.found.checkpoints:
+            checkpoint = read_checkpoint(path)
+            if checkpoint.layout is None:
+                names = ", ".join(list(checkpoint.state)[:3]) or "none"
+                self.found.other.append((path, f"tensors of none of the tutorial's models: {names}"))
+                continue
+            model = checkpoint.layout.model
+            if indices is None:
+                raise DataError(
+                    f"{path}: is a checkpoint of {model}, whose rows are numbered by the file of features and the "
+                    f"interactions. Put both beside it: the .npy file and the table user_id,item_id,timestamp."
+                )
+            if data is None:
+                data = load_dataset(folder, missing_images="mask")
+            if content_kind(checkpoint.layout) == "image":
+                name, content = "pixels", pixels(checkpoint, data, folder / "features" / "pixels")
+            else:
+                name, content = fitting_features(checkpoint, features)
+            made = model_of(checkpoint, train_part(data), content, users=indices.users, items=indices.items)
+            target = folder / "models" / path.stem
+            if target.exists():
+                raise DataError(f"{path}: is the second checkpoint of that name; rename it.")
+            source = {"file": path.name, "sha256": file_digest(path), **checkpoint.about}
+            made.save(target, extra={"source": source, "features": f"features/{name}"})
+            became = f"models/{path.stem}, with the features {name}"
+            self._add(path, f"checkpoint of {model}", became)
+
+    def _left_out(self) -> None:
+        other = self.found.other
+        if len(other) <= _SHOWN:
+            for path, reason in other:
+                self.rows.append(
+                    {"file": self.found.name(path), "what": reason, "became": "nothing: left out"}
+                )
+            return
+        for reason, n in Counter(reason for _, reason in other).items():
+            some = ", ".join(self.found.name(path) for path, why in other if why == reason)
+            shown = some if len(some) <= 200 else f"{some[:200]}…"
+            self.notes.append(f"{n:,} files were left out ({reason}): {shown}")
+
+
+# ---- helpers ---------------------------------------------------------------------------------------
+
+
+def _differing(path: Path, ids: Sequence[str], first: Path, others: Sequence[str]) -> str:
+    if set(ids) == set(others):
+        return (
+            f"{path}: has the items in another order than {first.name}. The other files count items by that order; "
+            f"convert the two one by one."
+        )
+    lacking = next((one for one in others if one not in set(ids)), None)
+    which = f"{lacking!r} is not in it" if lacking else f"{first.name} has fewer"
+    return (
+        f"{path}: has {len(ids):,} items, {first.name} {len(others):,}: {which}. All must be of the same items; "
+        f"convert the two one by one."
+    )
+
+
+def _write_features(target: Path, embedding: Embedding) -> Features:
+    """Features on disk, one row at a time: maps of a whole catalogue take gigabytes."""
+    items = IdMap(embedding.ids, kind="item")
+    dtype = np.dtype(np.float16 if embedding.rows[0].dtype == np.float16 else np.float32)
+    provenance: dict[str, Any] = {
+        "extractor": "own values",
+        "source": {"format": "tutorial", "file": embedding.path.name, "sha256": file_digest(embedding.path)},
+    }
+    if embedding.grid is not None:
+        provenance["grid"] = list(embedding.grid)
+    with replacing_folder(target) as folder:
+        shape = (len(items), *embedding.shape)
+        values = np.lib.format.open_memmap(folder / "values.npy", mode="w+", dtype=dtype, shape=shape)
+        for n, index in enumerate(items.indices(embedding.ids)):
+            values[index] = embedding.row(n)
+        values.flush()
+        nothing = pl.DataFrame(schema={"item_id": items.values.dtype, "reason": pl.String})
+        made = Features(values, items, np.zeros(len(items), dtype=bool), nothing, provenance)
+        made.write_about(folder, made.digest, None)
+    return Features.load(target, verify=False)
+
+
+def _held_rows(path: Path, table: pl.DataFrame, held: pl.DataFrame, indices: Indices) -> np.ndarray:
+    """A mask of the interactions that are held out: each its own row, however many a user has."""
+    keys = ["user_id", "item_id"]
+    asked = pl.DataFrame(
+        {"user_id": translate(held["user"], indices.users), "item_id": translate(held["item"], indices.items)}
+    )
+    rows = table.select(keys)
+    if "timestamp" in held.columns:
+        keys = [*keys, "timestamp"]
+        asked = asked.with_columns(held["timestamp"])
+        time = time_column(path, table, "timestamp").astype(np.float64)
+        rows = rows.with_columns(pl.Series("timestamp", time))
+    marks = asked.unique().with_columns(held=pl.lit(value=True))
+    return (
+        rows.join(marks, on=keys, how="left", maintain_order="left")["held"].fill_null(value=False).to_numpy()
+    )
+
+
+def _write_indices(folder: Path, indices: Indices) -> None:
+    """The id of each of the tutorial's indices, for whoever has more of its files."""
+    (folder / "indices").mkdir()
+    for kind, ids in (("user", indices.users), ("item", indices.items)):
+        table = pl.DataFrame({"index": np.arange(len(ids)), f"{kind}_id": pl.Series(ids, dtype=pl.String)})
+        table.write_csv(folder / "indices" / f"{kind}s.csv")

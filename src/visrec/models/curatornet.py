@@ -1,0 +1,200 @@
+"""CuratorNet: a user is what their pictures have in common, pooled by a network (Messina et al. 2020)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import embedding_bag, selu
+
+from visrec.errors import FeaturesError
+from visrec.features.features import Features
+from visrec.features.finishing import Finishing, Steps, blocks, present_rows
+from visrec.recommender import Queries
+from visrec.training.pairwise import PairwiseRecommender
+from visrec.training.sampling import HistoryRule
+from visrec.training.trainer import Rows, TrainingConfig
+
+# What the tutorial's code used; a setting given by hand still wins. Its weight decay of 1e-4 stands beside a loss
+# summed over batches of 128 triples; beside our mean it is that much smaller.
+TUTORIAL = {
+    "history": "up_to",
+    "max_history": 10,
+    "batch_size": 128,
+    "learning_rate": 1e-4,
+    "least_learning_rate": 1e-6,
+    "weight_decay": 1e-4 / 128,
+    "reg": 0.0,
+    "negatives": "catalog",
+    "plateau_patience": 2,
+}
+
+
+class CuratorNetConfig(TrainingConfig):
+    """Settings of `CuratorNet`.
+
+    The paper trains on ten million triples, 100 times what an epoch of a small shop has, and so slowly: learning rate
+    1e-4, falling to 1e-6. Here both are ten times that.
+    """
+
+    variant: Literal["paper", "tutorial"] = "paper"
+    """"paper": z-scored features, L2 on weights. "tutorial": features as they are, one weight decay, [max, mean]."""
+    dim: int = Field(default=200, ge=1)
+    """Size of both layers of the item tower, and of item and query vectors."""
+    dim_hidden: int = Field(default=300, ge=1)
+    """Size of the first two layers of the query tower."""
+    history: Literal["others", "all", "up_to"] = "others"
+    """What of a user's history a positive is predicted from: "others", all but the positive, which is how it will be
+    when ranking; "all", also the positive (the paper's first guideline); "up_to", what came up to the positive, and
+    the positive (the tutorial's). Triples by guidelines have histories of their own."""
+    max_history: int | None = Field(default=None, ge=1)
+    """The newest items of a history that count, in training and in ranking; None: all."""
+    reg: float = Field(default=1e-4, ge=0)
+    """lambda: L2 on the weights of all layers, not on their biases."""
+    learning_rate: float = Field(default=1e-3, gt=0)
+    """Step size; in the paper 1e-4."""
+    least_learning_rate: float = Field(default=1e-5, ge=0)
+    """Training ends when a plateau would take the learning rate below this; in the paper 1e-6."""
+    valid_metric: Literal["auc", "ndcg@20", "recall@20"] = "auc"
+    """What early stopping and the plateau watch. The paper watches the share of validation triples in the right
+    order; with uniform negatives that is an estimate of the AUC, which is exact."""
+    plateau_patience: int = Field(default=1, ge=0)
+    """Epochs without gain that are tolerated: the rate falls after the second, as in the paper."""
+
+    def __init__(self, **values: Any) -> None:
+        if values.get("variant") == "tutorial":
+            values = {**TUTORIAL, **values}
+        super().__init__(**values)
+
+
+class CuratorNet(PairwiseRecommender):
+    """x_ui = p_u . q_i, of one network for items and one for histories   (Messina et al. 2020, section 4).
+
+    q_i = SELU(W_2 SELU(W_1 z_i + b_1) + b_2), z_i the z-scored f_i: item tower, F -> 200 -> 200.
+    p_u = SELU(W_5 SELU(W_4 SELU(W_3 [mean_l q_l, max_l q_l] + b_3) + b_4) + b_5), l in the history: query tower,
+    400 -> 300 -> 300 -> 200. Minimises the mean of -ln sigmoid(x_ui - x_uj) + reg/2 sum_k |W_k|².
+
+    Nothing belongs to a user or to an item, so that those which training never saw are served like all others. An
+    item without an image is an average one as a candidate, and counts in nobody's history; a history of which nothing
+    is left has the query vector 0. The tutorial's variant leaves f_i as it is and pools [max, mean].
+    """
+
+    Config = CuratorNetConfig
+    config: CuratorNetConfig
+    needs = "vector"
+    new_users = True
+    new_items = True
+    paper = "Messina et al. 2020"
+
+    mean: Tensor
+    """(F,) float64, of the features of the items that have an image; not used in the tutorial's variant."""
+    std: Tensor
+    """(F,) float64, like `mean`; 0 for a constant column, which becomes 0."""
+    missing: Tensor
+    """(I,) bool, the items without an image."""
+    z: Tensor | None = None
+    """(I, F) what the item tower reads; None in a model that was loaded without its features."""
+
+    def build(self, n_users: int, n_items: int) -> None:  # noqa: ARG002
+        d, hidden = self.config.dim, self.config.dim_hidden
+        self.item_tower = _dense(self.n_features, d, d)
+        self.query_tower = _dense(2 * d, hidden, hidden, d)
+        self.register_buffer("mean", torch.zeros(self.n_features, dtype=torch.float64))
+        self.register_buffer("std", torch.ones(self.n_features, dtype=torch.float64))
+        self.register_buffer("missing", torch.zeros(n_items, dtype=torch.bool))
+
+    def initialize(self, generator: torch.Generator) -> None:
+        assert self.features is not None
+        for layer in self._layers():
+            nn.init.xavier_uniform_(layer.weight, generator=generator)
+            nn.init.zeros_(layer.bias)
+        self.missing.copy_(torch.from_numpy(self.features.missing.copy()))
+        rows = present_rows(self.features.values, self.features.missing)
+        finishing = Finishing.fit(Steps(), rows, self.n_features)
+        assert finishing.mean is not None
+        assert finishing.std is not None
+        self.mean.copy_(torch.from_numpy(finishing.mean))
+        self.std.copy_(torch.from_numpy(finishing.std))
+
+    def _layers(self) -> Iterator[nn.Linear]:
+        return (layer for layer in self.modules() if isinstance(layer, nn.Linear))
+
+    def prepare_content(self, features: Features) -> None:
+        is_paper = self.config.variant == "paper"
+        finishing = Finishing(self.mean.numpy(), self.std.numpy()) if is_paper else Finishing()
+        z = torch.empty(features.values.shape, dtype=torch.float32)  # (I, F)
+        for block in blocks(*z.shape):
+            z[block] = torch.from_numpy(finishing.apply(features.values[block]).astype("float32"))  # a copy
+        z[self.missing] = 0 if is_paper else self.mean.float()
+        self.z = z
+
+    @property
+    def looks_at(self) -> HistoryRule:
+        return self.config.history
+
+    @property
+    def max_history(self) -> int | None:
+        return self.config.max_history
+
+    def encode_items(self, items: Tensor) -> Tensor:
+        if self.z is None:
+            raise FeaturesError(
+                "This CuratorNet was loaded without its features, which encoding items needs. Use "
+                "load_model(path, features). Ranking the items that it was trained on works as it is."
+            )
+        return _through(self.item_tower, self.z[items])  # (n, d)
+
+    def encode_queries(self, queries: Queries) -> Tensor:
+        return self._pooled(self._fitted(self.Z), *self._known(queries.newest(self.config.max_history)))
+
+    def encode_batch(self, queries: Queries, items: Tensor) -> tuple[Tensor, Tensor]:
+        history, lengths = self._known(queries)
+        is_used = torch.zeros(len(self.missing), dtype=torch.bool)
+        is_used[items] = is_used[history] = True
+        place = is_used.cumsum(0) - 1  # (I,) of each item among those used
+        Z = self.encode_items(is_used.nonzero()[:, 0])
+        return self._pooled(Z, place[history], lengths), Z[place[items]]
+
+    def _known(self, queries: Queries) -> tuple[Tensor, Tensor]:
+        """The items with an image of all histories `(N,)`, one history after the other, and their numbers `(B,)`."""
+        is_known = queries.mask & ~self.missing[queries.history]  # (B, H)
+        return queries.history[is_known], is_known.sum(1)
+
+    def _pooled(self, Z: Tensor, rows: Tensor, lengths: Tensor) -> Tensor:
+        """Query vectors `(B, d)` of histories that are rows `(N,)` of Z, one after the other.
+
+        Bags hold no vector twice: N of them, which may be 1 GB for one batch, are never in memory at once.
+        """
+        start = lengths.cumsum(0) - lengths  # (B,)
+        mean, most = (
+            embedding_bag(rows, Z, start, mode=mode) for mode in ("mean", "max")
+        )  # (B, d); empty: 0
+        both = (mean, most) if self.config.variant == "paper" else (most, mean)
+        Q = _through(self.query_tower, torch.cat(both, dim=1))  # (B, d)
+        return Q * (lengths > 0)[:, None]
+
+    def penalty(self, rows: Rows) -> Tensor | None:  # noqa: ARG002
+        if self.config.reg == 0:
+            return None
+        norms = torch.stack([layer.weight.square().sum() for layer in self._layers()])
+        return self.config.reg / 2 * norms.sum()
+
+    def forget(self, users: Tensor, items: Tensor) -> None:
+        """Nothing: no parameter belongs to a user or an item."""
+
+    def similarity_vectors(self) -> Tensor:
+        return self._fitted(self.Z).masked_fill(self.missing[:, None], 0)  # what is not seen is like nothing
+
+
+def _dense(*sizes: int) -> nn.ModuleList:
+    return nn.ModuleList(nn.Linear(n, m) for n, m in pairwise(sizes))
+
+
+def _through(tower: nn.ModuleList, x: Tensor) -> Tensor:
+    for layer in tower:
+        x = selu(layer(x))
+    return x

@@ -1,0 +1,185 @@
+"""DVBPR: what a picture shows is learnt from its pixels, together with what users like (Kang et al. 2017)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from visrec.errors import FeaturesError
+from visrec.features.features import Features
+from visrec.training.cnnf import CHANNELS
+from visrec.training.pairwise import PairwiseRecommender
+from visrec.training.pixel_network import CNNFS, DIM_FC, PixelNetwork, Precision
+from visrec.training.trainer import Rows, TrainingConfig
+
+# What the tutorial's code used; a setting given by hand still wins. Its weight decay of 1e-4 stands beside a loss
+# summed over batches of 128 triples; beside our mean it is that much smaller.
+TUTORIAL = {
+    "backbone": "alexnet",
+    "dim_gamma": 100,
+    "learning_rate": 1e-3,
+    "weight_decay": 1e-4 / 128,
+    "epochs": 5,
+    "reg_W": 0.0,
+    "reg_theta": 0.0,
+    "reg_gamma": 0.0,
+    "negatives": "catalog",
+    "plateau_patience": 2,
+}
+
+_PIECE = 64  # pictures encoded at once when nothing is learnt
+
+
+class DVBPRConfig(TrainingConfig):
+    """Settings of `DVBPR`."""
+
+    variant: Literal["paper", "tutorial"] = "paper"
+    """"paper": theta and the network, L2 on both. "tutorial": gamma too, AlexNet, uniform tables, one decay."""
+    backbone: str = "cnn-f"
+    """Phi: "cnn-f", "cnn-f-tutorial" (its strides and paddings), or a network by its name in torchvision or timm
+    ("alexnet", "resnet18", "timm:convnext_atto")."""
+    weights: str = "random"
+    """"random": from scratch. "default": as published, downloaded once. Or a file with its state dict."""
+    trained: Literal["all", "head"] | Annotated[int, Field(ge=1)] = "all"
+    """Which layers learn: "all", "head" (only the last one), or so many of the last ones that have weights. The
+    others stay as they are, in eval mode."""
+    dim_theta: int = Field(default=100, ge=1)
+    """K, the size of theta and of what the network gives."""
+    dim_gamma: int = Field(default=0, ge=0)
+    """The size of latent factors gamma beside the visual ones; 0: none, as in the paper."""
+    dim_fc: int = Field(default=DIM_FC, ge=1)
+    """Size of the two fully connected layers of CNN-F."""
+    channels: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=CHANNELS, min_length=5, max_length=5)
+    """Of the five convolutions of CNN-F."""
+    precision: Precision = "auto"
+    """Of the network's products: "auto" is bfloat16 where the hardware has it. Weights and losses are float32."""
+    reg_W: float = Field(default=1e-3, ge=0)
+    """lambda of the network's weights, without biases, beside a loss *summed* over the `batch_size` triples."""
+    reg_theta: float = Field(default=1.0, ge=0)
+    """lambda of theta_u of each triple."""
+    reg_gamma: float = Field(default=0.01, ge=0)
+    """lambda of gamma of each triple's user and items."""
+    epochs: int = Field(default=20, ge=0)
+    """At most this many passes over the training interactions."""
+    batch_size: int = Field(default=128, ge=1)
+    """Triples a step."""
+    learning_rate: float = Field(default=1e-4, gt=0)
+    """Step size."""
+
+    def __init__(self, **values: Any) -> None:
+        if values.get("variant") == "tutorial":
+            values = {**TUTORIAL, **values}
+        super().__init__(**values)
+
+    @model_validator(mode="after")
+    def _no_setting_in_vain(self) -> Self:
+        if self.backbone not in CNNFS and (self.dim_fc, self.channels) != (DIM_FC, CHANNELS):
+            raise ValueError(
+                f"dim_fc and channels are those of CNN-F; {self.backbone} has its own. Leave them out"
+            )
+        return self
+
+
+class DVBPR(PairwiseRecommender):
+    """x_ui = theta_u . Phi(X_i)   (Kang et al. 2017, eq. 4), with Phi a network that sees the picture X_i.
+
+    The paper minimises, over a batch of B triples, the sum of -ln sigmoid(x_ui - x_uj), reg_theta / 2 |theta_u|² of
+    each triple and, once, reg_W / 2 |W|². The trainer takes the mean over triples; so all is divided by B, and the
+    penalty is reg_theta / 2 mean |theta_u|² + reg_W / (2 B) |W|² with B = `batch_size`. W are the weights that are
+    trained, without biases and normalisations. With `dim_gamma` > 0 there is + gamma_u . gamma_i, as in the tutorial.
+
+    Only the pictures of a batch are read, and each goes through the network once, however many triples it is in.
+    An item without a picture has the visual vector 0: no taste speaks for or against it.
+
+    Symbols: theta_u (U, K), Phi (S, S, 3) -> (K), gamma_u (U, D), gamma_i (I, D).
+    """
+
+    Config = DVBPRConfig
+    config: DVBPRConfig
+    needs = "image"
+    new_users = False
+    new_items = True
+    paper = "Kang et al. 2017"
+
+    pixels: Features | None = None
+    """The pictures `(I, S, S, 3)` uint8, mapped from disk; None in a model that was loaded without them."""
+
+    def build(self, n_users: int, n_items: int) -> None:
+        config = self.config
+        self.theta_u = nn.Parameter(torch.empty(n_users, config.dim_theta))
+        self.gamma_u = nn.Parameter(torch.empty(n_users, config.dim_gamma))
+        self.gamma_i = nn.Parameter(torch.empty(n_items, config.dim_gamma))
+        self.phi = PixelNetwork(
+            config.backbone,
+            self.content_shape[0],
+            config.dim_theta,
+            dim_fc=config.dim_fc,
+            channels=config.channels,
+            trained=config.trained,
+            precision=config.precision,
+            seed=config.seed,
+        )
+
+    def initialize(self, generator: torch.Generator) -> None:
+        if self.config.weights != "random":
+            self.phi.load(self.config.weights)
+        tables = (self.theta_u, self.gamma_u, self.gamma_i)
+        if self.config.variant == "tutorial":
+            for table in tables:
+                nn.init.uniform_(table, generator=generator)
+            return
+        nn.init.uniform_(self.theta_u, 0, 0.01, generator=generator)
+        for gamma in (self.gamma_u, self.gamma_i):
+            nn.init.normal_(gamma, std=0.1 / max(1, self.config.dim_gamma) ** 0.5, generator=generator)
+
+    def prepare_content(self, features: Features) -> None:
+        self.pixels = features
+
+    def encode_items(self, items: Tensor) -> Tensor:
+        if self.pixels is None:
+            raise FeaturesError(
+                "This DVBPR was loaded without its pictures, which encoding items needs. Use "
+                "load_model(path, pixels). Ranking the items that it was trained on works as it is."
+            )
+        shown = torch.from_numpy(~self.pixels.missing[items.numpy()]).nonzero()[:, 0]  # (m,) places in items
+        visual = torch.zeros(len(items), self.config.dim_theta)
+        if len(shown):
+            size = len(shown) if torch.is_grad_enabled() else _PIECE
+            pieces = [self.phi(self._read(piece)) for piece in items[shown].split(size)]
+            visual = visual.index_copy(0, shown, torch.cat(pieces))  # (n, K)
+        return torch.cat([self.gamma_i[items], visual], dim=1)  # (n, D + K)
+
+    def encode_users(self, users: Tensor) -> Tensor:
+        return torch.cat([self.gamma_u[users], self.theta_u[users]], dim=1)  # (B, D + K)
+
+    def penalty(self, rows: Rows) -> Tensor | None:
+        terms = []
+        if self.config.reg_theta > 0:
+            norm = self.theta_u[rows.users].square().sum(1)  # (u,)
+            terms.append(self.config.reg_theta / 2 * (rows.times_user @ norm))
+        if self.config.reg_gamma > 0 and self.config.dim_gamma > 0:
+            norm_u = self.gamma_u[rows.users].square().sum(1)  # (u,)
+            norm_i = self.gamma_i[rows.items].square().sum(1)  # (n,)
+            terms.append(self.config.reg_gamma / 2 * (rows.times_user @ norm_u + rows.times_item @ norm_i))
+        if self.config.reg_W > 0:
+            weights = [w.flatten() for w in self.phi.parameters() if w.requires_grad and w.ndim >= 2]
+            squares = torch.stack([torch.dot(w, w) for w in weights]).sum()
+            terms.append(self.config.reg_W / (2 * self.config.batch_size) * squares)
+        return torch.stack(terms).sum() if terms else None
+
+    def forget(self, users: Tensor, items: Tensor) -> None:
+        self.theta_u[users] = 0
+        self.gamma_u[users] = 0
+        self.gamma_i[items] = 0
+
+    def similarity_vectors(self) -> Tensor:
+        return self._fitted(self.Z)
+
+    def _read(self, items: Tensor) -> Tensor:
+        """Pixels `(n, S, S, 3)` of these items alone."""
+        assert self.pixels is not None
+        return torch.from_numpy(np.ascontiguousarray(self.pixels.values[items.numpy()]))
