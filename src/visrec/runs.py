@@ -329,7 +329,7 @@ def _data_facts(found: Run) -> dict[str, Any]:
 def _content(found: Run, stage: Stage) -> Content:
     """What the models of a run learn from; what is not there is extracted."""
     experiment = found.experiment
-    kinds = {experiment.build(name).needs for name in experiment.models}
+    kinds = {kind for name in experiment.models for kind in experiment.build(name).learns_from}
     for kind, folder in FOLDERS.items():
         if kind not in kinds or found.has(kind):  # of the same settings and data, or `planned` had refused
             continue
@@ -343,14 +343,13 @@ def _model(found: Run, name: str, content: Content, stage: Stage) -> None:
     """Train one model, unless it is there with the same settings, data and features."""
     model = found.experiment.build(name)
     split = found.split
-    features = content.wanted(model.needs, name)
     fingerprint = digest_of(
         {
             "model": type(model).__name__,
             "config": model.config.model_dump(mode="json"),
             "train": split.train.digest,
             "valid": split.valid.digest,
-            "features": None if features is None else features.digest,
+            **model.content_digests(content),
         }
     )
     folder = found.path / "models" / name
