@@ -27,6 +27,11 @@ SAMPLERS = ("uniform", "popularity", "guidelines")
 
 Stage = Callable[[str], AbstractContextManager[Progress | None]]
 
+_TITLES = {
+    "uniform": "uniform sampling",
+    "popularity": "sampling by popularity",
+    "guidelines": "sampling by six guidelines",
+}
 _RULES = {
     "uniform": "An item that the user took stands above any that the user does not have, each with the same chance.",
     "popularity": "An item that the user took stands above one that the user does not have, drawn as often as people "
@@ -105,7 +110,7 @@ def write_triples(
     counts = [("users", train.n_users), ("items", train.n_items), ("training interactions", len(train))]
     write_triples_page(
         out,
-        title=f"What {sampler} sampling teaches: {Path(data).resolve().name}",
+        title=f"What {_TITLES[sampler]} teaches: {Path(data).resolve().name}",
         groups=groups,
         facts=[*((label, f"{count:,}") for label, count in counts), *facts],
         notes=notes,
@@ -167,29 +172,33 @@ def _by_strategy(
                 f"{number}. {strategy.name[0].upper()}{strategy.name[1:]}",
                 strategy.rule,
                 remark,
-                _examples(triples, train, drawn if number in (1, 2, 4) else None, cosine=number == 4),
+                _examples(triples, train, drawn, number),
             )
         )
     return groups
 
 
 def _examples(
-    triples: Triples, train: Interactions, drawn: GuidelinesSampler | None = None, *, cosine: bool = False
+    triples: Triples, train: Interactions, drawn: GuidelinesSampler | None = None, number: int = 1
 ) -> list[Example]:
-    """Triples to be shown; with a sampler, whether a negative is a hard one, and perhaps cosines to the query."""
+    """Triples of a strategy to be shown, each with why it is one as far as that can be seen."""
     assert triples.history is not None
     examples = []
     for row in range(len(triples)):
         user, pos, neg = (int(one[row]) for one in (triples.user, triples.pos, triples.neg[:, 0]))
         history = triples.history.of(row).tolist()
         who = "a made-up history" if user == NOBODY else f"user {train.users.take(np.array([user]))[0]}"
-        remarks = ["", ""]
+        remarks, marked = ["", ""], pos if pos in history else None
         if drawn is not None:
-            of, unit = drawn.tables.clusters.of, drawn.tables.unit
-            if of[neg] == of[history[-1] if cosine else pos] >= 0:
-                remarks[1] = "hard: the query's cluster" if cosine else "hard: the positive's cluster"
-            if cosine:
-                near, far = (float(unit[history[-1]] @ unit[item]) for item in (pos, neg))
+            of, creator, unit = drawn.tables.clusters.of, drawn.tables.creator, drawn.tables.unit
+            query = history[0] if number == 4 else pos
+            if number in (1, 2, 4) and of[neg] == of[query] >= 0:
+                remarks[1] = "hard" if number == 4 else "hard: same cluster"
+            if number == 4:
+                near, far = (float(unit[query] @ unit[item]) for item in (pos, neg))
                 remarks = [f"cosine {near:.2f}", " · ".join(filter(None, [f"cosine {far:.2f}", remarks[1]]))]
-        examples.append(Example(who, history, pos, neg, *remarks))
+            if number == 3 and creator is not None:
+                like = [one for one in history if of[one] == of[pos] and creator[one] == creator[pos]]
+                marked = like[-1]
+        examples.append(Example(who, history, pos, neg, *remarks, marked=marked))
     return examples

@@ -20,10 +20,10 @@ from visrec.files import write_text
 if TYPE_CHECKING:
     from visrec.data.catalog import Catalog
 
-SHOWN = 5
+SHOWN = 8
 """Items of a history that are shown at most."""
 
-_FRAME_AREA = 96 * 96  # CSS pixels: seven pictures and the sign between them stand in a row
+_FRAME_AREA = 104 * 104  # CSS pixels: ten pictures and the sign between them stand in a row
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Example:
         neg: the negative.
         pos_remark: a line under the positive.
         neg_remark: a line under the negative.
+        marked: an item of the history to be marked, which is why the positive is one; None: there is none such.
     """
 
     who: str
@@ -45,13 +46,14 @@ class Example:
     neg: int
     pos_remark: str = ""
     neg_remark: str = ""
+    marked: int | None = None
 
     @property
     def shown(self) -> list[int]:
-        """The newest items of the history; the positive is among them wherever it is part of the history."""
+        """The newest items of the history, and the one that is marked."""
         newest = list(self.history[-SHOWN:])
-        if self.pos in self.history and self.pos not in newest:
-            newest[0] = self.pos
+        if self.marked is not None and self.marked not in newest:
+            newest[0] = self.marked
         return newest
 
     @property
@@ -79,6 +81,11 @@ class Group:
     rule: str
     remark: str
     examples: Sequence[Example]
+
+    @property
+    def most(self) -> int:
+        """How many items the longest history shown has, at least 1."""
+        return max(1, *(len(one.shown) for one in self.examples), 1)
 
 
 def write_triples_page(
@@ -151,6 +158,5 @@ def render_triples_page(
         pictured=set(thumbnails),
         pictures=[(item, one.data, one.fit(width / height)) for item, one in thumbnails.items()],
         frame=(width, height),
-        most=max((len(one.shown) for one in examples), default=1) or 1,
         provenance=provenance or {},
     )
