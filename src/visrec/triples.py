@@ -193,12 +193,12 @@ def _examples(
             of, creator, unit = drawn.tables.clusters.of, drawn.tables.creator, drawn.tables.unit
             query = history[0] if number == 4 else pos
             if number in (1, 2, 4) and of[neg] == of[query] >= 0:
-                remarks[1] = "hard" if number == 4 else "hard: same cluster"
+                remarks[1] = "hard" if number == 4 else "hard negative"
             if number == 4:
                 near, far = (float(unit[query] @ unit[item]) for item in (pos, neg))
                 remarks = [f"cosine {near:.2f}", " · ".join(filter(None, [f"cosine {far:.2f}", remarks[1]]))]
             if number == 3 and creator is not None:
                 like = [one for one in history if of[one] == of[pos] and creator[one] == creator[pos]]
                 marked = like[-1]
-        examples.append(Example(who, history, pos, neg, *remarks, marked=marked))
+        examples.append(Example(who, history, pos, neg, remarks[0], remarks[1], marked))
     return examples
