@@ -23,7 +23,7 @@ from visrec.training.strategies import STRATEGIES, Strategy, Tables
 
 log = logging.getLogger("visrec")
 
-_ROUNDS = 4  # of drawing what was a duplicate, or had no negative, again
+_ROUNDS = 8  # of drawing what was a duplicate, or had no negative, again
 _TRIED = 256  # slots of a strategy that are tried before it is believed that it can draw something
 _MADE_UP = "the model serves only users that it was trained on, not histories that are made up"
 
@@ -59,7 +59,7 @@ class GuidelinesSampler(Sampler):
     """Triples by six rules that say what should stand above what, drawn as they are needed.
 
     An epoch has as many positives as there are training interactions (repeated ones count once). Each strategy goes
-    through its slots in random order before any comes again. A triple that a batch has already is drawn again, 4
+    through its slots in random order before any comes again. A triple that a batch has already is drawn again, 8
     times at most: where a data set is so small that it has no other, the batch keeps it. A strategy that cannot fill
     its part of a batch leaves the rest to the others. So nothing can make it loop.
 
