@@ -419,6 +419,38 @@ def extract(
 
 
 @app.command()
+def triples(
+    data: Annotated[Path, typer.Argument(help="A data set folder.")],
+    out: Annotated[Path, typer.Option("--out", help="The page to write.")],
+    sampler: Annotated[str, typer.Option(help="uniform, popularity or guidelines.")] = "guidelines",
+    extractor: Annotated[
+        str, typer.Option(help="What visual clusters go by: a name from `visrec extractors`.")
+    ] = "color",
+    creator: Annotated[
+        str | None, typer.Option(help="The column of items.csv that says who made an item. [default: artist]")
+    ] = None,
+    n: Annotated[int, typer.Option(min=1, help="How many triples, in all.")] = 24,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed draws others.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """What a model would learn from: sampled triples as pictures on one page, each beside the rule that made it."""
+    from visrec.training.guidelines import GuidelinesConfig
+    from visrec.triples import write_triples
+
+    facts = write_triples(
+        data,
+        out,
+        sampler=sampler,
+        extractor=extractor,
+        guidelines=GuidelinesConfig(creator=creator),
+        n=n,
+        seed=seed,
+        stage=_stage,
+    )
+    _print_facts(facts, as_json=as_json)
+
+
+@app.command()
 def models(as_json: Json = False) -> None:
     """The models there are, and what each needs and can do."""
     from visrec.models import listing

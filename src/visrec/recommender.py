@@ -153,9 +153,14 @@ class Recommender(ABC):
         self._histories: Histories | None = None
 
     @property
-    def kinds(self) -> frozenset[Kind]:
-        """The kinds of content that fitting asks for."""
-        return frozenset({self.needs} - {"none"})
+    def learns_from(self) -> tuple[Kind, ...]:
+        """The kinds of content that fitting it reads: what it needs, and what its way of learning asks for beside."""
+        return () if self.needs == "none" else (self.needs,)
+
+    def content_digests(self, content: Content) -> dict[str, str | None]:
+        """Digests of whatever in a content decides what is learnt: a model is trained again where they change."""
+        features = content.wanted(self.needs, type(self).__name__)
+        return {"features": None if features is None else features.digest}
 
     # ---- what a model writes -----------------------------------------------------------------------
 

@@ -331,7 +331,7 @@ def _data_facts(found: Run) -> dict[str, Any]:
 
 def _content(found: Run, stage: Stage) -> Content:
     """What the models of a run learn from; what is not there is extracted."""
-    kinds = {kind for name in found.models for kind in found.experiment.build(name).kinds}
+    kinds = {kind for name in found.models for kind in found.experiment.build(name).learns_from}
     lacking = {kind for kind in kinds if not found.has(kind)}  # what is there fits, or `planned` had refused
     content_of(found.experiment, found.data, found.path, lacking, stage=stage)
     return found.content
@@ -354,14 +354,13 @@ def _model(found: Run, name: str, content: Content, stage: Stage) -> None:
     """Train one model, unless it is there with the same settings, data and features."""
     model = found.experiment.build(name)
     split = found.split
-    features = content.wanted(model.needs, name)
     fingerprint = digest_of(
         {
             "model": type(model).__name__,
             "config": model.config.model_dump(mode="json"),
             "train": split.train.digest,
             "valid": split.valid.digest,
-            "features": None if features is None else features.digest,
+            **model.content_digests(content),
         }
     )
     folder = found.path / "models" / name

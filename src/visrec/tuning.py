@@ -102,7 +102,7 @@ def tune(
             "The validation part is empty, and the test part must not choose settings. Choose a split with one: "
             "--split leave_last_out, or by_time and by_ratio with valid_share."
         )
-    content = content_of(only, data, out, built.kinds, stage=stage)
+    content = content_of(only, data, out, built.learns_from, stage=stage)
     search = _Search(only, model, split, content, out, metric, space)
     study = optuna.create_study(
         study_name=model, storage=_journal(out / JOURNAL), direction="maximize", load_if_exists=True

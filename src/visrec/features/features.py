@@ -41,6 +41,7 @@ class Features:
         raw: what the extractor gave, of the same kind; None: `values` are as it gave them.
         images: SHA-256 (hex) of each item's image file, null where it has none; None: the values are not from images.
         learnt: what the extractor learnt from the catalogue (a codebook), by name; mostly nothing.
+        folder: where `load` read them; None: they are in memory alone. What is derived from them may be kept there.
     """
 
     values: np.ndarray
@@ -52,6 +53,7 @@ class Features:
     raw: np.ndarray | None = None
     images: pl.Series | None = None
     learnt: Mapping[str, np.ndarray] = field(default_factory=dict)
+    folder: Path | None = None
 
     def __post_init__(self) -> None:
         n = len(self.items)
@@ -243,6 +245,7 @@ class Features:
             raw=raw if finishing.changes else None,
             provenance=provenance,
             finishing=finishing,
+            folder=None,
         )
 
     def standardize(self) -> Features:
@@ -378,6 +381,7 @@ def _read(folder: Path, *, mmap: bool, verify: bool) -> Features:
         raw=np.load(folder / RAW, mmap_mode=mode, allow_pickle=False) if about.get("raw") else None,
         images=table["image"] if "image" in table.columns else None,
         learnt=_arrays(folder, LEARNT, about),
+        folder=folder,
     )
     intact = features.values.shape[1:] == shape and (not verify or _is_intact(folder, features, about))
     if not intact:

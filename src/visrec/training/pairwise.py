@@ -11,12 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from visrec.config import digest_of
+from visrec.content import Content, Kind
 from visrec.data.interactions import Interactions
 from visrec.data.splits import Split
 from visrec.errors import UnsupportedError
 from visrec.evaluation.protocol import mean_metric
 from visrec.features.features import Features
 from visrec.recommender import Fitting, Queries, Recommender
+from visrec.training.guidelines import GuidelinesSampler, content_digest
 from visrec.training.sampling import HistoryRule, PopularitySampler, Sampler, UniformSampler
 from visrec.training.trainer import Rows, Trainer, TrainingConfig
 
@@ -46,6 +48,18 @@ class PairwiseRecommender(nn.Module, Recommender):
     @abstractmethod
     def initialize(self, generator: torch.Generator) -> None:
         """Set the initial values of all parameters."""
+
+    @property
+    def learns_from(self) -> tuple[Kind, ...]:
+        own = super().learns_from
+        by_looks = self.config.sampler == "guidelines" and self.needs not in ("vector", "regions")
+        return (*own, "vector") if by_looks else own
+
+    def content_digests(self, content: Content) -> dict[str, str | None]:
+        found = super().content_digests(content)
+        if self.config.sampler == "guidelines":
+            found["sampler"] = content_digest(content, self.config.guidelines, type(self).__name__)
+        return found
 
     @property
     def looks_at(self) -> HistoryRule:
@@ -128,6 +142,17 @@ class PairwiseRecommender(nn.Module, Recommender):
             "history": self.looks_at,
             "max_history": self.max_history,
         }
+        if config.sampler == "guidelines":
+            return GuidelinesSampler.of(
+                train,
+                fitting.content,
+                config.guidelines,
+                made_up=self.new_users,
+                negatives=config.negatives,
+                seed=config.seed,
+                name=type(self).__name__,
+                **given,
+            )
         if config.sampler == "popularity":
             return PopularitySampler(train, **given)
         return UniformSampler(train, negatives=config.negatives, **given)

@@ -19,6 +19,7 @@ from visrec.data.interactions import Histories
 from visrec.errors import DivergedError
 from visrec.recommender import Progress, Queries
 from visrec.training.checkpoint import load_checkpoint, save_checkpoint
+from visrec.training.guidelines import GuidelinesConfig
 from visrec.training.losses import LossName, loss_of
 from visrec.training.sampling import NOBODY, Negatives, Sampler, Triples
 
@@ -43,8 +44,11 @@ class TrainingConfig(Config):
     """The optimiser's own decay, on all parameters alike. The papers' L2 terms are the models' `reg` settings."""
     loss: LossName = "bpr"
     """"bpr", "bce", "hinge", "warp" (which wants several negatives), or "softmax"; see visrec.training.losses."""
-    sampler: Literal["uniform", "popularity"] = "uniform"
-    """How negatives are drawn: uniformly, or by popularity."""
+    sampler: Literal["uniform", "popularity", "guidelines"] = "uniform"
+    """How triples are drawn: negatives uniformly, or by popularity; or "guidelines", CuratorNet's six strategies,
+    which need visual features whatever the model needs."""
+    guidelines: GuidelinesConfig = GuidelinesConfig()
+    """Settings of the sampler "guidelines"."""
     n_negatives: int = Field(default=1, ge=1)
     """Negatives of each positive."""
     negatives: Negatives = "interacted"
