@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -55,9 +56,9 @@ class CuratorNetConfig(TrainingConfig):
     """The newest items of a history that count, in training and in ranking; None: all."""
     reg: float = Field(default=1e-4, ge=0)
     """lambda: L2 on the weights of all layers, not on their biases."""
-    learning_rate: float = Field(default=1e-3, gt=0)
+    learning_rate: float = Field(default=3e-4, gt=0)
     """Step size; in the paper 1e-4."""
-    least_learning_rate: float = Field(default=1e-5, ge=0)
+    least_learning_rate: float = Field(default=3e-6, ge=0)
     """Training ends when a plateau would take the learning rate below this; in the paper 1e-6."""
     valid_metric: Literal["auc", "ndcg@20", "recall@20"] = "auc"
     """What early stopping and the plateau watch. The paper watches the share of validation triples in the right
@@ -126,11 +127,11 @@ class CuratorNet(PairwiseRecommender):
     def prepare_content(self, features: Features) -> None:
         is_paper = self.config.variant == "paper"
         finishing = Finishing(self.mean.numpy(), self.std.numpy()) if is_paper else Finishing()
-        z = torch.empty(features.values.shape, dtype=torch.float32)  # (I, F)
+        z = np.empty(features.values.shape, dtype=np.float32)  # (I, F)
         for block in blocks(*z.shape):
-            z[block] = torch.from_numpy(finishing.apply(features.values[block]))
-        z[self.missing] = 0 if is_paper else self.mean.float()
-        self.z = z
+            z[block] = finishing.apply(features.values[block])
+        z[features.missing] = 0 if is_paper else self.mean.numpy()
+        self.z = torch.from_numpy(z)
 
     @property
     def looks_at(self) -> HistoryRule:
