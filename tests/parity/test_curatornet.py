@@ -14,10 +14,10 @@ from visrec.recommender import Queries, load_model
 
 OURS = {
     "selu_common1": "item_tower.0",
-    "selu_common2": "item_tower.1",
+    "selu_common2": "item_tower.2",
     "selu_pu1": "query_tower.0",  # reads [max, mean]
-    "selu_pu2": "query_tower.1",
-    "selu_pu3": "query_tower.2",
+    "selu_pu2": "query_tower.2",
+    "selu_pu3": "query_tower.4",
 }
 
 

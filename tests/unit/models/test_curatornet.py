@@ -41,8 +41,12 @@ def _selu(x: float) -> float:
     return scale * (x if x > 0 else alpha * (math.exp(x) - 1))
 
 
-def _dense(layers: torch.nn.ModuleList, x: Sequence[float]) -> list[float]:
-    for layer in layers:
+def _linear(model: CuratorNet) -> list[torch.nn.Linear]:
+    return [layer for tower in (model.item_tower, model.query_tower) for layer in tower[::2]]
+
+
+def _dense(tower: torch.nn.Sequential, x: Sequence[float]) -> list[float]:
+    for layer in tower[::2]:  # SELU between
         W, b = layer.weight.detach().double().numpy(), layer.bias.detach().double().numpy()
         x = [_selu(b[m] + sum(W[m, n] * x[n] for n in range(len(x)))) for m in range(len(b))]
     return list(x)
@@ -113,7 +117,7 @@ def test_what_the_missing_row_holds_does_not_matter(train, features):
 
 def test_initial_weights_are_glorots_and_biases_are_0(train, features):
     model = CuratorNet(epochs=0).fit(train, features)
-    layers = [*model.item_tower, *model.query_tower]
+    layers = _linear(model)
     shapes = [(200, 5), (200, 200), (300, 400), (300, 300), (200, 300)]
     assert [tuple(layer.weight.shape) for layer in layers] == shapes
     for layer, (m, n) in zip(layers, shapes, strict=True):
@@ -247,8 +251,8 @@ def test_the_gradients_of_a_step_are_those_of_single_queries(model, train):
     model.zero_grad()
     total = torch.zeros(())
 
-    def through(layers: torch.nn.ModuleList, x: torch.Tensor) -> torch.Tensor:
-        for layer in layers:
+    def through(tower: torch.nn.Sequential, x: torch.Tensor) -> torch.Tensor:
+        for layer in tower[::2]:
             x = torch.selu(x @ layer.weight.T + layer.bias)
         return x
 
@@ -338,13 +342,10 @@ def test_the_tutorials_weight_decay_makes_biases_smaller_too(train, features):
     held = CuratorNet(**SMALL, variant="tutorial", weight_decay=1.0)
     held.fit(train, features)
     with torch.no_grad():
-        for layer in [*held.item_tower, *held.query_tower]:
+        for layer in _linear(held):
             layer.bias.fill_(3.0)
-    gradients: Callable[..., dict[str, torch.Tensor]] = _step
-    gradients(
-        held, train, _triples([[1]], [0], [[2]], [0])
-    )  # nothing is known of it: no gradient but the decay
-    for layer in [*held.item_tower, *held.query_tower]:
+    _step(held, train, _triples([[1]], [0], [[2]], [0]))  # nothing is known of it: no gradient but the decay
+    for layer in _linear(held):
         assert (layer.bias < 3.0).all()
 
 
