@@ -38,8 +38,8 @@ TUTORIAL = {
 class CuratorNetConfig(TrainingConfig):
     """Settings of `CuratorNet`.
 
-    The paper trains on ten million triples, 100 times what an epoch of a small shop has, and so slowly: learning rate
-    1e-4, falling to 1e-6. Here both are ten times that.
+    The paper trains on ten million triples at learning rates from 1e-4 down to 1e-6. An epoch of small data has few
+    steps, so both are three times that here.
     """
 
     variant: Literal["paper", "tutorial"] = "paper"
@@ -92,9 +92,9 @@ class CuratorNet(PairwiseRecommender):
     paper = "Messina et al. 2020"
 
     mean: Tensor
-    """(F,) float64, of the features of the items that have an image; not used in the tutorial's variant."""
+    """(F,) float64, of the features of the items that have an image."""
     std: Tensor
-    """(F,) float64, like `mean`; 0 for a constant column, which becomes 0."""
+    """(F,) float64, like `mean`; 0 for a constant column, which becomes 0. Not used in the tutorial's variant."""
     missing: Tensor
     """(I,) bool, the items without an image."""
     z: Tensor | None = None
@@ -163,14 +163,11 @@ class CuratorNet(PairwiseRecommender):
         return queries.history[is_known], is_known.sum(1)
 
     def _pooled(self, Z: Tensor, rows: Tensor, lengths: Tensor) -> Tensor:
-        """Query vectors `(B, d)` of histories that are rows `(N,)` of Z, one after the other.
-
-        Bags hold no vector twice: N of them, which may be 1 GB for one batch, are never in memory at once.
-        """
+        """Query vectors `(B, d)` of histories that are rows `(N,)` of Z, one after the other."""
         start = lengths.cumsum(0) - lengths  # (B,)
-        mean, most = (
-            embedding_bag(rows, Z, start, mode=mode) for mode in ("mean", "max")
-        )  # (B, d); empty: 0
+        # Read where they lie: a copy of N vectors may be 1 GB for one batch. Empty histories give 0.
+        mean = embedding_bag(rows, Z, start, mode="mean")  # (B, d)
+        most = embedding_bag(rows, Z, start, mode="max")  # (B, d)
         both = (mean, most) if self.config.variant == "paper" else (most, mean)
         Q = self.query_tower(torch.cat(both, dim=1))  # (B, d)
         return Q * (lengths > 0)[:, None]

@@ -361,3 +361,23 @@ def test_a_model_loaded_without_features_serves_users_and_visitors(model, train,
     whole = load_model(tmp_path / "model", features)
     with torch.no_grad():
         torch.testing.assert_close(whole.encode_items(torch.arange(7)), model.Z)
+
+
+def test_an_interrupted_training_goes_on_bit_for_bit(train, features, interactions, tmp_path):
+    def stop(done: int, total: int, note: str) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    valid = interactions([(0, 4), (1, 0), (2, 2)], 5, 7)
+    settings = {**SMALL, "epochs": 5}
+    whole = CuratorNet(**settings).fit(train, features, valid=valid)
+    with pytest.raises(KeyboardInterrupt):
+        CuratorNet(**settings).fit(
+            train, features, valid=valid, checkpoint=tmp_path / "training", progress=stop
+        )
+    told = []
+    rest = CuratorNet(**settings).fit(
+        train, features, valid=valid, checkpoint=tmp_path / "training", progress=lambda *a: told.append(a[0])
+    )
+    assert told[0] == 3
+    assert rest.digest == whole.digest
