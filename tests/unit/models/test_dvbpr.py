@@ -348,10 +348,11 @@ def test_a_model_loaded_without_pictures_ranks_and_says_what_encoding_needs(trai
 # ---- settings --------------------------------------------------------------------------------------------
 
 
-def test_the_papers_settings_are_the_default():
+def test_the_papers_settings_are_the_default_but_for_the_learning_rate():
     config = DVBPR().config
     assert (config.backbone, config.dim_theta, config.dim_gamma, config.dim_fc) == ("cnn-f", 100, 0, 4096)
     assert (config.reg_W, config.reg_theta, config.batch_size, config.epochs) == (1e-3, 1.0, 128, 20)
+    assert config.learning_rate == 1e-3
 
 
 def test_theta_starts_between_0_and_a_hundredth(train, pixels):
