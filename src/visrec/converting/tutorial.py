@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from visrec.converting.checkpoints import content_kind, model_of, read_checkpoint
+from visrec.converting.checkpoints import model_of, read_checkpoint
 from visrec.converting.finding import Found, find_files
 from visrec.converting.indices import RULES, Indices, find_indices
 from visrec.converting.items import find_pictures, with_metadata, write_pictures
@@ -298,7 +298,7 @@ class _Conversion:
                 )
             if data is None:
                 data = load_dataset(folder, missing_images="mask")
-            if content_kind(checkpoint.layout) == "image":
+            if checkpoint.layout.needs == "image":
                 name, content = "pixels", pixels(checkpoint, data, folder / "features" / "pixels")
             else:
                 name, content = fitting_features(checkpoint, features)
