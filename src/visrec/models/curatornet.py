@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import embedding_bag, selu
+from torch.nn.functional import embedding_bag
 
 from visrec.errors import FeaturesError
 from visrec.features.features import Features
@@ -55,9 +56,9 @@ class CuratorNetConfig(TrainingConfig):
     """The newest items of a history that count, in training and in ranking; None: all."""
     reg: float = Field(default=1e-4, ge=0)
     """lambda: L2 on the weights of all layers, not on their biases."""
-    learning_rate: float = Field(default=1e-3, gt=0)
+    learning_rate: float = Field(default=3e-4, gt=0)
     """Step size; in the paper 1e-4."""
-    least_learning_rate: float = Field(default=1e-5, ge=0)
+    least_learning_rate: float = Field(default=3e-6, ge=0)
     """Training ends when a plateau would take the learning rate below this; in the paper 1e-6."""
     valid_metric: Literal["auc", "ndcg@20", "recall@20"] = "auc"
     """What early stopping and the plateau watch. The paper watches the share of validation triples in the right
@@ -114,11 +115,8 @@ class CuratorNet(PairwiseRecommender):
             nn.init.zeros_(layer.bias)
         self.missing.copy_(torch.from_numpy(self.features.missing.copy()))
         rows = present_rows(self.features.values, self.features.missing)
-        finishing = Finishing.fit(Steps(), rows, self.n_features)
-        assert finishing.mean is not None
-        assert finishing.std is not None
-        self.mean.copy_(torch.from_numpy(finishing.mean))
-        self.std.copy_(torch.from_numpy(finishing.std))
+        for name, fitted in Finishing.fit(Steps(), rows, self.n_features).state().items():  # mean and std
+            self.get_buffer(name).copy_(torch.from_numpy(fitted))
 
     def _layers(self) -> Iterator[nn.Linear]:
         return (layer for layer in self.modules() if isinstance(layer, nn.Linear))
@@ -126,11 +124,11 @@ class CuratorNet(PairwiseRecommender):
     def prepare_content(self, features: Features) -> None:
         is_paper = self.config.variant == "paper"
         finishing = Finishing(self.mean.numpy(), self.std.numpy()) if is_paper else Finishing()
-        z = torch.empty(features.values.shape, dtype=torch.float32)  # (I, F)
-        for block in blocks(*z.shape):
-            z[block] = torch.from_numpy(finishing.apply(features.values[block]).astype("float32"))  # a copy
-        z[self.missing] = 0 if is_paper else self.mean.float()
-        self.z = z
+        z = np.empty(features.values.shape, dtype=np.float32)  # (I, F)
+        for block in blocks(len(z), self.n_features):
+            z[block] = finishing.apply(features.values[block])
+        z[features.missing] = 0 if is_paper else self.mean.numpy()
+        self.z = torch.from_numpy(z)
 
     @property
     def looks_at(self) -> HistoryRule:
@@ -146,7 +144,7 @@ class CuratorNet(PairwiseRecommender):
                 "This CuratorNet was loaded without its features, which encoding items needs. Use "
                 "load_model(path, features). Ranking the items that it was trained on works as it is."
             )
-        return _through(self.item_tower, self.z[items])  # (n, d)
+        return self.item_tower(self.z[items])  # (n, d)
 
     def encode_queries(self, queries: Queries) -> Tensor:
         return self._pooled(self._fitted(self.Z), *self._known(queries.newest(self.config.max_history)))
@@ -174,7 +172,7 @@ class CuratorNet(PairwiseRecommender):
             embedding_bag(rows, Z, start, mode=mode) for mode in ("mean", "max")
         )  # (B, d); empty: 0
         both = (mean, most) if self.config.variant == "paper" else (most, mean)
-        Q = _through(self.query_tower, torch.cat(both, dim=1))  # (B, d)
+        Q = self.query_tower(torch.cat(both, dim=1))  # (B, d)
         return Q * (lengths > 0)[:, None]
 
     def penalty(self, rows: Rows) -> Tensor | None:  # noqa: ARG002
@@ -190,11 +188,5 @@ class CuratorNet(PairwiseRecommender):
         return self._fitted(self.Z).masked_fill(self.missing[:, None], 0)  # what is not seen is like nothing
 
 
-def _dense(*sizes: int) -> nn.ModuleList:
-    return nn.ModuleList(nn.Linear(n, m) for n, m in pairwise(sizes))
-
-
-def _through(tower: nn.ModuleList, x: Tensor) -> Tensor:
-    for layer in tower:
-        x = selu(layer(x))
-    return x
+def _dense(*sizes: int) -> nn.Sequential:
+    return nn.Sequential(*(part for n, m in pairwise(sizes) for part in (nn.Linear(n, m), nn.SELU())))

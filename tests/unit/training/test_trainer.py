@@ -182,6 +182,27 @@ def test_a_plateau_lowers_the_learning_rate(world):
     assert trainer.learning_rate == pytest.approx(0.0125)
 
 
+@pytest.mark.parametrize(
+    ("least", "epochs"), [(0.0, 20), (0.02, 6), (0.025, 6), (0.03, 4), (0.1, 2), (9.0, 2)]
+)
+def test_training_ends_when_a_plateau_would_take_the_learning_rate_below_the_least(world, least, epochs):
+    script = _scripted(
+        [0.5] * 20
+    )  # never better than the first: falls to 0.05, 0.025, 0.0125 after epochs 2, 4, 6
+    settings = {
+        "learning_rate": 0.1,
+        "plateau_factor": 0.5,
+        "plateau_patience": 1,
+        "patience": 99,
+        "epochs": 20,
+    }
+    trainer = _trainer(world[0], script, **settings, least_learning_rate=least)
+    trainer.run()
+    # The first epoch sets the mark, two without gain make a plateau.
+    assert len(trainer.log) == (epochs + 1 if epochs < 20 else 20)
+    assert all(line["learning_rate"] >= min(least, 0.1) for line in trainer.log)
+
+
 def test_no_epochs_leave_the_initial_values(world):
     trainer = _trainer(world[0], epochs=0)
     before = copy.deepcopy(trainer.model.state_dict())
