@@ -116,10 +116,10 @@ LAYOUTS = (
         places=_layers(
             {
                 "selu_common1": "item_tower.0",
-                "selu_common2": "item_tower.1",
+                "selu_common2": "item_tower.2",
                 "selu_pu1": "query_tower.0",
-                "selu_pu2": "query_tower.1",
-                "selu_pu3": "query_tower.2",
+                "selu_pu2": "query_tower.2",
+                "selu_pu3": "query_tower.4",
             }
         ),
         settings=lambda state: {
