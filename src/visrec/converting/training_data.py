@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from visrec.converting.checkpoints import Checkpoint, content_kind
+from visrec.converting.checkpoints import Checkpoint
 from visrec.data.dataset import Dataset
 from visrec.data.interactions import Interactions
 from visrec.data.splits import TEST
@@ -25,7 +25,7 @@ def fitting_features(
     """The features that a checkpoint was trained on: by its own copy of them, or by their shape."""
     layout, table = checkpoint.layout, checkpoint.table
     assert layout is not None
-    kind, F = content_kind(layout), layout.n_features(checkpoint.state)
+    kind, F = layout.needs, layout.n_features(checkpoint.state)
     fitting = {
         name: one for name, (_, one) in features.items() if one.kind == kind and one.values.shape[-1] == F
     }

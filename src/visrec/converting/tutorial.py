@@ -6,27 +6,25 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 
-from visrec.converting.checkpoints import content_kind, model_of, read_checkpoint
+from visrec.converting.checkpoints import model_of, read_checkpoint
 from visrec.converting.finding import Found, find_files
-from visrec.converting.indices import RULES, Indices, find_indices, translate
+from visrec.converting.indices import RULES, Indices, find_indices
+from visrec.converting.items import find_pictures, with_metadata, write_pictures
 from visrec.converting.training_data import fitting_features, pixels, train_part
+from visrec.converting.writing import held_rows, write_features, write_indices, write_triples
 from visrec.data.dataset import Dataset, load_dataset
 from visrec.data.formats.pickled import PlainArrayError
 from visrec.data.formats.tutorial import (
-    INTERACTIONS,
-    Embedding,
+    KNOWN,
     read_embedding,
     read_held_out,
     read_interactions,
     read_triples,
 )
-from visrec.data.ids import IdMap
-from visrec.data.tables import time_column
 from visrec.errors import ConfigError, DataError
 from visrec.features.features import Features
 from visrec.files import file_digest, replacing_folder, write_json
@@ -107,12 +105,12 @@ class _Conversion:
         triples = {path: read_triples(path) for path in found.triples}
         indices = self._indices(table, items, held, triples)
         if table is not None:
-            self._write_interactions(folder, table, indices, held)
-        self._write_items(folder, table, items)
+            self._table(folder, table, indices, held)
+        self._items(folder, table, items)
         for path, triple in triples.items():
-            self._write_triples(folder, path, triple, indices)
+            self._triples(folder, path, triple, indices)
         if indices is not None:
-            _write_indices(folder, indices)
+            write_indices(folder, indices)
         self._models(folder, features, indices)
         if not self.rows:
             raise DataError(
@@ -146,7 +144,7 @@ class _Conversion:
             name = path.stem.removeprefix("embedding-") or path.stem
             if name in made:
                 raise DataError(f"{path}: is the second file of features of that name; rename it.")
-            made[name] = ids, _write_features(folder / "features" / name, embedding)
+            made[name] = ids, write_features(folder / "features" / name, embedding)
             shape = " x ".join(map(str, embedding.rows[0].shape))
             self._add(path, f"features of {len(ids):,} items, {shape}", f"features/{name}")
         return made
@@ -207,7 +205,7 @@ class _Conversion:
             self.notes.append(f"{rule}: not checked, there is no evaluation or triples table to check it by.")
         return found
 
-    def _write_interactions(
+    def _table(
         self, folder: Path, table: pl.DataFrame, indices: Indices | None, held: dict[Path, pl.DataFrame]
     ) -> None:
         path = self.found.interactions[0]
@@ -215,17 +213,17 @@ class _Conversion:
             if indices is None:
                 self._add(file, f"{rows.height:,} held-out rows", "nothing: its indices need the features")
             elif "evaluation" in table.columns:
-                marked = _held_rows(path, table, rows, indices) & (table["evaluation"] == "test").to_numpy()
+                marked = held_rows(path, table, rows, indices) & (table["evaluation"] == "test").to_numpy()
                 known = f"{int(marked.sum()):,} of them are marked in {path.name} too"
                 self._add(file, f"{rows.height:,} held-out rows", f"a check: {known}")
         if indices is not None and held and "evaluation" not in table.columns:
             marks = np.zeros(table.height, dtype=bool)
             for file, rows in held.items():
-                marks |= _held_rows(path, table, rows, indices)
+                marks |= held_rows(path, table, rows, indices)
                 self._add(file, f"{rows.height:,} held-out rows", "column evaluation of interactions.csv")
             parts = np.where(marks, "test", "train")
             table = table.with_columns(pl.Series("evaluation", parts.tolist()))
-        keep = [name for name in table.columns if name in (*INTERACTIONS, "evaluation", "weight", "rating")]
+        keep = [name for name in table.columns if name in KNOWN]
         table.select(keep).write_csv(folder / "interactions.csv")
         users = table["user_id"].n_unique()
         self._add(path, f"{table.height:,} interactions of {users:,} users", "interactions.csv")
@@ -236,90 +234,42 @@ class _Conversion:
 
     # ---- items -------------------------------------------------------------------------------------
 
-    def _write_items(self, folder: Path, table: pl.DataFrame | None, items: list[str] | None) -> None:
+    def _items(self, folder: Path, table: pl.DataFrame | None, items: list[str] | None) -> None:
         """`items.csv`, and `images.csv` with the pictures where they lie."""
         taken = [] if table is None else table["item_id"].unique(maintain_order=True).to_list()
-        wanted = set(taken if items is None else items)
-        pictures: dict[str, Path] = {}
-        others = 0
-        for paths in self.found.images.values():
-            if wanted and not any(path.stem in wanted for path in paths):
-                self.found.other += [(path, "a picture of no item") for path in paths]
-                continue
-            for path in paths:
-                if items is not None and path.stem not in wanted:
-                    others += 1
-                elif path.stem in pictures:
-                    raise DataError(
-                        f"{path}: is the second image of item {path.stem!r}, after {pictures[path.stem]}; keep one."
-                    )
-                else:
-                    pictures[path.stem] = path
-        if others:
-            self.notes.append(f"{others:,} pictures belong to no item that has features: left out.")
-        ids = list(dict.fromkeys([*taken, *pictures])) if items is None else items
+        pictures = find_pictures(self.found, taken, items)
+        ids = list(dict.fromkeys([*taken, *pictures.paths])) if items is None else items
+        self.notes += pictures.notes
+        self.found.other += pictures.strangers
         if not ids:
             return
         about = pl.DataFrame({"item_id": pl.Series(ids, dtype=pl.String)})
         if table is not None:
-            about = self._metadata(about, table)
+            about, notes = with_metadata(about, table)
+            self.notes += notes
         about.write_csv(folder / "items.csv")
-        if not pictures:
-            self.notes.append("There are no images: use the data set with --allow-missing-images.")
-            return
-        where = {item: str(path.resolve()) for item, path in pictures.items()}
-        pl.DataFrame({"item_id": list(where), "path": list(where.values())}).write_csv(folder / "images.csv")
-        for place in sorted({path.parent for path in pictures.values()}):
-            n = sum(path.parent == place for path in pictures.values())
+        if pictures.paths:
+            write_pictures(folder / "images.csv", pictures)
+        for place, n in pictures.places().items():
             self._add(place, f"{n:,} images", "images.csv, which points to them")
-        if len(pictures) < len(ids):
+        lacking = len(ids) - len(pictures.paths)
+        if lacking:
             self.notes.append(
-                f"{len(ids) - len(pictures):,} of {len(ids):,} items have no image: use the data set with "
-                f"--allow-missing-images."
+                f"{lacking:,} of {len(ids):,} items have no image: use the data set with --allow-missing-images."
             )
-
-    def _metadata(self, about: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
-        """Further columns of the interactions that are the same in all rows of an item, such as its artist."""
-        known = (*INTERACTIONS, "evaluation", "weight", "rating")
-        for name in [column for column in table.columns if column not in known]:
-            values = table.select("item_id", name).drop_nulls().unique()
-            if values["item_id"].n_unique() < values.height:
-                self.notes.append(f"The column {name} of the interactions is none of an item: left out.")
-                continue
-            ours = "artist" if name == "artist_id" else name
-            about = about.join(
-                values.rename({name: ours}), on="item_id", how="left", maintain_order="left", coalesce=True
-            )
-            self.notes.append(f"The column {name} of the interactions is the column {ours} of items.csv.")
-        return about
 
     # ---- triples -----------------------------------------------------------------------------------
 
-    def _write_triples(self, folder: Path, path: Path, table: pl.DataFrame, indices: Indices | None) -> None:
+    def _triples(self, folder: Path, path: Path, table: pl.DataFrame, indices: Indices | None) -> None:
         """`triples/NAME.parquet`: user_id, history, pos, neg by id, or by index where nobody can say the ids."""
         (folder / "triples").mkdir(exist_ok=True)
         target = folder / "triples" / f"{path.stem}.parquet"
         if target.exists():
             raise DataError(f"{path}: is the second table of triples of that name; rename it.")
+        write_triples(target, table, indices)
+        became = f"triples/{target.name}"
         if indices is None:
-            columns = {
-                "user": "user_index",
-                "profile": "history_index",
-                "pos": "pos_index",
-                "neg": "neg_index",
-            }
-            table.rename(columns).write_parquet(target)
-            became = f"triples/{target.name}, indices as they are: ids need the features and the interactions"
-        else:
-            pl.DataFrame(
-                {
-                    "user_id": translate(table["user"], indices.users),
-                    "history": translate(table["profile"], indices.items),
-                    "pos": translate(table["pos"], indices.items),
-                    "neg": translate(table["neg"], indices.items),
-                }
-            ).write_parquet(target)
-            became = f"triples/{target.name}"
+            became += ", indices as they are: ids need the features and the interactions"
         empty = int((table["profile"].list.len() == 0).sum())
         made_up = int((table["user"] < 0).sum())
         details = [f"{empty:,} with an empty profile"] * bool(empty) + [f"{made_up:,} of nobody"] * bool(
@@ -348,7 +298,7 @@ class _Conversion:
                 )
             if data is None:
                 data = load_dataset(folder, missing_images="mask")
-            if content_kind(checkpoint.layout) == "image":
+            if checkpoint.layout.needs == "image":
                 name, content = "pixels", pixels(checkpoint, data, folder / "features" / "pixels")
             else:
                 name, content = fitting_features(checkpoint, features)
@@ -390,51 +340,3 @@ def _differing(path: Path, ids: Sequence[str], first: Path, others: Sequence[str
         f"{path}: has {len(ids):,} items, {first.name} {len(others):,}: {which}. All must be of the same items; "
         f"convert the two one by one."
     )
-
-
-def _write_features(target: Path, embedding: Embedding) -> Features:
-    """Features on disk, one row at a time: maps of a whole catalogue take gigabytes."""
-    items = IdMap(embedding.ids, kind="item")
-    dtype = np.dtype(np.float16 if embedding.rows[0].dtype == np.float16 else np.float32)
-    provenance: dict[str, Any] = {
-        "extractor": "own values",
-        "source": {"format": "tutorial", "file": embedding.path.name, "sha256": file_digest(embedding.path)},
-    }
-    if embedding.grid is not None:
-        provenance["grid"] = list(embedding.grid)
-    with replacing_folder(target) as folder:
-        shape = (len(items), *embedding.shape)
-        values = np.lib.format.open_memmap(folder / "values.npy", mode="w+", dtype=dtype, shape=shape)
-        for n, index in enumerate(items.indices(embedding.ids)):
-            values[index] = embedding.row(n)
-        values.flush()
-        nothing = pl.DataFrame(schema={"item_id": items.values.dtype, "reason": pl.String})
-        made = Features(values, items, np.zeros(len(items), dtype=bool), nothing, provenance)
-        made.write_about(folder, made.digest, None)
-    return Features.load(target, verify=False)
-
-
-def _held_rows(path: Path, table: pl.DataFrame, held: pl.DataFrame, indices: Indices) -> np.ndarray:
-    """A mask of the interactions that are held out: each its own row, however many a user has."""
-    keys = ["user_id", "item_id"]
-    asked = pl.DataFrame(
-        {"user_id": translate(held["user"], indices.users), "item_id": translate(held["item"], indices.items)}
-    )
-    rows = table.select(keys)
-    if "timestamp" in held.columns:
-        keys = [*keys, "timestamp"]
-        asked = asked.with_columns(held["timestamp"])
-        time = time_column(path, table, "timestamp").astype(np.float64)
-        rows = rows.with_columns(pl.Series("timestamp", time))
-    marks = asked.unique().with_columns(held=pl.lit(value=True))
-    return (
-        rows.join(marks, on=keys, how="left", maintain_order="left")["held"].fill_null(value=False).to_numpy()
-    )
-
-
-def _write_indices(folder: Path, indices: Indices) -> None:
-    """The id of each of the tutorial's indices, for whoever has more of its files."""
-    (folder / "indices").mkdir()
-    for kind, ids in (("user", indices.users), ("item", indices.items)):
-        table = pl.DataFrame({"index": np.arange(len(ids)), f"{kind}_id": pl.Series(ids, dtype=pl.String)})
-        table.write_csv(folder / "indices" / f"{kind}s.csv")

@@ -12,7 +12,7 @@ from visrec.features.features import Features
 from visrec.recommender import load_model
 
 
-def test_dvbpr_with_alexnet_scores_as_torchvisions_network_does(tmp_path):
+def test_tutorial_error_2_each_item_has_its_own_picture_in_dvbpr_with_alexnet(tmp_path):
     from torchvision.models import alexnet
 
     K, items, users = 5, ["8", "30", "4"], ["1", "2"]

@@ -14,6 +14,8 @@ from visrec.data.tables import first_row, id_column, part_column, read_table, ro
 from visrec.errors import DataError
 
 INTERACTIONS = ("user_id", "item_id", "timestamp")
+KNOWN = (*INTERACTIONS, "evaluation", "weight", "rating")
+"""Columns of a table of interactions that say something of the interaction."""
 EVALUATION = ("user_id", "predict", "profile")
 TRIPLES = ("profile", "pi", "ni", "ui")
 PARTS = np.array(["train", "valid", "test"])
