@@ -288,14 +288,14 @@ def test_hard_negatives_of_strategy_4_are_of_the_querys_cluster(make, clusters, 
 
     shares = {}
     for hard in (0, 1):
-        triples = list(_triples(make(_only(4, hard=hard)), epochs=20))
+        triples = list(_triples(make(_only(4, hard=hard)), epochs=60))
         same = [
             clusters.of[q] == clusters.of[neg] for _, pos, (neg,), (q,), _ in triples if len(able(q, pos)) > 1
         ]
         assert len(same) > 50
         shares[hard] = np.mean(same)
     assert shares[0] < 0.2  # one cluster in 8
-    assert shares[1] > 0.95  # 8 draws of 6 items, of which two or more are able
+    assert shares[1] > 0.9  # 8 draws of 6 items, of which two or more are able
 
 
 def test_a_negative_is_any_item_of_its_cluster_alike(make, train, clusters):
