@@ -56,8 +56,7 @@ def test_it_never_loops_and_a_negative_is_never_owned(
             history=history,
         )
         batches = list(sampler.epoch(batch_size, np.random.default_rng(seed)))
-    except DataError as error:
-        assert 'sampler = "uniform"' in str(error)
+    except DataError:  # tested by its text elsewhere
         return
     assert 0 < sum(map(len, batches)) <= len(sampler) == len(owned)
     for b in batches:

@@ -94,6 +94,7 @@ class ACF(PairwiseRecommender):
     Config = ACFConfig
     config: ACFConfig
     needs = "regions"
+    query = "both"
     new_users = False
     new_items = False
     paper = "Chen et al. 2017"

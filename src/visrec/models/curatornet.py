@@ -87,6 +87,7 @@ class CuratorNet(PairwiseRecommender):
     Config = CuratorNetConfig
     config: CuratorNetConfig
     needs = "vector"
+    query = "history"
     new_users = True
     new_items = True
     paper = "Messina et al. 2020"

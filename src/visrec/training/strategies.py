@@ -399,8 +399,8 @@ class CreatorStrategy(OneItemStrategy):
 
     name = "same artist"
     rule = (
-        "For somebody of whom one item is all that is known, another one of its artist, which looks clearly more like "
-        "it, stands above one of another artist."
+        "For somebody of whom one item is all that is known, another one of its artist, which looks clearly more "
+        "like it, stands above one of another artist."
     )
 
     def prepare(self) -> tuple[np.ndarray, str]:

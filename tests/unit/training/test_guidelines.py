@@ -273,6 +273,31 @@ def test_hard_negatives_come_with_their_probability(make, clusters, number, hard
     assert abs(share - expected) < 4 * (expected * (1 - expected) / len(triples)) ** 0.5 + 0.02
 
 
+def test_hard_negatives_of_strategy_4_are_of_the_querys_cluster(make, clusters, creator):
+    unit = clusters.vectors / np.maximum(np.linalg.norm(clusters.vectors, axis=1, keepdims=True), 1e-9)
+
+    def able(query, pos) -> list[int]:
+        """The negatives in the query's cluster."""
+        return [
+            i
+            for i in range(N_ITEMS)
+            if clusters.of[i] == clusters.of[query]
+            and creator[i] != creator[query]
+            and unit[query] @ unit[pos] - unit[query] @ unit[i] >= 0.1
+        ]
+
+    shares = {}
+    for hard in (0, 1):
+        triples = list(_triples(make(_only(4, hard=hard)), epochs=60))
+        same = [
+            clusters.of[q] == clusters.of[neg] for _, pos, (neg,), (q,), _ in triples if len(able(q, pos)) > 1
+        ]
+        assert len(same) > 50
+        shares[hard] = np.mean(same)
+    assert shares[0] < 0.2  # one cluster in 8
+    assert shares[1] > 0.9  # 8 draws of 6 items, of which two or more are able
+
+
 def test_a_negative_is_any_item_of_its_cluster_alike(make, train, clusters):
     sampler, rng = make(), np.random.default_rng(0)
     user, cluster = 3, 2
