@@ -497,7 +497,9 @@ def test_half_precision_features_serve_as_well(world, build, name):
     half = shown(values, ids, missing=missing, dtype="float16")
     first, second = (build(name, **SMALL).fit(world.train, one) for one in (full, half))
     users = world.train.users.values.to_list()
-    np.testing.assert_allclose(second.score(users), first.score(users), rtol=0.05, atol=0.02)
+    scores = first.score(users)
+    largest = max(1, float(np.abs(scores).max()))  # scores of no set scale: CuratorNet's reach 40
+    np.testing.assert_allclose(second.score(users), scores, rtol=0.05, atol=0.02 * largest)
 
 
 def test_regions_are_refused_by_a_model_for_vectors(world, build, name):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import polars as pl
@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from visrec.errors import ConfigError, FeaturesError
 from visrec.recommender import Fitting, Queries
+from visrec.space import Choice, IntRange, LogRange, Space
 from visrec.training.pairwise import PairwiseRecommender
 from visrec.training.sampling import HistoryRule
 from visrec.training.trainer import Rows, TrainingConfig
@@ -39,6 +40,12 @@ _LOWEST = torch.finfo(torch.float32).min  # of a softmax: its share is exactly 0
 class ACFConfig(TrainingConfig):
     """Settings of `ACF`."""
 
+    space: ClassVar[Space] = {
+        "dim_gamma": Choice((32, 64, 128)),
+        "max_history": IntRange(5, 40),
+        "learning_rate": LogRange(1e-3, 3e-2),
+        "reg": LogRange(1e-3, 1.0),
+    }
     variant: Literal["paper", "tutorial"] = "paper"
     """"paper", or "tutorial": its equations, sizes and initial values; see `ACF`."""
     dim_gamma: int = Field(default=64, ge=1)

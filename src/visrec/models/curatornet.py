@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from visrec.errors import FeaturesError
 from visrec.features.features import Features
 from visrec.features.finishing import Finishing, Steps, blocks, present_rows
 from visrec.recommender import Queries
+from visrec.space import Choice, LogRange, Space
 from visrec.training.pairwise import PairwiseRecommender
 from visrec.training.sampling import HistoryRule
 from visrec.training.trainer import Rows, TrainingConfig
@@ -39,9 +40,15 @@ class CuratorNetConfig(TrainingConfig):
     """Settings of `CuratorNet`.
 
     The paper trains on ten million triples at learning rates from 1e-4 down to 1e-6. An epoch of small data has few
-    steps, so both are three times that here.
+    steps, so both are ten times that here.
     """
 
+    space: ClassVar[Space] = {
+        "learning_rate": LogRange(1e-4, 3e-3),
+        "batch_size": Choice((128, 512, 2048)),
+        "reg": LogRange(1e-6, 1e-2),
+        "valid_metric": Choice(("auc", "ndcg@20")),
+    }
     variant: Literal["paper", "tutorial"] = "paper"
     """"paper": z-scored features, L2 on weights. "tutorial": features as they are, one weight decay, [max, mean]."""
     dim: int = Field(default=200, ge=1)
@@ -56,9 +63,9 @@ class CuratorNetConfig(TrainingConfig):
     """The newest items of a history that count, in training and in ranking; None: all."""
     reg: float = Field(default=1e-4, ge=0)
     """lambda: L2 on the weights of all layers, not on their biases."""
-    learning_rate: float = Field(default=3e-4, gt=0)
+    learning_rate: float = Field(default=1e-3, gt=0)
     """Step size; in the paper 1e-4."""
-    least_learning_rate: float = Field(default=3e-6, ge=0)
+    least_learning_rate: float = Field(default=1e-5, ge=0)
     """Training ends when a plateau would take the learning rate below this; in the paper 1e-6."""
     valid_metric: Literal["auc", "ndcg@20", "recall@20"] = "auc"
     """What early stopping and the plateau watch. The paper watches the share of validation triples in the right

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from visrec.errors import FeaturesError
 from visrec.features.features import Features
+from visrec.space import LogRange, Space
 from visrec.training.cnnf import CHANNELS
 from visrec.training.pairwise import PairwiseRecommender
 from visrec.training.pixel_network import CNNFS, DIM_FC, PixelNetwork, Precision
@@ -37,6 +38,11 @@ _PIECE = 64  # pictures encoded at once when nothing is learnt
 class DVBPRConfig(TrainingConfig):
     """Settings of `DVBPR`."""
 
+    space: ClassVar[Space] = {
+        "learning_rate": LogRange(1e-4, 3e-3),
+        "reg_W": LogRange(1e-5, 1e-1),
+        "reg_theta": LogRange(1e-2, 10.0),
+    }
     variant: Literal["paper", "tutorial"] = "paper"
     """"paper": theta and the network, L2 on both. "tutorial": gamma too, AlexNet, uniform tables, one decay."""
     backbone: str = "cnn-f"
