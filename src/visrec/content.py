@@ -17,7 +17,7 @@ _MAKE = {
     "vector": "visual features: fit(train, features). Make them with visrec.extract(catalog, 'color') or another of "
     "`visrec extractors`.",
     "regions": "features of regions: fit(train, features). Make them with visrec.extract(catalog, 'color', "
-    "pool='regions'), or from a layer of a network.",
+    "grid=4), or from a layer of a network.",
     "image": "the pictures' pixels: fit(train, features). Make them with visrec.extract(catalog, 'pixels', size=96).",
 }
 

@@ -17,7 +17,7 @@ from visrec.data.splits import SPLITS, Split
 from visrec.errors import ConfigError
 from visrec.evaluation.protocol import CUTOFFS
 from visrec.features.extraction import extract
-from visrec.features.extractors import resolved, weights_with_paths, with_paths
+from visrec.features.extractors import options_for_regions, resolved, weights_with_paths, with_paths
 from visrec.features.features import Features
 from visrec.features.finishing import Steps
 from visrec.recommender import Progress, Recommender
@@ -97,7 +97,7 @@ class Experiment(Config):
     data: DataConfig
     features: FeaturesConfig = FeaturesConfig()
     regions: FeaturesConfig | None = None
-    """For models that look at regions; left out: the extractor of `features` with pool = "regions", in float16."""
+    """For models that look at regions; left out: the extractor of `features` made to give regions, in float16."""
     images: ImagesConfig = ImagesConfig()
     """For models that look at pixels."""
     models: dict[str, dict[str, Any]] = Field(min_length=1)
@@ -134,7 +134,7 @@ class Experiment(Config):
             return self.features
         if self.regions is not None:
             return self.regions
-        options = {**self.features.options, "pool": "regions"}
+        options = self.features.options | options_for_regions(self.features.extractor)
         return self.features.replace(options=options, pca=None, whiten=False, dtype="float16")
 
     def resolved(self) -> Self:

@@ -237,3 +237,27 @@ def test_ids_keep_their_type_each_of_its_own(tmp_path):
     assert loaded.items == items
     assert loaded.users.values.dtype == pl.Int64
     assert loaded.items.values.dtype == pl.String
+
+
+# ---- queries -------------------------------------------------------------------------------------------
+
+
+def test_queries_are_padded_behind_their_histories_and_cut_to_the_newest():
+    lists = [[4, 2, 7], [], [5]]
+    queries = Queries.of([np.array(one, dtype=np.int64) for one in lists], np.array([2, 0, 1]))
+    assert queries.history.tolist() == [[4, 2, 7], [0, 0, 0], [5, 0, 0]]
+    assert queries.mask.tolist() == [[True] * 3, [False] * 3, [True, False, False]]
+    assert queries.user.tolist() == [2, 0, 1]
+    for n in (1, 2, 3, 9):
+        cut = queries.newest(n)
+        found = [row[mask].tolist() for row, mask in zip(cut.history, cut.mask, strict=True)]
+        assert found == [one[-n:] for one in lists]
+        assert (cut.history[~cut.mask] == 0).all()
+    assert queries.newest(None) is queries
+
+
+def test_queries_of_users_alone_have_no_history():
+    queries = Queries.of_users(np.array([3, 1]))
+    assert queries.user.tolist() == [3, 1]
+    assert queries.history.shape == queries.mask.shape == (2, 0)
+    assert len(queries) == 2

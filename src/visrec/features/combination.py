@@ -64,9 +64,9 @@ class Combination(Extractor):
                     f"each. Leave one out or, where they are files, rename one."
                 )
             if len(part.shape) != 1:
-                what = f"{part.shape[0]} regions" if part.dtype is None else "the pixels"
+                what = f"{part.shape[0]} regions" if part.dtype is None else "pixels"
                 raise ConfigError(
-                    f"{part.name} gives {what} of a picture; only vectors can be combined. "
+                    f"{part.name} gives {what} a picture; only vectors can be combined. "
                     f"Choose --pool mean, max, gem or cls."
                 )
         self.parts = list(parts)

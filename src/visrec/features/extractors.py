@@ -62,6 +62,22 @@ def has_option(name: str, option: str) -> bool:
     return any(option in _config_of(part).model_fields for part in split_name(name))
 
 
+def options_for_regions(name: str) -> dict[str, Any]:
+    """The options with which an extractor gives regions.
+
+    Raises:
+        ConfigError: it gives none.
+    """
+    if len(split_name(name)) == 1:
+        for option, value in (("pool", "regions"), ("grid", 4)):
+            if has_option(name, option):
+                return {option: value}
+    raise ConfigError(
+        f"The extractor '{name}' gives no regions, which this model looks at. Choose a network or color, for all "
+        f"models (--extractor resnet50) or under [regions] of an experiment.toml."
+    )
+
+
 def folder_name(name: str) -> str:
     """A name for a folder of an extractor's features: "timm:resnet50" -> "timm_resnet50"."""
     parts = [

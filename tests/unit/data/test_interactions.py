@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from visrec.data.ids import IdMap
-from visrec.data.interactions import Interactions, k_core
+from visrec.data.interactions import Histories, Interactions, k_core
 from visrec.errors import DataError
 
 Row = tuple[int, int, int]  # user, item, timestamp
@@ -223,3 +223,30 @@ def test_k_core_equals_a_plain_loop(pairs: set[tuple[int, int]], user_k: int, it
     core = k_core(make([(user, item, 0) for user, item in pairs]), user_k=user_k, item_k=item_k)
 
     assert {(user, item) for user, item, _ in rows_of(core)} == expected
+
+
+# ---- histories -----------------------------------------------------------------------------------------
+
+ragged = st.lists(st.lists(st.integers(0, 9), max_size=5), min_size=1, max_size=6)
+
+
+def histories_of(rows: list[list[int]]) -> Histories:
+    indptr = np.cumsum([0, *(len(row) for row in rows)])
+    return Histories(indptr, np.array([item for row in rows for item in row], dtype=np.int64))
+
+
+def as_rows(histories: Histories) -> list[list[int]]:
+    return [histories.of(row).tolist() for row in range(len(histories))]
+
+
+@given(rows=ragged, data=st.data())
+def test_histories_are_taken_filtered_and_cut_as_lists_are(rows: list[list[int]], data: st.DataObject):
+    histories = histories_of(rows)
+    chosen = data.draw(st.lists(st.integers(0, len(rows) - 1), max_size=8))
+    n = data.draw(st.integers(1, 6))
+    even = histories.items % 2 == 0
+
+    assert as_rows(histories.take(np.array(chosen, dtype=np.int64))) == [rows[one] for one in chosen]
+    assert as_rows(histories.where(even)) == [[i for i in row if i % 2 == 0] for row in rows]
+    assert as_rows(histories.newest(n)) == [row[-n:] for row in rows]
+    assert histories.owner.tolist() == [place for place, row in enumerate(rows) for _ in row]

@@ -86,7 +86,7 @@ def test_a_name_with_a_tag_may_have_options_of_its_own():
 @pytest.mark.parametrize(
     ("name", "option", "message"),
     [
-        ("color", "side", r"'color' has no option 'side'\. Its options: none"),
+        ("color", "side", r"'color' has no option 'side'\. Its options: grid"),
         ("sift", "layer", r"'sift' has no option 'layer'\. Its options: encoding, words,"),
         ("sift+test_vit", "size", r"None of sift, test_vit has an option 'size'.*sift: encoding,.*; test_vit: layer"),
         ("sift+test_vit", "test_vit.words", r"has an option 'test_vit\.words'.*test_vit: layer, pool"),

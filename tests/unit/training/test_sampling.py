@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import chisquare
 
 from visrec.errors import DataError
-from visrec.training.sampling import UniformSampler
+from visrec.training.sampling import PopularitySampler, UniformSampler, looked_at
 
 PAIRS = [(0, 0), (0, 2), (0, 5), (1, 1), (2, 0), (2, 1), (2, 2), (2, 3), (2, 5), (2, 6)]
 """User 0 has 3 of 7 items, user 1 has 1, user 2 has all but item 4, user 3 has none. Nobody has item 4."""
@@ -98,3 +98,59 @@ def test_repeated_interactions_are_one_triple_with_their_summed_weight(interacti
     weights = dict(zip(batch.pos.tolist(), batch.weight.tolist(), strict=True))
     assert weights == {0: 5.0, 1: 2.0}
     assert batch.neg.tolist() == [[2], [2]]
+
+
+# ---- several negatives, popularity ---------------------------------------------------------------------
+
+
+def test_each_positive_has_so_many_negatives_drawn_one_by_one(train):
+    sampler, rng = UniformSampler(train, n_negatives=5), np.random.default_rng(0)
+    for batch in sampler.epoch(4, rng):
+        assert batch.neg.shape == (len(batch), 5)
+        for user, negatives in zip(batch.user, batch.neg, strict=True):
+            assert not {(int(user), int(j)) for j in negatives} & {*PAIRS}
+
+
+def test_popular_items_come_as_negatives_in_proportion_to_how_often_they_were_taken(train):
+    # Items of user 1: only item 1. The others were taken 2, -, 2, 1, 0, 2, 1 times.
+    sampler, rng = PopularitySampler(train), np.random.default_rng(0)
+    drawn = sampler.negatives_for(np.full(20_000, 1), rng)
+    counts = np.bincount(drawn, minlength=7)
+    assert counts[[1, 4]].tolist() == [0, 0]
+    expected = 20_000 * np.array([2, 2, 1, 2, 1]) / 8
+    assert chisquare(counts[[0, 2, 3, 5, 6]], expected).pvalue > 1e-3
+
+
+def test_popularity_never_loops_however_much_a_user_owns(interactions):
+    # User 0 has all that anybody ever took often, and every draw but one in 1,001 is of it.
+    pairs = [(0, 0)] + [(u, 0) for u in range(2, 1002)] + [(1, 1)]
+    sampler, rng = PopularitySampler(interactions(pairs, 1002, 3)), np.random.default_rng(0)
+    assert sampler.negatives_for(np.zeros(50, dtype=np.int64), rng).tolist() == [1] * 50
+
+
+# ---- what a model looks at -----------------------------------------------------------------------------
+
+
+def test_the_rules_of_what_a_model_looks_at(interactions):
+    train = interactions([(0, 3), (1, 2), (0, 1), (0, 4), (0, 0)], 2, 6)  # user 0: 3, 1, 4, 0
+    histories, user, pos = train.histories(), np.array([0, 1, 0]), np.array([4, 2, 3])
+
+    def rows(rule, newest=None):
+        found = looked_at(histories, user, pos, rule, newest)
+        return [found.of(row).tolist() for row in range(3)]
+
+    assert looked_at(histories, user, pos, "none", None) is None
+    assert rows("all") == [[3, 1, 4, 0], [2], [3, 1, 4, 0]]
+    assert rows("others") == [[3, 1, 0], [], [1, 4, 0]]
+    assert rows("up_to") == [[3, 1, 4], [2], [3]]
+    assert rows("others", 2) == [[1, 0], [], [4, 0]]
+    assert rows("up_to", 1) == [[4], [2], [3]]
+
+
+def test_an_epoch_hands_each_positive_its_history(train):
+    sampler = UniformSampler(train, history="others", max_history=2)
+    histories = train.histories()
+    for batch in sampler.epoch(3, np.random.default_rng(0)):
+        for row, (user, pos) in enumerate(zip(batch.user, batch.pos, strict=True)):
+            others = [i for i in histories.of(int(user)).tolist() if i != pos]
+            assert batch.history.of(row).tolist() == others[-2:]

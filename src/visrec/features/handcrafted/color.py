@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import Field
 
 from visrec.features.extractor import Handcrafted, Preparation
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 _SIDE = 66  # pixels: 3 x 3 cells of 22 x 22; finer grain adds time, not colour (measured)
 _GRID = 3
-_REGIONS_SIDE, _REGIONS_GRID = 64, 4  # of the regions: 4 x 4 cells of 16 x 16
+_CELL_SIDE = 16  # pixels of a cell that is a region of its own
 # Bins of the whole picture: L x a x b jointly, hue x saturation jointly (and what has no hue), value.
 _LAB_BINS, _HUE_BINS, _SATURATION_BINS, _VALUE_BINS = (3, 6, 6), 12, 2, 8
 # Bins of a cell, one histogram a channel: L, a, b, hue (and what has no hue).
@@ -27,8 +28,8 @@ _CELL = 3 * _CELL_LAB_BINS + _CELL_HUE_BINS + 1
 class ColorHistograms(Preparation):
     """The picture's histograms; see `Color`."""
 
-    pool: Literal["whole", "regions"] = "whole"
-    """"whole": one vector a picture. "regions": one for each cell of a 4 x 4 grid, for models of attention."""
+    grid: int | None = Field(default=None, ge=1, le=16)
+    """Regions, for models of attention: one vector for each cell of so many rows and columns; None: one a picture."""
 
     @property
     def least_side(self) -> int:
@@ -38,7 +39,7 @@ class ColorHistograms(Preparation):
         """The vector `(F,)`, or the regions `(R, F)`, float32, of an RGB picture."""
         import cv2
 
-        side, grid = (_REGIONS_SIDE, _REGIONS_GRID) if self.pool == "regions" else (_SIDE, _GRID)
+        side, grid = (_SIDE, _GRID) if self.grid is None else (_CELL_SIDE * self.grid, self.grid)
         pixels = cv2.resize(np.asarray(image), (side, side), interpolation=cv2.INTER_AREA)
         rgb = pixels.astype(np.float32) / 255
         lab = cv2.cvtColor(rgb, cv2.COLOR_RGB2Lab).reshape(-1, 3)  # (P, 3)
@@ -49,7 +50,7 @@ class ColorHistograms(Preparation):
         line = np.arange(side) * grid // side
         cell = (line[:, None] * grid + line).reshape(-1)  # (P,)  0 … grid² - 1
         of_cells = _of_cells(cell, grid**2, scaled, hue / 360, colourful)
-        if self.pool == "regions":
+        if self.grid is not None:
             cells = [part.reshape(grid**2, -1) for part in of_cells]
             return np.sqrt(np.concatenate(cells, axis=1)).astype(np.float32)
         one = np.zeros_like(cell)
@@ -76,8 +77,8 @@ class Color(Handcrafted):
     change of colour changes the vector slightly. Hue counts in proportion to saturation times value: the
     rest, whose hue is noise, goes to a bin of its own.
 
-    The picture is squeezed to 66 x 66 pixels first (64 x 64 for regions, which are the histograms of the cells of a
-    4 x 4 grid); the vector does not depend on its size or shape.
+    The picture is squeezed to 66 x 66 pixels first; the vector does not depend on its size or shape. With `grid`,
+    each cell of a grid of its own is a region, 16 x 16 pixels of the squeezed picture, with the cell's histograms.
     """
 
     name = "color"
@@ -89,8 +90,9 @@ class Color(Handcrafted):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         assert isinstance(self.preparation, ColorHistograms)
-        if self.preparation.pool == "regions":
-            self.shape, self.grid = (_REGIONS_GRID**2, _CELL), (_REGIONS_GRID, _REGIONS_GRID)
+        if self.preparation.grid is not None:
+            self.grid = (self.preparation.grid, self.preparation.grid)
+            self.shape = (self.preparation.grid**2, _CELL)
 
     def provenance(self) -> dict[str, Any]:
         about = super().provenance()

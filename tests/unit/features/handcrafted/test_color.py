@@ -88,3 +88,25 @@ def test_provenance_says_what_was_done():
 def test_the_prepared_pictures_are_the_vectors():
     batch = np.stack([vector(noise()), vector(plain((1, 2, 3)))])
     np.testing.assert_array_equal(Color().encode(batch), batch)
+
+
+# ---- regions -------------------------------------------------------------------------------------------
+
+
+def test_the_regions_of_a_grid_are_the_histograms_of_its_cells():
+    extractor = Color(grid=2)
+    assert extractor.shape == (4, 27)
+    assert extractor.grid == (2, 2)
+    picture = Image.new("RGB", (64, 64), (255, 0, 0))
+    picture.paste((0, 0, 255), (32, 32, 64, 64))
+    found = extractor.preparation(picture)  # (4, 27)
+    red, blue = (Color(grid=1).preparation(plain(color, (64, 64)))[0] for color in ((255, 0, 0), (0, 0, 255)))
+    for region, expected in zip(found, (red, red, red, blue), strict=True):
+        assert float(region @ expected) / float(expected @ expected) > 0.99
+        assert float(region @ region) == pytest.approx(4, rel=1e-5)
+    assert float(red @ blue) < 2
+
+
+def test_features_of_one_vector_are_what_they_were_before_there_were_regions():
+    assert Color().provenance()["options"] == {}
+    assert Color(grid=4).provenance()["options"] == {"grid": 4}
