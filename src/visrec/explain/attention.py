@@ -40,7 +40,8 @@ def region_boxes(features: Features, size: tuple[int, int] | None = None) -> np.
         found = "no regions" if R is None else f"{R} regions on the grid {grid}"
         raise FeaturesError(
             f"These features have {found}; expected regions and their rows and columns. Extract them "
-            f"(a network with pool='regions', color with grid=4), or say the grid: Features.from_array(…, provenance={{'grid': [rows, columns]}})."
+            f"(a network with pool='regions', color with grid=4), or say the grid: "
+            f"Features.from_array(…, provenance={{'grid': [rows, columns]}})."
         )
     rows, columns = grid
     row, column = np.divmod(np.arange(R), columns)  # (R,) each
