@@ -22,7 +22,7 @@ def region_boxes(features: Features, size: tuple[int, int] | None = None) -> np.
     on its surroundings too.
 
     Args:
-        features: of regions that lie on a grid, row by row, as `visrec.extract(…, pool="regions")` makes them.
+        features: of regions that lie on a grid, row by row, as extractors make them.
         size: (width, height) of the picture, upright, in pixels. Networks see the middle of a picture: with the
             size, boxes are on the whole picture. None: boxes are on what the extractor saw, which is the whole
             picture for "color", and what the crop leaves for a network.
@@ -39,8 +39,9 @@ def region_boxes(features: Features, size: tuple[int, int] | None = None) -> np.
     if R is None or grid is None or grid[0] * grid[1] != R:
         found = "no regions" if R is None else f"{R} regions on the grid {grid}"
         raise FeaturesError(
-            f"These features have {found}; expected regions and their rows and columns. Extract them with "
-            f"pool='regions', or say the grid: Features.from_array(…, provenance={{'grid': [rows, columns]}})."
+            f"These features have {found}; expected regions and their rows and columns. Extract them "
+            f"(a network with pool='regions', color with grid=4), or say the grid: "
+            f"Features.from_array(…, provenance={{'grid': [rows, columns]}})."
         )
     rows, columns = grid
     row, column = np.divmod(np.arange(R), columns)  # (R,) each

@@ -92,7 +92,7 @@ def test_a_transform_that_cannot_be_read_is_refused_only_where_it_matters():
 def test_the_regions_of_color_are_found_on_the_whole_picture():
     from visrec.features.handcrafted.color import Color
 
-    color = Color(pool="regions")
+    color = Color(grid=4)
     picture = Image.new("RGB", (400, 200), (0, 0, 255))
     picture.paste((255, 0, 0), (200, 100, 400, 200))  # the lower right quarter
     cells = color.preparation(picture)  # (R, F)
