@@ -154,7 +154,7 @@ def test_an_item_held_out_twice_is_one_item(interactions):
     assert report.per_user["n_relevant"].to_list() == [2]
 
 
-def test_a_user_without_training_rows_is_ranked_too(interactions):
+def test_tutorial_error_13_a_user_without_training_rows_is_ranked_too(interactions):
     split = Split(interactions([(0, 0)], 2, 4), interactions([], 2, 4), interactions([(1, 0)], 2, 4))
     assert _found(Popularity().fit(split.train), split, "test") == {1: ([1], 4)}
 

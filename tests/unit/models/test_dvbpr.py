@@ -231,7 +231,7 @@ def _folder_in_another_order(root) -> list[str]:
     return ids
 
 
-def test_error_2_each_item_has_the_vector_of_its_own_picture(tmp_path):
+def test_tutorial_error_2_each_item_has_the_vector_of_its_own_picture(tmp_path):
     ids = _folder_in_another_order(tmp_path)
     rows = (tmp_path / "images.csv").read_text().split()[1:]
     assert [row.partition(",")[0] for row in rows] != sorted(ids)
@@ -247,7 +247,7 @@ def test_error_2_each_item_has_the_vector_of_its_own_picture(tmp_path):
         assert distance.min() < 0.01 * distance.sort().values[1]
 
 
-def test_error_12_grey_and_coloured_pictures_are_all_resized_rgb(tmp_path):
+def test_tutorial_error_12_grey_and_coloured_pictures_are_all_resized_rgb(tmp_path):
     _folder_in_another_order(tmp_path)
     data = visrec.load_dataset(tmp_path)
     pixels = visrec.extract(data.catalog, "pixels", size=16)
@@ -257,7 +257,7 @@ def test_error_12_grey_and_coloured_pictures_are_all_resized_rgb(tmp_path):
     assert (grey == grey[:, :, :1]).all()
 
 
-def test_error_12_nothing_is_dropped_in_ranking(train, pixels):
+def test_tutorial_error_12_nothing_is_dropped_in_ranking(train, pixels):
     model = DVBPR(**SMALL).fit(train, pixels)
     assert not any(module.training for module in model.modules())
     first = model.Z.clone()
@@ -266,7 +266,7 @@ def test_error_12_nothing_is_dropped_in_ranking(train, pixels):
 
 
 @pytest.mark.parametrize("backbone", ["resnet18", TINY])
-def test_error_13_a_last_batch_of_one_picture_does_not_crash(interactions, backbone):
+def test_tutorial_error_13_a_last_batch_of_one_picture_does_not_crash(interactions, backbone):
     train = interactions([(0, 0), (1, 1), (0, 2)], 2, 4)  # batches of two and of one
     values = np.random.default_rng(0).integers(0, 256, size=(4, 32, 32, 3), dtype=np.uint8)
     pixels = Features.from_array(values, train.items.values, missing=np.array([False, True, True, True]))

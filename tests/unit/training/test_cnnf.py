@@ -95,7 +95,7 @@ def test_valid_padding_leaves_incomplete_windows_out():
     assert net(torch.zeros(1, 3, 224, 224)).shape == (1, 7)
 
 
-def test_error_12_there_is_no_dropout_on_the_output():
+def test_tutorial_error_12_there_is_no_dropout_on_the_output():
     net = CNNF(16, 50, **SMALL).train()
     with torch.no_grad():
         net.fcs[-1].weight.zero_()

@@ -59,6 +59,24 @@ def test_the_finished_model_validates_as_its_best_epoch_did(split, features, met
         assert mean_metric(model, split, metric, part="valid") == pytest.approx(best, abs=1e-12)
 
 
+def test_tutorial_error_4_validation_ranks_held_out_interactions_and_not_training_positives(split):
+    model = BPR(**SMALL, valid_metric="auc").fit(split.train, valid=split.valid)
+    owned, held = ({*zip(p.user.tolist(), p.item.tolist(), strict=True)} for p in (split.train, split.valid))
+    assert not owned & held
+    scores = model.score(model.users.written.to_list())
+    aucs = []
+    for user in sorted({user for user, _ in held}):
+        candidates = [i for i in range(9) if (user, i) not in owned]
+        relevant = [i for i in candidates if (user, i) in held]
+        pairs = [(i, j) for i in relevant for j in candidates if j not in relevant]
+        wins = [
+            (scores[user, i] > scores[user, j]) + (scores[user, i] == scores[user, j]) / 2 for i, j in pairs
+        ]
+        aucs.append(np.mean(wins))
+    best = max(line["valid"] for line in model.training_log)
+    assert best == pytest.approx(np.mean(aucs), abs=1e-9)
+
+
 def test_an_empty_validation_part_is_none(split):
     empty = split.valid.where(np.zeros(len(split.valid), dtype=bool))
     one, other = BPR(**SMALL).fit(split.train, valid=empty), BPR(**SMALL).fit(split.train)

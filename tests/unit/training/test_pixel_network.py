@@ -26,7 +26,7 @@ def _input_of(network, pixels):
     return seen[0].numpy()
 
 
-def test_error_12_pixels_come_in_the_papers_scale(pixels):
+def test_tutorial_error_12_pixels_come_in_the_papers_scale(pixels):
     found = _input_of(PixelNetwork("cnn-f", 32, 4, **SMALL), pixels)
     for n, row, column, channel in ((0, 0, 0, 0), (5, 31, 2, 1), (3, 7, 30, 2)):
         value = int(pixels[n, row, column, channel])
@@ -57,7 +57,7 @@ def test_one_picture_gives_what_it_gives_among_many_in_inference(pixels, name):
 
 
 @pytest.mark.parametrize("name", ["resnet18", TINY])
-def test_error_13_a_batch_of_one_does_not_crash_where_a_map_has_one_cell(pixels, name):
+def test_tutorial_error_13_a_batch_of_one_does_not_crash_where_a_map_has_one_cell(pixels, name):
     network = PixelNetwork(name, 32, 4).train()
     before = {key: value.clone() for key, value in network.state_dict().items()}
     z = network(pixels[:1])

@@ -121,7 +121,7 @@ def test_each_distinct_user_and_item_of_a_batch_is_encoded_once(world):
     assert asked == {"users": [[0, 2]], "items": [[1, 2, 3, 4]]}
 
 
-def test_a_batch_of_one_triple_is_trained_on(world):
+def test_tutorial_error_13_a_last_batch_of_one_triple_is_trained_on(world):
     trainer = _trainer(world[0], batch_size=31)  # 32 interactions: the last batch has one
     trainer.run()
     assert trainer.log[0]["triples"] == 32
