@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -48,6 +48,21 @@ class Content:
             return given
         kinds: dict[str, Any] = {given.kind: given}
         return cls(**kinds)
+
+    def __post_init__(self) -> None:
+        for kind in ("vector", "regions", "image"):
+            found: Features | None = getattr(self, kind)
+            if found is not None and found.kind != kind:
+                raise FeaturesError(f"Content: {kind} was given features of the kind {found.kind}.")
+
+    def preferring(self, kind: Kind) -> Content:
+        """Without the regions, or without the vectors where `kind` is "regions", if there are both.
+
+        What a model is sampled by then does not depend on what other models need.
+        """
+        if self.vector is None or self.regions is None:
+            return self
+        return replace(self, vector=None) if kind == "regions" else replace(self, regions=None)
 
     def wanted(self, kind: Kind, model: str) -> Features | None:
         """The features of a kind; None for the kind "none".

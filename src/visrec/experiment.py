@@ -134,7 +134,9 @@ class Experiment(Config):
             return self.features
         if self.regions is not None:
             return self.regions
-        options = self.features.options | options_for_regions(self.features.extractor)
+        given = options_for_regions(self.features.extractor)
+        options = self.features.options | {key: one for key, one in given.items() if key == "pool"}
+        options = given | options  # a grid of one's own stays
         return self.features.replace(options=options, pca=None, whiten=False, dtype="float16")
 
     def resolved(self) -> Self:

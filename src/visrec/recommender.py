@@ -279,18 +279,23 @@ class Recommender(ABC):
         """The queries of users by index `(B,)`, each with the history of the training data."""
         return Queries.padded(self.histories.take(users), users)
 
+    def query_cells(self, longest: int) -> int:
+        """Floats that one query holds while it is made, of a history of `longest` items."""
+        Z = self._fitted(self.Z)
+        width = 0 if Z.is_sparse else Z.shape[1]
+        return longest * width if self.query in ("history", "both") else width
+
     @final
     def query_blocks(self, users: np.ndarray) -> Iterator[tuple[np.ndarray, Queries]]:
         """Users by index, in blocks whose scores and history vectors stay within a fixed memory."""
-        Z = self._fitted(self.Z)
-        width = 0 if Z.is_sparse else Z.shape[1]
+        self._fitted(self.Z)
         lengths = self.histories.lengths
         start = 0
         while start < len(users):
             longest, stop = 0, start
             while stop < len(users):
                 longest = max(longest, int(lengths[users[stop]]))
-                cells = max(len(self.items), longest * width)
+                cells = max(len(self.items), self.query_cells(longest))
                 if stop > start and (stop - start + 1) * cells > _CELLS:
                     break
                 stop += 1

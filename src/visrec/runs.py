@@ -10,7 +10,7 @@ from __future__ import annotations
 import platform
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -90,19 +90,18 @@ class Run:
                 f"{self.path}: has no features; none of its models needed them. Name a model (--model), or add one "
                 f"that needs them: visrec run {self.experiment.data.path} --models visrank --out {self.path}"
             )
-        return Features.load(folder)
+        return vars(self)["content"].vector if "content" in vars(self) else Features.load(folder)
 
     def has(self, kind: Kind) -> bool:
         """Whether features of a kind are there."""
         return kind != "none" and (self.path / FOLDERS[kind] / META).is_file()
 
-    @property
+    @cached_property
     def content(self) -> Content:
         """All that models can learn from beside the interactions, as far as it is there."""
-        found: dict[Any, Features] = {
-            kind: Features.load(self.path / folder) for kind, folder in FOLDERS.items() if self.has(kind)
-        }
-        return Content(**found, metadata=self.data.catalog.metadata)
+        return _filed(
+            [Features.load(self.path / FOLDERS[kind]) for kind in FOLDERS if self.has(kind)], self.data
+        )
 
     @property
     def models(self) -> list[str]:
@@ -341,13 +340,21 @@ def content_of(
     experiment: Experiment, data: Dataset, folder: Path, kinds: Collection[Kind], *, stage: Stage = silent
 ) -> Content:
     """Features of some kinds as an experiment says, kept in a folder; what is there already costs next to nothing."""
-    found: dict[Any, Features] = {}
+    found: list[Features] = []
     for kind, name in FOLDERS.items():
         if kind in kinds:
             settings = experiment.content(kind)
             with stage(f"{EXTRACTING}{settings.extractor}") as progress:
-                found[kind] = settings.extract(data.catalog, folder / name, progress=progress)
-    return Content(**found, metadata=data.catalog.metadata)
+                found.append(settings.extract(data.catalog, folder / name, progress=progress))
+    return _filed(found, data)
+
+
+def _filed(found: Sequence[Features], data: Dataset) -> Content:
+    """Features by what they are, which settings may have made other than what they are asked for."""
+    kinds: dict[str, Any] = {}
+    for features in found:
+        kinds.setdefault(features.kind, features)
+    return Content(**kinds, metadata=data.catalog.metadata)
 
 
 def _model(found: Run, name: str, content: Content, stage: Stage) -> None:

@@ -94,7 +94,6 @@ def tune(
         raise ConfigError(f"metric is '{metric}'; expected one of {', '.join(metric_names((20,)))}.")
     out = Path(out)
     only = experiment.replace(models={model: given}).resolved().replace(models={model: given})
-    _claim(out, only, model, metric)
     data = load_data(experiment)
     split = experiment.split(data)
     if len(split.valid) == 0:
@@ -102,7 +101,16 @@ def tune(
             "The validation part is empty, and the test part must not choose settings. Choose a split with one: "
             "--split leave_last_out, or by_time and by_ratio with valid_share."
         )
+    about = {
+        "model": model,
+        "metric": metric,
+        "experiment": digest_of(only.model_dump(mode="json")),
+        "train": split.train.digest,
+        "valid": split.valid.digest,
+    }
+    _claim(out, about)
     content = content_of(only, data, out, built.learns_from, stage=stage)
+    _claim(out, {**about, "content": built.content_digests(content)})
     search = _Search(only, model, split, content, out, metric, space)
     study = optuna.create_study(
         study_name=model, storage=_journal(out / JOURNAL), direction="maximize", load_if_exists=True
@@ -233,26 +241,25 @@ def _suggest(trial: optuna.Trial, name: str, one: Range) -> Any:
     return float(f"{trial.suggest_float(name, one.low, one.high, log=True):.4g}")
 
 
-def _claim(out: Path, experiment: Experiment, model: str, metric: str) -> None:
+def _claim(out: Path, about: dict[str, Any]) -> None:
     """Make the folder one of this search; `RunError` where it is of another, or of something else."""
     if out.exists() and not out.is_dir():
         raise RunError(f"{out}: is a file; --out must be a folder.")
-    about = {"model": model, "metric": metric, "experiment": digest_of(experiment.model_dump(mode="json"))}
+    found: Any = {}
     if (out / ABOUT).is_file():
         try:
             found = json.loads((out / ABOUT).read_text(encoding="utf-8"))
         except ValueError:
             found = None
-        if found != about:
-            raise RunError(
-                f"{out}: holds a search with another model, metric, data set or settings. Choose another --out, or "
-                f"give the same."
-            )
-        return
-    if out.is_dir() and any(out.iterdir()):
+    elif out.is_dir() and any(out.iterdir()):
         raise RunError(f"{out}: is not empty and not a search of settings; choose another --out.")
+    if not isinstance(found, dict) or any(found.get(key, one) != one for key, one in about.items()):
+        raise RunError(
+            f"{out}: holds a search with another model, metric or settings, or on data or pictures that have changed "
+            f"since: its trials cannot be compared with new ones. Choose another --out."
+        )
     out.mkdir(parents=True, exist_ok=True)
-    write_json(out / ABOUT, about)
+    write_json(out / ABOUT, {**found, **about})
 
 
 def _journal(path: Path) -> Any:

@@ -47,3 +47,16 @@ def test_pixels_stay_bytes_and_are_no_vectors():
         _ = IMAGE.vectors
     with pytest.raises(FeaturesError, match=r"uint8 \(n, S, S, 3\)|\(2, S, S, 3\)"):
         Features.from_array(np.zeros((2, 4, 4, 3)), IDS)  # of float: another thing
+
+
+def test_features_in_the_place_of_another_kind_are_refused():
+    with pytest.raises(FeaturesError, match="vector was given features of the kind regions"):
+        Content(vector=REGIONS)
+
+
+def test_what_a_model_is_sampled_by_does_not_depend_on_what_others_need():
+    both = Content(vector=VECTOR, regions=REGIONS)
+    assert both.preferring("regions").vectors("Model")[1] is REGIONS
+    for kind in ("none", "vector", "image"):
+        assert both.preferring(kind).vectors("Model")[1] is VECTOR
+    assert Content(regions=REGIONS).preferring("none").vectors("Model")[1] is REGIONS

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -145,3 +146,13 @@ def test_every_declared_range_is_of_a_setting_and_holds_valid_values():
             assert isinstance(one, Choice | IntRange | LogRange)
             for value in values:
                 assert getattr(config(**{key: value}), key) == value
+
+
+def test_a_search_does_not_go_on_with_data_that_have_changed(data, tmp_path):
+    folder = tmp_path / "data"
+    shutil.copytree(data, folder)
+    tune(experiment(folder), "bpr", tmp_path / "out", trials=1)
+    rows = pl.read_csv(folder / "interactions.csv")
+    rows.head(rows.height * 3 // 4).write_csv(folder / "interactions.csv")
+    with pytest.raises(RunError, match="data or pictures that have changed"):
+        tune(experiment(folder), "bpr", tmp_path / "out", trials=2)

@@ -101,6 +101,9 @@ class EASE(Recommender):
         vectors[place >= 0] = self.columns[place[place >= 0]]
         return vectors  # (n, A)
 
+    def query_cells(self, longest: int) -> int:  # noqa: ARG002 - marks, however long the history
+        return len(self._fitted(self.Z))
+
     def encode_queries(self, queries: Queries) -> Tensor:
         marks = torch.zeros(len(queries), len(self.taken))
         place = self._places(queries.history)  # (B, H)

@@ -58,7 +58,8 @@ class PairwiseRecommender(nn.Module, Recommender):
     def content_digests(self, content: Content) -> dict[str, str | None]:
         found = super().content_digests(content)
         if self.config.sampler == "guidelines":
-            found["sampler"] = content_digest(content, self.config.guidelines, type(self).__name__)
+            looks = content.preferring(self.needs)
+            found["sampler"] = content_digest(looks, self.config.guidelines, type(self).__name__)
         return found
 
     @property
@@ -145,7 +146,7 @@ class PairwiseRecommender(nn.Module, Recommender):
         if config.sampler == "guidelines":
             return GuidelinesSampler.of(
                 train,
-                fitting.content,
+                fitting.content.preferring(self.needs),
                 config.guidelines,
                 made_up=self.new_users,
                 negatives=config.negatives,

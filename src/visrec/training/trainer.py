@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from visrec.config import Config, digest_of
@@ -64,6 +64,20 @@ class TrainingConfig(Config):
     """Epochs without a better validation metric that are tolerated before the learning rate falls."""
     least_learning_rate: float = Field(default=0.0, ge=0)
     """Training ends when a plateau would take the learning rate below this; 0: never."""
+
+    @model_validator(mode="after")
+    def _no_setting_in_vain(self) -> Self:
+        if self.sampler == "popularity" and self.negatives == "catalog":
+            raise ValueError(
+                "negatives = 'catalog' does nothing with sampler = 'popularity', which never draws what nobody took. "
+                "Set negatives = 'interacted'"
+            )
+        if self.sampler != "guidelines" and self.guidelines != GuidelinesConfig():
+            raise ValueError(
+                f"guidelines has settings, but sampler is '{self.sampler}'. Set sampler = 'guidelines', or leave them "
+                f"out"
+            )
+        return self
 
 
 @dataclass(frozen=True, eq=False)

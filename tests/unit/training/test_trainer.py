@@ -360,3 +360,15 @@ def test_a_damaged_checkpoint_is_ignored(world, tmp_path):
     for damaged in (whole[:-1], b"", b"nonsense", whole[:middle] + b"????" + whole[middle + 4 :]):
         path.write_bytes(damaged)
         assert BPR(**SETTINGS).fit(train, valid=valid, checkpoint=path).digest == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"sampler": "popularity", "negatives": "catalog"}, "does nothing with sampler = 'popularity'"),
+        ({"guidelines": {"hard": 0.1}}, "guidelines has settings, but sampler is 'uniform'"),
+    ],
+)
+def test_settings_in_vain_are_refused(settings, said):
+    with pytest.raises(ConfigError, match=said):
+        BPR(**settings)
