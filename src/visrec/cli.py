@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from visrec.errors import ConfigError, VisrecError
+from visrec.errors import ConfigError, RunError, VisrecError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -632,7 +632,25 @@ def _compared(folder: Path, extractor: str | None) -> Run | Features:
         folder = folder / folder_name(extractor)
     if (folder / META).is_file():
         return Features.load(folder)
-    return Run.load(folder)
+    if (folder / "experiment.toml").is_file():
+        return Run.load(folder)
+    raise RunError(f"{folder}: {_what_else(folder)}")
+
+
+def _what_else(folder: Path) -> str:
+    """What a folder is that is neither a run nor features, and what to type."""
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        return f"{what}; expected a run folder (visrec run), or a folder of features (visrec extract)."
+    if (folder / "comparison.json").is_file():
+        return "is a comparison of features. Say by which extractor: --extractor NAME."
+    tables = (f"{stem}.{kind}" for stem in ("interactions", "items", "images") for kind in ("csv", "parquet"))
+    if (folder / "images").is_dir() or any((folder / name).is_file() for name in tables):
+        return (
+            f"is a data set, neither a run nor features. First: visrec extract {folder} --extractor NAME, "
+            f"then: visrec similar {folder / 'features' / 'NAME'}"
+        )
+    return "is neither a run folder (visrec run) nor a folder of features (visrec extract)."
 
 
 def _whole_numbers(text: str) -> list[int]:
@@ -716,8 +734,10 @@ def _show_comparison(found: Comparison, out: Path, *, as_json: bool) -> None:
     console.print(found.to_rich())
     lines = [f"{model}: {found.sentence(model)}" for model in found.models]
     lines.append(
-        f"* best of its model, ≈ not to be told from it (nDCG); ± 95 % interval over {found.n_users:,} users."
+        f"* best of its model, ≈ not to be told from it (nDCG); ± half the 95 % interval over "
+        f"{found.n_users:,} users."
     )
+    lines += found.notes
     for line in [*lines, f"{out / 'comparison.html'}"]:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
@@ -773,10 +793,11 @@ def _print_rows(rows: list[dict[str, Any]], *, as_json: bool, title: str | None 
 
 def _facts_of(features: Features) -> dict[str, Any]:
     """What is said of features that were extracted."""
-    failures = features.failures.to_dicts()
+    failures = features.failures.sort("item_id").to_dicts()
     return {
         "items": len(features.items),
         "shape": "x".join(map(str, features.values.shape[1:])),
+        "dtype": features.values.dtype.name,
         "steps": ", ".join(features.provenance["steps"]) or "none",
         "missing": len(failures),
         "digest": features.digest,
