@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -165,7 +166,7 @@ def main() -> None:
     results = []
     for text in args.extractors:
         results.append(measure(catalog, *parsed(text), weights, args.out))
-        print(results[-1], flush=True)
+        print(f"{results[-1].extractor}: {results[-1].items:,} items", file=sys.stderr, flush=True)
     table = Table(["extractor", "dimension", "same type, standardised", "same type, raw", "images/s"])
     for one in results:
         shares = (f"{s.mean:.4f} [{s.low:.4f}, {s.high:.4f}]" for s in (one.standardized, one.raw))

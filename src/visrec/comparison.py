@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from visrec.comparison_plan import BASELINE, baseline_of, learns_from_features, plan, runs_in
-from visrec.costs import pace_of, timed
+from visrec.costs import UNKNOWN, pace_of, timed
 from visrec.errors import ConfigError, DivergedError, FeaturesError
 from visrec.evaluation.contact_sheet import Neighbours, choose_queries, draw_sheet
 from visrec.evaluation.protocol import Report
@@ -72,7 +72,9 @@ def compare_features(
     first = next(iter(found.values()))
     chance = run(baseline_of(first.experiment), out / BASELINE, stage=stage).reports[BASELINE]
     entries = [(_facts(one, out), reports[name]) for name, one in found.items()]
-    comparison = compare(entries, chance, k=first.experiment.evaluation.cutoffs[0], failures=failures)
+    notes = [UNKNOWN] if any(one.images_per_second is None for one, _ in entries) else []
+    cutoff = first.experiment.evaluation.cutoffs[0]
+    comparison = compare(entries, chance, k=cutoff, failures=failures, notes=notes)
     write_text(out / "comparison.csv", comparison.to_csv())
     write_json(out / "comparison.json", {**comparison.to_json(), "provenance": _provenance(found)})
     with stage("drawing comparison.html"):
@@ -106,11 +108,12 @@ def _reports(one: Run, stage: Stage) -> dict[str, Report]:
 
 def _facts(one: Run, out: Path) -> FeatureFacts:
     settings, features = one.experiment.features, one.features
-    weights = features.provenance.get("weights") or "default"
+    weights = features.provenance.get("weights")
+    is_plain = settings.weights in ("default", "random")
     known = _imagenet(features.provenance)
     return FeatureFacts(
         extractor=settings.extractor,
-        weights=str(weights if settings.weights not in ("default", "random") else settings.weights),
+        weights=None if weights is None else f"{settings.weights if is_plain else weights}",
         dim=features.dim,
         bytes=sum(path.stat().st_size for path in (one.path / "features").rglob("*")),
         top1=known.top1 if known else None,

@@ -78,7 +78,7 @@ def baseline_of(experiment: Experiment) -> Experiment:
 
 def learns_from_features(experiment: Experiment, model: str) -> bool:
     """Whether another extractor would make another model."""
-    return experiment.build(model).needs not in ("none", "image")
+    return not {"vector", "regions"}.isdisjoint(experiment.build(model).learns_from)
 
 
 def _check_folder(out: Path) -> None:

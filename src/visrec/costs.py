@@ -20,6 +20,11 @@ from visrec.runs import EXTRACTING, Stage
 LEAST = 200
 """Of fewer pictures no pace is kept: those decoded ahead, before the first was told, would make it too good."""
 
+UNKNOWN = (
+    f"No images/s: fewer than {LEAST} pictures were timed (not the first batch, nor what was there already)."
+)
+"""Why `pace_of` gives None."""
+
 
 def timed(stage: Stage, extractor: str, folder: Path, costs: Path) -> Stage:
     """A stage that also measures; where features are made, the pace is written as soon as they are there.

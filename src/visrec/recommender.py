@@ -25,7 +25,7 @@ from visrec.data.ids import IdMap
 from visrec.data.interactions import Histories, Interactions
 from visrec.errors import ConfigError, DataError, FeaturesError, NotFittedError, RunError, UnsupportedError
 from visrec.features.features import Features
-from visrec.files import file_digest, read_json, replacing_folder, write_json
+from visrec.files import file_digest, read_json, replacing, replacing_folder, write_json
 from visrec.ranking import check_finite, top_k
 
 Progress = Callable[[int, int, str], None]
@@ -468,7 +468,8 @@ class Recommender(ABC):
             ]
         )
         with replacing_folder(path) as folder:
-            save_file(tensors, folder / "model.safetensors")
+            with replacing(folder / "model.safetensors") as temporary:
+                save_file(tensors, temporary)
             ids.write_parquet(folder / "ids.parquet")
             lines = "".join(json.dumps(line) + "\n" for line in self.training_log)
             (folder / "training.jsonl").write_text(lines, encoding="utf-8")

@@ -31,7 +31,10 @@ def test_help_is_light_and_lists_every_command(visrec):
         "print('HEAVY', heavy, used.ru_utime + used.ru_stime, file=sys.stderr)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    for command in [
+    listed = [
+        line.split()[0] for line in done.stdout.partition("Commands:")[2].splitlines() if line[:3].strip()
+    ]
+    assert listed == [
         "demo",
         "run",
         "compare-features",
@@ -40,11 +43,12 @@ def test_help_is_light_and_lists_every_command(visrec):
         "recommend",
         "similar",
         "extract",
+        "triples",
         "models",
         "extractors",
         "datasets",
-    ]:
-        assert command in done.stdout
+        "convert",
+    ]
     assert "HEAVY []" in done.stderr
 
 
@@ -68,6 +72,7 @@ def test_run_writes_a_folder_that_describes_itself(finished):
         assert 0 <= auc["low"] <= auc["mean"] <= auc["high"] <= 1
         files = {path.name for path in (finished / "models" / name).iterdir()}
         assert files == {"model.safetensors", "config.json", "ids.parquet", "training.jsonl"}
+        assert len({path.stat().st_mode for path in (finished / "models" / name).iterdir()}) == 1
     provenance = report["provenance"]
     assert provenance["protocol"]["split"]["name"] == "by_evaluation"
     assert provenance["features"]["extractor"] == "color"

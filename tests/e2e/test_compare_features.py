@@ -21,6 +21,7 @@ def compared(here, shop, tmp_path_factory) -> Path:
         done = here(*words(shop, out, "color,test_vit"))
     assert "Too few networks to say" in done.stdout
     assert "comparison.html" in done.stdout
+    assert "No images/s" not in done.stdout
     return out
 
 
@@ -52,7 +53,8 @@ def test_every_extractor_is_a_run_and_all_are_in_the_table(compared):
                 "high": float(row[f"{key}_high"]),
             }
             assert found == report["metrics"][key]
-    assert {row["weights"] for row in rows.values()} == {"default", "random", ""}
+    weights = {name: row["weights"] for (name, _), row in rows.items()}
+    assert weights == {"color": "", "test_vit": "random", "": ""}  # colours have none
     assert int(rows["color", "visrank"]["bytes"]) > 80 * int(rows["color", "visrank"]["dim"]) * 4
     assert float(rows["test_vit", "visrank"]["images_per_second"]) > 0
     html = (compared / "comparison.html").read_text()
@@ -74,7 +76,9 @@ def test_the_same_command_does_nothing_again_and_keeps_the_costs(here, shop, com
 def test_an_extractor_more_keeps_the_others(here, shop, compared, tmp_path):
     out = shutil.copytree(compared, tmp_path / "out")
     before = stamps(out)
-    here(*words(shop, out, "test_resnet", "--queries", 0))
+    done = here(*words(shop, out, "test_resnet", "--queries", 0))
+    assert "No images/s: fewer than 200 pictures were timed" in done.stdout
+    assert "No images/s: fewer than 200 pictures were timed" in (out / "comparison.html").read_text()
     after = stamps(out)
     assert {key: after[key] for key in before} == before
     rows = rows_of(out)
@@ -119,6 +123,14 @@ def test_a_first_call_of_which_nothing_came_does_not_stand_in_the_way(here, shop
     here(*call, f"test_vit={tmp_path / 'no.pth'}", "--seed", 3, status=2)
     assert not (out / "comparison.csv").exists()
     here(*call, "random", "--seed", 4)
+
+
+def test_a_model_whose_negatives_go_by_looks_learns_from_features(here, shop, tmp_path):
+    toml, out = tmp_path / "e.toml", tmp_path / "out"
+    settings = 'epochs = 1\nsampler = "guidelines"\nguidelines = { clusters = 4 }\n'
+    toml.write_text(f'[data]\npath = "{shop}"\n[models.bpr]\n{settings}')
+    here("compare-features", toml, "--extractors", "color", "--out", out)
+    assert set(rows_of(out)) == {("color", "bpr"), ("", "random")}
 
 
 def test_models_and_their_settings_may_come_from_an_experiment(here, shop, tmp_path):

@@ -91,10 +91,10 @@ def zeros_png(side: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
-BROKEN = {  # in the order of the items: shorter ids first
+BROKEN = {  # by id
+    "empty": "empty.png: is empty (0 bytes); expected an image.",
     "huge": "huge.png: has 40,000 x 40,000 pixels, 1,600 million; at most 179 million are decoded. Save a smaller",
     "text": "text.jpg: is not a JPEG, PNG, WebP or GIF image (it begins with b'<!DOCTYP').",
-    "empty": "empty.png: is empty (0 bytes); expected an image.",
     "truncated": "truncated.jpg: is cut short or damaged",
 }
 WHOLE = ["good", "cmyk", "deep", "animated", "rotated", "upright", SPECIAL]
@@ -147,7 +147,7 @@ def test_what_cannot_be_used_in_a_folder_is_told_and_costs_nothing_else(here, br
     folder = broken / "features" / words[3]
     made = features_of(folder)
     assert sorted(made.items.values) == sorted([*WHOLE, *BROKEN])
-    assert made.failures["item_id"].to_list() == list(BROKEN)
+    assert sorted(made.failures["item_id"]) == list(BROKEN)
     raw = dict(zip(made.items.values, made.raw, strict=True))
     assert np.isfinite(made.values).all()
     assert all(raw[item].any() for item in WHOLE)
@@ -223,7 +223,8 @@ def test_the_options_of_extract_say_what_is_made(here, photos, tmp_path, weights
             "extract", photos, "--extractor", "squeezenet1_1+color", *given, *network, *steps, "--out", out, "--json"
         ).stdout
     )  # fmt: skip
-    assert facts["shape"] == "3"
+    assert (facts["shape"], facts["dtype"]) == ("3", "float16")
+    assert len({path.stat().st_mode for path in out.iterdir()}) == 1  # whoever wrote it
     assert facts["steps"] == "pca 3, l2"
     made = features_of(out)
     assert made.values.dtype == np.float16
@@ -320,6 +321,18 @@ def test_weights_that_moved_are_given_again(here, photos, tmp_path, weights):
     assert json.loads(here(*words, "--weights", weights).stdout)[0]["item_id"] == "p03"
 
 
+def test_extract_of_no_folder_asks_for_images_alone(here, tmp_path):
+    done = here("extract", tmp_path / "nothere", "--extractor", "color", status=2)
+    assert "nothere: does not exist; expected a folder with images/ (or images.csv)." in done.stderr
+
+
+def test_a_warning_of_random_weights_names_what_was_typed_and_suits_the_command_line(here, photos, caplog):
+    words = ["--weights", "random", "--set", "input_size=64"]
+    here("extract", photos, "--extractor", "dino", *words, "--out", photos / "features" / "d")
+    assert "dino has random weights" in caplog.text
+    assert "=" not in caplog.text
+
+
 def test_similar_in_a_run(here, shop, finished, tmp_path):
     picture = next((shop / "images").iterdir())
     rows = json.loads(here("similar", finished, "--image", picture, "-k", 3, "--json").stdout)
@@ -368,8 +381,13 @@ def test_what_similar_cannot_compare_ends_in_one_line(here, shop, finished, phot
         ([tmp_path / "hole", "--item", "p00"], "Item 'p00' has no features to compare it by"),
         ([tmp_path / "bare", "--image", picture], "has no features; none of its models needed them"),
         ([tmp_path / "bare", "--item", "00003"], "has no features; none of its models needed them"),
-        ([photos, "--item", "p01"], "run folder"),
-        ([tmp_path / "nowhere", "--item", "p01"], "nowhere"),
+        ([photos, "--item", "p01"], f"First: visrec extract {photos} --extractor NAME, then: visrec similar"),
+        ([tmp_path / "nowhere", "--item", "p01"], "nowhere: does not exist; expected a run folder"),
+        ([picture, "--item", "p01"], "is a file; expected a run folder"),
+        (
+            [photos / "images", "--item", "p01"],
+            "is neither a run folder (visrec run) nor a folder of features",
+        ),
     ):
         done = here("similar", *words, status=2)
         lines = done.stderr.strip().splitlines()
@@ -402,6 +420,12 @@ def test_weights_that_cannot_be_downloaded_end_in_one_line_that_says_what_to_do(
             "model.safetensors",
             tmp_path / "hub" / "models--timm--test_vit.r160_in1k",
             "https://huggingface.co/timm/test_vit.r160_in1k",
+        ),
+        (
+            "dinov2",
+            "The weights of dinov2 (vit_small_patch14_dinov2 of timm), model.safetensors,",
+            tmp_path / "hub" / "models--timm--vit_small_patch14_dinov2.lvd142m",
+            "https://huggingface.co/timm/vit_small_patch14_dinov2.lvd142m",
         ),
     ):
         done = here("extract", photos, "--extractor", extractor, status=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,17 @@ def write_half(temporary: Path) -> None:
 
 def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_replaced_file_has_the_mode_of_any_new_one_whatever_its_writer_chooses(tmp_path: Path):
+    old = os.umask(0o027)
+    try:
+        with replacing(tmp_path / "a.bin") as temporary:
+            temporary.unlink()
+            temporary.touch(mode=0o600)
+    finally:
+        os.umask(old)
+    assert (tmp_path / "a.bin").stat().st_mode & 0o777 == 0o640
 
 
 def test_replacing_shows_the_new_content_only_when_it_is_whole(tmp_path: Path):

@@ -85,7 +85,8 @@ def load_catalog(folder: str | Path, *, missing_images: Literal["error", "mask"]
         DataError: one message that names the file, the row or column, and the remedy.
     """
     folder = Path(folder)
-    if find_table(folder, "interactions") is not None or not folder.is_dir():
+    _check_folder(folder, "images/ (or images.csv)")
+    if find_table(folder, "interactions") is not None:
         return load_dataset(folder, missing_images=missing_images).catalog
     nobody = pl.DataFrame(schema={"row": pl.Int64, "user_id": pl.String, "item_id": pl.String})
     try:
@@ -95,9 +96,7 @@ def load_catalog(folder: str | Path, *, missing_images: Literal["error", "mask"]
 
 
 def _load(folder: Path, min_rating: float | None, missing_images: str) -> Dataset:
-    if not folder.is_dir():
-        what = "is a file" if folder.exists() else "does not exist"
-        raise DataError(f"{folder}: {what}; expected a folder with interactions.csv and images/.")
+    _check_folder(folder, "interactions.csv and images/")
     source = find_table(folder, "interactions")
     if source is None:
         raise DataError(
@@ -117,6 +116,12 @@ def _load(folder: Path, min_rating: float | None, missing_images: str) -> Datase
         evaluation=rows["evaluation"].to_numpy() if "evaluation" in rows.columns else None,
     )
     return Dataset(folder, interactions, catalog, (*notes, *more_notes))
+
+
+def _check_folder(folder: Path, holding: str) -> None:
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        raise DataError(f"{folder}: {what}; expected a folder with {holding}.")
 
 
 def _read_rows(source: Path, min_rating: float | None) -> tuple[pl.DataFrame, list[str]]:

@@ -44,7 +44,7 @@ class FeatureFacts:
 
     Attributes:
         extractor: what to type to have it.
-        weights: "default", "random", or a file's name.
+        weights: "default", "random", or a file's name; None where it has none.
         dim: F, the length of a vector.
         bytes: that the features take on disk.
         top1: accuracy of its network on ImageNet, in percent, as published; None where there is none.
@@ -54,7 +54,7 @@ class FeatureFacts:
     """
 
     extractor: str
-    weights: str
+    weights: str | None
     dim: int
     bytes: int
     top1: float | None = None
@@ -105,6 +105,7 @@ class Comparison:
         baseline: random order, what chance gives; None where it was not evaluated.
         correlations: by model: of ImageNet top-1 and nDCG@k, over the networks trained on its labels.
         failures: by extractor, why it, or a model on it, is not there.
+        notes: sentences that a reader of the table should know.
     """
 
     k: int
@@ -113,6 +114,7 @@ class Comparison:
     baseline: Row | None
     correlations: Mapping[str, RankCorrelation]
     failures: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def keys(self) -> list[str]:
@@ -182,7 +184,7 @@ class Comparison:
         return flat
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-able: k, n_users, rows, correlations (with what each means), failures."""
+        """JSON-able: k, n_users, rows, correlations (with what each means), failures, notes."""
         correlations = {
             name: {**vars(one), "meaning": self.sentence(name)} for name, one in self.correlations.items()
         }
@@ -192,6 +194,7 @@ class Comparison:
             "rows": self.to_dicts(),
             "correlations": correlations,
             "failures": dict(self.failures),
+            "notes": list(self.notes),
         }
 
     def to_csv(self) -> str:
@@ -204,7 +207,7 @@ class Comparison:
         return file.getvalue()
 
     def to_rich(self) -> Table:
-        """A table for a terminal of 100 columns; below nDCG stands half the width of its 95 % interval."""
+        """A table for a terminal of 100 columns; below each mean stands half the width of its 95 % interval."""
         from rich import box
         from rich.table import Table
         from rich.text import Text
@@ -233,10 +236,8 @@ class Comparison:
                 best = row.is_best.get(key, False)
                 mark = "*" if best else LEVEL_MARK if key == self.ndcg and row.is_level else " "
                 cell = Text(written(row.metrics[key].mean) + mark, style="bold green" if best else "")
-                if key == self.ndcg:
-                    half = (row.metrics[key].high - row.metrics[key].low) / 2
-                    cell = Text.assemble(cell, (f"\n±{written(half)} ", "dim"))
-                cells.append(cell)
+                half = (row.metrics[key].high - row.metrics[key].low) / 2
+                cells.append(Text.assemble(cell, (f"\n±{written(half)} ", "dim")))
             facts = facts_as_text(row.features)
             facts["top1"] += facts["kind"] or (" " if self.top1_notes and facts["top1"] else "")
             cells += [Text(facts[name] or "-") for _, name in last]
@@ -250,6 +251,7 @@ def compare(
     *,
     k: int = 20,
     failures: Mapping[str, str] | None = None,
+    notes: Sequence[str] = (),
 ) -> Comparison:
     """Put the reports of models on several extractors' features side by side.
 
@@ -258,6 +260,7 @@ def compare(
         baseline: of random order.
         k: the cutoff.
         failures: by extractor, what went wrong.
+        notes: sentences that a reader of the table should know.
 
     Raises:
         ConfigError: there is no report, or one lacks the metrics at k.
@@ -285,7 +288,7 @@ def compare(
         correlations[model] = rank_correlation([x for x, _ in known], [y for _, y in known])
         rows += mine
     chance = None if baseline is None else Row(baseline.model, None, _metrics(baseline, k))
-    return Comparison(k, len(users), tuple(rows), chance, correlations, dict(failures or {}))
+    return Comparison(k, len(users), tuple(rows), chance, correlations, dict(failures or {}), tuple(notes))
 
 
 def facts_as_text(facts: FeatureFacts | None) -> dict[str, str]:

@@ -87,6 +87,7 @@ def render_comparison_page(
         headings=comparison.headings,
         groups=_groups(comparison),
         level_mark=LEVEL_MARK,
+        table_notes=comparison.notes,
         from_file=any(_is_file(one.weights) and one.top1 is not None for one in comparison.features),
         top1_notes=comparison.top1_notes,
         meanings=_meanings(comparison),
@@ -125,11 +126,11 @@ def _groups(comparison: Comparison) -> list[tuple[str, list[dict[str, Any]]]]:
     groups: dict[str, list[dict[str, Any]]] = {}
     for place, row in enumerate(rows):
         cells = [_marked(column[place], row, key == comparison.ndcg) for key, column in columns.items()]
-        weights = row.features.weights if row.features else ""
+        weights = row.features.weights if row.features else None
         groups.setdefault(row.model if row.features else "", []).append(
             {
                 "name": row.extractor or f"{row.model.lower()} order",
-                "weights": "" if weights == "default" else weights,
+                "weights": "" if weights in (None, "default") else weights,
                 "from_file": _is_file(weights) and row.features is not None and row.features.top1 is not None,
                 "cells": cells,
                 "facts": facts_as_text(row.features),
@@ -149,8 +150,8 @@ def _marked(cell: Cell | None, row: Row, decides: bool) -> Cell | None:
     return cell
 
 
-def _is_file(weights: str) -> bool:
-    return weights not in ("", "default", "random")
+def _is_file(weights: str | None) -> bool:
+    return weights not in (None, "default", "random")
 
 
 def _transfer_plot(comparison: Comparison) -> Plot:

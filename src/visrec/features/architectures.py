@@ -88,7 +88,13 @@ def resolve_backbone(name: str) -> tuple[str, str]:
 
 
 def build(
-    source: str, name: str, weights: str, *, input_size: int | None = None, seed: int = 0
+    source: str,
+    name: str,
+    weights: str,
+    *,
+    input_size: int | None = None,
+    seed: int = 0,
+    called: str | None = None,
 ) -> Architecture:
     """A network by source and name there.
 
@@ -98,15 +104,17 @@ def build(
         weights: "default" downloads the published ones; anything else leaves seeded random ones.
         input_size: pixels of the crop's side, where not as published.
         seed: of the random weights.
+        called: what was typed for it, such as "dinov2": errors then name both.
 
     Raises:
         FeaturesError: no weights are published, they cannot be downloaded, or it does not take RGB pictures.
         ConfigError: there is no such tag, or it does not take that input size.
     """
-    return (_torchvision if source == "torchvision" else _timm)(name, weights, input_size, seed)
+    said = name if called is None or name in called else f"{called} ({name} of {source})"
+    return (_torchvision if source == "torchvision" else _timm)(name, weights, input_size, seed, said)
 
 
-def _torchvision(name: str, weights: str, input_size: int | None, seed: int) -> Architecture:
+def _torchvision(name: str, weights: str, input_size: int | None, seed: int, said: str) -> Architecture:
     from torch import nn
     from torchvision import models
 
@@ -119,7 +127,7 @@ def _torchvision(name: str, weights: str, input_size: int | None, seed: int) -> 
     if weights == "default":
         options.pop("init_weights", None)
         net = downloaded(
-            lambda: models.get_model(name, weights=published, progress=False, **options), name, published.url
+            lambda: models.get_model(name, weights=published, progress=False, **options), said, published.url
         )
     else:
         net = seeded(lambda: models.get_model(name, weights=None, **options), seed)
@@ -148,7 +156,7 @@ def _torchvision(name: str, weights: str, input_size: int | None, seed: int) -> 
     return Architecture(net, str(published), transform, cut, int(has_token), has_token, channels_last)
 
 
-def _timm(name: str, weights: str, input_size: int | None, seed: int) -> Architecture:
+def _timm(name: str, weights: str, input_size: int | None, seed: int, said: str) -> Architecture:
     import timm
     from timm.data import resolve_model_data_config  # type: ignore[attr-defined]
 
@@ -162,7 +170,7 @@ def _timm(name: str, weights: str, input_size: int | None, seed: int) -> Archite
     where = config.hf_hub_id or config.url
     if weights == "default" and not where:
         raise FeaturesError(
-            f"timm publishes no weights for {name}. Choose another extractor (`visrec extractors`), or give a "
+            f"timm publishes no weights for {said}. Choose another extractor (`visrec extractors`), or give a "
             f"file (--weights FILE), or --weights random."
         )
     Transform.of_timm({"input_size": config.input_size})  # refuses what is not for pictures before a download
@@ -177,8 +185,8 @@ def _timm(name: str, weights: str, input_size: int | None, seed: int) -> Archite
 
     if weights == "default":
         if config.hf_hub_id:
-            check_hub(config.hf_hub_id, name)
-        net = downloaded(lambda: make(True), name, f"{where}")
+            check_hub(config.hf_hub_id, said)
+        net = downloaded(lambda: make(True), said, f"{where}")
     else:
         net = seeded(lambda: make(False), seed)
     data = resolve_model_data_config(net)  # type: ignore[no-untyped-call]

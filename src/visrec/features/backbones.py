@@ -92,12 +92,13 @@ class Backbone(Extractor):
         self._source = source
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         kind = str(weights) if str(weights) in {"default", "random"} else "file"
-        made = build(source, bare, kind, input_size=self.options.input_size)
+        made = build(source, bare, kind, input_size=self.options.input_size, called=name)
         if kind == "file":
             load_weights(made.net, Path(weights))
         if kind == "random":
             log.warning(
-                "%s has random weights: its features say little. Give weights='default' or a file.", self.name
+                "%s has random weights: its features say little. Better ones: default (as published), or a file.",
+                name,
             )
         self._weights = {"default": made.weights, "random": "random", "file": Path(weights).name}[kind]
         self._weights_digest = state_digest(made.net)

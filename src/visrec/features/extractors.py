@@ -42,13 +42,21 @@ def create_extractor(name: str, weights: Weights = "default", **options: Any) ->
 
 
 def split_name(name: str) -> list[str]:
-    """The parts of "a+b"; a file's own "+" is left alone."""
+    """The parts of "a+b"; a file's own "+" is left alone.
+
+    Raises:
+        ConfigError: a part is empty.
+    """
     parts: list[str] = []
     for part in name.split("+"):
         if parts and parts[-1].startswith(ONNX) and not _is_whole(parts[-1].removeprefix(ONNX), part):
             parts[-1] += f"+{part}"
         else:
             parts.append(part.strip())
+    if not all(parts):
+        raise ConfigError(
+            f"The extractor '{name}' has an empty part; expected names joined by \"+\", such as resnet50+color."
+        )
     return parts
 
 

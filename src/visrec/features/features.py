@@ -16,7 +16,7 @@ from visrec.data.ids import IdMap, Ids
 from visrec.errors import DataError, FeaturesError
 from visrec.features.finishing import Finishing, Steps, blocks, present_rows
 from visrec.features.rows import RowReader
-from visrec.files import file_digest, read_json, replacing_folder, write_json
+from visrec.files import file_digest, read_json, replacing, replacing_folder, write_json
 
 FORMAT, VERSION = "visrec features", 2
 VALUES, RAW, ITEMS, META = "values.npy", "raw.npy", "items.parquet", "meta.json"
@@ -299,7 +299,8 @@ class Features:
         files = {ITEMS: file_digest(folder / ITEMS)}
         for name, arrays in ((FINISHING, self.finishing.state()), (LEARNT, dict(self.learnt))):
             if arrays:
-                save_file(arrays, folder / name)
+                with replacing(folder / name) as temporary:
+                    save_file(arrays, temporary)
                 files[name] = file_digest(folder / name)
         about = {
             "format": FORMAT,

@@ -24,7 +24,7 @@ class ExtractorInfo:
     Attributes:
         name: what to type.
         source: visrec, torchvision or timm.
-        dim: length of the vector; None where the network must be built to know it.
+        dim: length of the vector; None where it gives none, or the network must be built to know it.
         n_params: parameters of the network with its classifier.
         top1: published ImageNet top-1 accuracy of the default weights, percent.
         top1_kind: how it was measured.
@@ -100,7 +100,8 @@ def layers(name: str) -> list[dict[str, Any]]:
 
 def _registered(name: str) -> ExtractorInfo:
     made = resolve("extractors", name)()
-    return ExtractorInfo(name, "visrec", made.dim, paper=getattr(made, "paper", None))
+    dim = made.dim if len(made.shape) == 1 else None  # pixels are no vector
+    return ExtractorInfo(name, "visrec", dim, paper=getattr(made, "paper", None))
 
 
 def _known(one: Network) -> ExtractorInfo:

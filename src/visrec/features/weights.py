@@ -85,7 +85,7 @@ def _no_download(name: str, where: str, error: Exception) -> FeaturesError:
         looked = Path(constants.HF_HUB_CACHE) / f"models--{where.replace('/', '--')}"
         where = f"{constants.ENDPOINT}/{where}"
     return FeaturesError(
-        f"The weights of {name} ({file}) are not at {looked} and cannot be downloaded from {where} "
+        f"The weights of {name}, {file}, are not at {looked} and cannot be downloaded from {where} "
         f"({_short(error)}). Either fetch the file on a machine with internet and give it: --weights FILE. "
         f"Or try things out without: --weights random."
     )
@@ -103,8 +103,8 @@ def load_weights(net: nn.Module, path: Path) -> None:
         state = _read_state(path)
     except Exception as error:
         raise FeaturesError(
-            f"{path}: cannot be read as weights ({_short(error)}). Expected a .safetensors file, or a state "
-            f"dict saved with torch.save(model.state_dict(), FILE)."
+            f"{path}: cannot be read as weights: {_unreadable(path, error)}. Expected a .safetensors file, or a "
+            f"state dict saved with torch.save(model.state_dict(), FILE)."
         ) from error
     import torch
 
@@ -138,8 +138,8 @@ def load_weights(net: nn.Module, path: Path) -> None:
         if keys:
             more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
             raise FeaturesError(
-                f"{path}: does not fit {kind}: it {what} {', '.join(keys[:3])}{more}. Give the weights of this very "
-                f"network, with its classifier of {len(net.state_dict())} entries in all."
+                f"{path}: does not fit {kind}: it {what} {', '.join(keys[:3])}{more}. It holds {len(state)} tensors; "
+                f"expected the {len(net.state_dict())} of this very network, its classifier included."
             )
 
 
@@ -163,9 +163,26 @@ def state_digest(net: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _short(error: Exception) -> str:
-    """The first line of what went wrong, for a message of one line."""
+def _unreadable(path: Path, error: Exception) -> str:
+    """Why a file holds no weights, in words; what the readers stumble over says little."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    if not head:
+        return "it is empty"
+    if not _NOT_TEXT.search(head):
+        return f"it is text, which begins with {head.decode().split(chr(10))[0].strip()[:40]!r}"
     if isinstance(error, pickle.UnpicklingError):  # torch's own text advises to run the file's code
         return "it holds more than tensors, or is no such file at all"
+    return "it is damaged, or no such file at all"
+
+
+_HEAD = 256  # bytes
+_NOT_TEXT = re.compile(rb"[^\t\n\r -~]")
+
+
+def _short(error: Exception) -> str:
+    """The first line of what went wrong, for a message of one line."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

@@ -118,7 +118,7 @@ class PixelNetwork(nn.Module):
             return
         kind = "default" if weights == "default" else "file"
         architecture = resolve_backbone(_ARCHITECTURES.get(self.backbone, self.backbone))
-        made = build(*architecture, kind, input_size=self.side)
+        made = build(*architecture, kind, input_size=self.side, called=self.backbone)
         if kind == "file":
             load_weights(made.net, Path(weights))
         made.cut(made.net)

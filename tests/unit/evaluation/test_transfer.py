@@ -148,6 +148,10 @@ def test_the_terminal_table_marks_best_and_level(comparison):
     assert max(map(len, text.splitlines())) <= 100
     assert f"{comparison.of('visrank')[0].metrics['ndcg@20'].mean:.4f}*" in text
     assert f"{comparison.of('visrank')[1].metrics['ndcg@20'].mean:.4f}≈" in text
+    for row in comparison.rows:
+        for key in KEYS:
+            half = (row.metrics[key].high - row.metrics[key].low) / 2
+            assert f"±{half:.4f}" in text
     assert "70.0" in text
     assert "random" in text.lower()
 

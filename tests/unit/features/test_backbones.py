@@ -172,6 +172,8 @@ def test_a_file_that_does_not_fit_names_the_first_keys(tmp_path: Path):
     assert "size mismatch for classifier.1.weight" in message(dict(squeezenet(7).state_dict()))
     prefixed = {f"module.{key}": one for key, one in state.items()}
     assert f"and {len(state) - 3} more" in message(prefixed)
+    whole = f"It holds {len(less)} tensors; expected the {len(state)} of this very network, its classifier included."
+    assert message(less).endswith(whole)
 
 
 def test_a_file_that_holds_no_weights_is_refused(tmp_path: Path):
@@ -183,14 +185,20 @@ def test_a_file_that_holds_no_weights_is_refused(tmp_path: Path):
 
     assert "no such file of weights" in message("none.pth")
     for name in ("text.pth", "text.safetensors"):
-        (tmp_path / name).write_text("<html>")
-        assert "cannot be read as weights" in message(name)
+        (tmp_path / name).write_text("<html>\n<body>\n")
+        assert "cannot be read as weights: it is text, which begins with '<html>'. Expected" in message(name)
+    for name in ("empty.pth", "empty.safetensors"):
+        (tmp_path / name).touch()
+        assert "cannot be read as weights: it is empty. Expected" in message(name)
+    for name in ("damaged.pth", "damaged.safetensors"):
+        (tmp_path / name).write_bytes(b"PK\x03\x04" + bytes(100))
+        assert "cannot be read as weights: it is damaged, or no such file at all. Exp" in message(name)
     torch.save({"epoch": 3, "state_dict": squeezenet().state_dict()}, tmp_path / "checkpoint.pth")
     assert "the keys ['epoch', 'state_dict']; expected a state dict" in message("checkpoint.pth")
     torch.save([1], tmp_path / "list.pth")
     assert "a list; expected a state dict" in message("list.pth")
     torch.save(squeezenet(), tmp_path / "model.pth")  # a pickle, which may run anything: not read
-    assert "cannot be read as weights" in message("model.pth")
+    assert "cannot be read as weights: it holds more than tensors" in message("model.pth")
 
 
 def test_weights_that_cannot_be_downloaded_say_which_and_the_ways_out(

@@ -1,0 +1,183 @@
+"""From results to text: tables, JSON, progress bars."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from visrec.errors import VisrecError
+
+if TYPE_CHECKING:
+    import polars as pl
+    from rich.console import Console
+
+    from visrec.evaluation.protocol import Report
+    from visrec.evaluation.transfer import Comparison
+    from visrec.features.features import Features
+    from visrec.recommender import Progress
+    from visrec.runs import Run
+    from visrec.tuning import Tuning
+
+
+@contextmanager
+def stage(title: str) -> Iterator[Progress]:
+    """A progress bar on a terminal; a line when done elsewhere. On stderr, so that stdout stays for results."""
+    import time
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    start = time.perf_counter()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    last = ""
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task(title, total=None, note="")
+
+        def advance(done: int, total: int, note: str) -> None:
+            nonlocal last
+            last = note
+            bars.update(task, completed=done, total=total, note=note)
+
+        yield advance
+    taken = time.perf_counter() - start
+    console.print(f"{title}: {taken:.1f} s{'  ' + last if last else ''}", highlight=False, markup=False)
+
+
+def show_run(found: Run, reports: dict[str, Report], *, as_json: bool = False) -> None:
+    """The comparison as a table, or as JSON."""
+    if as_json:
+        print((found.path / "report.json").read_text(encoding="utf-8"), end="")
+        return
+    from visrec.evaluation.leaderboard import leaderboard
+
+    console = _console()
+    for note in found.data.notes:
+        console.print(note, highlight=False, markup=False)
+    facts = found.provenance["models"]
+    seconds = {name: facts[name]["seconds"] for name in reports}
+    console.print(leaderboard(reports, seconds=seconds).to_rich())
+    n_users = next(iter(reports.values())).per_user.height
+    console.print(
+        f"* best of its column. {n_users:,} users; all items that they had not seen were ranked; ± half the 95 % "
+        f"interval over users.\nPictures: {found.path / 'report.html'}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def show_comparison(found: Comparison, out: Path, *, as_json: bool) -> None:
+    """The table of extractors, what it says of ImageNet, and where the page is."""
+    if as_json:
+        print((out / "comparison.json").read_text(encoding="utf-8"), end="")
+        return
+    console = _console()
+    console.print(found.to_rich())
+    lines = [f"{model}: {found.sentence(model)}" for model in found.models]
+    lines.append(
+        f"* best of its model, ≈ not to be told from it (nDCG); ± half the 95 % interval over "
+        f"{found.n_users:,} users."
+    )
+    lines += found.notes
+    for line in [*lines, f"{out / 'comparison.html'}"]:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def show_tuning(found: Tuning, out: Path, *, as_json: bool) -> None:
+    """The best trials, and what to type next."""
+    rows = (
+        found.trials.head(found.trials.height if as_json else 10).rename({"value": found.metric}).to_dicts()
+    )
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    shown = [{key: f"{v:.4g}" if isinstance(v, float) else v for key, v in row.items()} for row in rows]
+    print_rows(
+        shown, title=f"the best of {found.trials.height} trials, on the validation part", as_json=False
+    )
+    print(f"Trial 0 has the settings as given. Next: visrec run {out / 'best.toml'} --out RUN")
+
+
+def show_items(found: Run | None, table: pl.DataFrame, title: str, *, as_json: bool) -> None:
+    """A list of items with titles, or as JSON."""
+    import polars as pl
+
+    try:
+        catalog = None if found is None else found.data.catalog
+    except VisrecError as error:  # the lists need no data set, only the titles do
+        print(f"visrec: no titles: {error}", file=sys.stderr)
+        catalog = None
+    if catalog is not None:
+        titles = [catalog.title(int(index)) for index in catalog.items.indices(table["item_id"].to_list())]
+        table = table.with_columns(pl.Series("title", titles, dtype=pl.String))
+    rows = table.to_dicts()
+    if not as_json:
+        rows = [{key: f"{v:.4f}" if key == "score" else v for key, v in row.items()} for row in rows]
+    print_rows(rows, title=title, as_json=as_json)
+
+
+def print_rows(rows: list[dict[str, Any]], *, as_json: bool, title: str | None = None) -> None:
+    if as_json:
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for number, key in enumerate(rows[0] if rows else []):
+        table.add_column(key, overflow="fold", no_wrap=number == 0)
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    console = Console()
+    (console if console.is_terminal else Console(width=140)).print(table)
+
+
+def facts_of(features: Features) -> dict[str, Any]:
+    """What is said of features that were extracted."""
+    failures = features.failures.sort("item_id").to_dicts()
+    return {
+        "items": len(features.items),
+        "shape": "x".join(map(str, features.values.shape[1:])),
+        "dtype": features.values.dtype.name,
+        "steps": ", ".join(features.provenance["steps"]) or "none",
+        "missing": len(failures),
+        "digest": features.digest,
+        "failures": failures,
+    }
+
+
+def print_facts(facts: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(facts, indent=2, ensure_ascii=False))
+        return
+    for key, value in facts.items():
+        if isinstance(value, list):
+            for row in value:
+                print(f"  {', '.join(str(cell) for cell in row.values())}")
+        else:
+            print(f"{key}: {value}")
+
+
+def _console() -> Console:
+    """As wide as the terminal; where there is none, wide enough for all columns."""
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=140)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else str(value)

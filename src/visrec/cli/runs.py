@@ -1,0 +1,229 @@
+"""Commands that make a run and ask it: demo, run, evaluate, tune, recommend, similar."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from visrec.cli.options import (
+    L2,
+    Float16,
+    Json,
+    Layer,
+    Out,
+    Pca,
+    PoolOption,
+    Precision,
+    Set,
+    Standardize,
+    WeightsOption,
+    Whiten,
+)
+from visrec.cli.parsing import (
+    apply,
+    compared,
+    experiment_values,
+    features_settings,
+    image_file,
+    names,
+    weights_of,
+    whole_numbers,
+)
+from visrec.cli.rendering import show_items, show_run, show_tuning, stage
+from visrec.errors import ConfigError
+
+
+def demo(
+    out: Out = Path("visrec-demo"),
+    items: Annotated[int, typer.Option(min=40, help="Pictures in the synthetic catalogue.")] = 2000,
+    users: Annotated[int, typer.Option(min=12, help="People.")] = 700,
+    seed: Annotated[int, typer.Option(help="Another seed draws another world.")] = 0,
+) -> None:
+    """Draw a synthetic catalogue, train every model on it, compare them, and write a page of pictures."""
+    from visrec.data.datasets.synthetic import SyntheticConfig, write_synthetic
+    from visrec.experiment import Experiment
+    from visrec.runs import run
+
+    out = out.resolve()
+    if not out.name:
+        raise ConfigError(f"--out is {out}; expected a folder to make, such as visrec-demo.")
+    data = out.with_name(f"{out.name}-data")
+    with stage("drawing a synthetic catalogue") as progress:
+        config = SyntheticConfig(n_items=items, n_users=users, seed=seed)
+        write_synthetic(data, config, progress=lambda done, total: progress(done, total, ""))
+    experiment = Experiment.from_toml(Path(__file__).parents[1] / "demo.toml")
+    settings = experiment.data.replace(path=str(data))
+    found = run(experiment.replace(data=settings, seed=seed), out, stage=stage)
+    show_run(found, found.reports)
+
+
+def run(
+    source: Annotated[Path, typer.Argument(help="A data set folder, or an experiment.toml.")],
+    out: Out,
+    models: Annotated[str | None, typer.Option(help="Comma-separated names from `visrec models`.")] = None,
+    extractor: Annotated[
+        str | None, typer.Option(help="A name from `visrec extractors`. [default: color]")
+    ] = None,
+    weights: WeightsOption = None,
+    layer: Layer = None,
+    pool: PoolOption = None,
+    precision: Precision = None,
+    set_: Set = None,
+    standardize: Standardize = None,
+    pca: Pca = None,
+    whiten: Whiten = False,
+    l2: L2 = False,
+    float16: Float16 = False,
+    min_rating: Annotated[float | None, typer.Option(help="Keep interactions rated at least this.")] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="auto, leave_last_out, by_evaluation, by_time, by_ratio. [default: auto]"),
+    ] = None,
+    cutoffs: Annotated[str | None, typer.Option(help="The k of the metrics at k. [default: 20,100]")] = None,
+    seed: Annotated[int | None, typer.Option(help="For every model that sets none. [default: 0]")] = None,
+    data: Annotated[Path | None, typer.Option(help="With an experiment.toml: the data set folder.")] = None,
+    allow_missing_images: Annotated[
+        bool, typer.Option("--allow-missing-images", help="Keep items without an image, without features.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Extract features, train and evaluate models. Run it again to do only what is missing."""
+    from visrec.runs import run as run_experiment
+
+    values = experiment_values(source, data)
+    apply(values, "data", min_rating=min_rating, split=split)
+    apply(values, "data", missing_images="mask" if allow_missing_images else None)
+    apply(values, "features", extractor=extractor)
+    apply(
+        values,
+        "features",
+        **features_settings(weights, (layer, pool, precision, set_), standardize, (pca, whiten, l2), float16),
+    )
+    apply(values, "evaluation", cutoffs=None if cutoffs is None else whole_numbers(cutoffs))
+    if seed is not None:
+        values["seed"] = seed
+    if models is not None:
+        known = values.get("models", {})
+        values["models"] = {name: known.get(name, {}) for name in names(models)}
+    if not values.get("models"):
+        raise ConfigError("No models are named. Add --models, such as --models popularity,visrank,bpr,vbpr.")
+    from visrec.experiment import Experiment
+
+    found = run_experiment(Experiment(**values), out, stage=stage)
+    show_run(found, found.reports, as_json=as_json)
+
+
+def evaluate(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    as_json: Json = False,
+) -> None:
+    """Evaluate the models of a run again and write its reports afresh."""
+    from visrec.runs import Run, evaluate_run
+
+    found = Run.load(folder)
+    show_run(found, evaluate_run(found, stage=stage, afresh=True), as_json=as_json)
+
+
+def tune(
+    source: Annotated[Path, typer.Argument(help="A data set folder, or an experiment.toml.")],
+    model: Annotated[str, typer.Option(help="A model of `visrec models`, or of the experiment.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder of the search.")],
+    trials: Annotated[int, typer.Option(min=1, help="How many settings are tried, in all.")] = 30,
+    metric: Annotated[str, typer.Option(help="What is maximised on the validation part.")] = "ndcg@20",
+    extractor: Annotated[
+        str | None, typer.Option(help="A name from `visrec extractors`. [default: color]")
+    ] = None,
+    weights: WeightsOption = None,
+    layer: Layer = None,
+    pool: PoolOption = None,
+    set_: Set = None,
+    min_rating: Annotated[float | None, typer.Option(help="Keep interactions rated at least this.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the model and of the search. [default: 0]")] = None,
+    data: Annotated[Path | None, typer.Option(help="With an experiment.toml: the data set folder.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Search better settings for a model on the validation part; writes them as an experiment to run."""
+    from visrec import tuning
+    from visrec.experiment import Experiment
+
+    values = experiment_values(source, data)
+    apply(values, "data", min_rating=min_rating)
+    apply(values, "features", extractor=extractor)
+    apply(
+        values,
+        "features",
+        **features_settings(weights, (layer, pool, None, set_), None, (None, False, False), False),
+    )
+    values |= {} if seed is None else {"seed": seed}
+    values["models"] = {model: values.get("models", {}).get(model, {})}
+    found = tuning.tune(Experiment(**values), model, out, trials=trials, metric=metric, stage=stage)
+    show_tuning(found, out, as_json=as_json)
+
+
+def recommend(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    model: Annotated[str, typer.Option(help="A model of the run.")],
+    user: Annotated[str | None, typer.Option(help="A user id.")] = None,
+    history: Annotated[
+        str | None, typer.Option(help="For a visitor: comma-separated ids of liked items.")
+    ] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """The best items for a user, or for a visitor who likes some items."""
+    from visrec.runs import Run
+
+    if (user is None) == (history is None):
+        raise ConfigError("Give either --user, or --history with the ids of liked items.")
+    found = Run.load(folder)
+    fitted = found.model(model)
+    table = (
+        fitted.recommend([user], k)
+        if user is not None
+        else fitted.recommend_for_history(names(history or ""), k)
+    )
+    show_items(found, table, f"{model} for {user or 'a visitor'}", as_json=as_json)
+
+
+def similar(
+    folder: Annotated[
+        Path, typer.Argument(metavar="RUN", help="A run folder, or a folder of features (visrec extract).")
+    ],
+    item: Annotated[str | None, typer.Option(help="An item id.")] = None,
+    image: Annotated[Path | None, typer.Option(help="Any image file instead.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Compare as this model does. [default: by visual features]")
+    ] = None,
+    extractor: Annotated[
+        str | None, typer.Option(help="In a comparison of extractors: by this one's features.")
+    ] = None,
+    weights: WeightsOption = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """The items most like one, or most like any image."""
+    from visrec import neighbours
+    from visrec.runs import Run
+
+    if (item is None) == (image is None):
+        raise ConfigError("Give either --item with an item id, or --image with a file.")
+    source = compared(folder, extractor)
+    found = source if isinstance(source, Run) else None
+    if model is not None:
+        if found is None or item is None:
+            raise ConfigError(
+                "--model goes with a run folder and --item; leave it out to compare by features."
+            )
+        table, by = found.similar(item, k, model=model), model
+    else:
+        features = source.features if isinstance(source, Run) else source
+        by = str(features.provenance["extractor"])
+        if item is not None:
+            table = neighbours.similar_items(features, [item], k)
+        else:
+            table = neighbours.similar_to_images(
+                features, [image_file(image)], k, weights=weights_of(weights)
+            )
+    show_items(found, table, f"like {item or image}, by {by}", as_json=as_json)
