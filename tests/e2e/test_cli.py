@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -393,3 +394,22 @@ def test_the_demo_finds_the_planted_truth(visrec, tmp_path):
     assert report["vbpr"]["new_items"]["auc"]["low"] > report["bpr"]["new_items"]["auc"]["high"]
     html = Path(tmp_path / "demo" / "report.html").read_text()
     assert "http://" not in html.replace("http://www.w3.org", "")
+
+
+@pytest.mark.parametrize(
+    ("table", "model", "said"),
+    [
+        (
+            '[features]\nextractor = "color"\n[features.options]\ngrid = 2\n',
+            "vbpr",
+            "needs one vector an item",
+        ),
+        ('[features]\nextractor = "pixels"\n', "visrank", "needs .* visual features"),
+        ('[regions]\nextractor = "color"\n', "acf", "needs .* features of regions"),
+    ],
+)
+def test_content_of_another_kind_than_a_model_needs_is_one_line(here, shop, tmp_path, table, model, said):
+    (tmp_path / "x.toml").write_text(f'[data]\npath = "{shop}"\n{table}[models.{model}]\n')
+    done = here("run", tmp_path / "x.toml", "--out", tmp_path / "run", status=2)
+    assert re.search(said, done.stderr)
+    assert "Traceback" not in done.stderr

@@ -74,8 +74,8 @@ class TrainingConfig(Config):
             )
         if self.sampler != "guidelines" and self.guidelines != GuidelinesConfig():
             raise ValueError(
-                f"guidelines has settings, but sampler is '{self.sampler}'. Set sampler = 'guidelines', or leave them "
-                f"out"
+                f"guidelines has settings, but sampler is '{self.sampler}'. Set sampler = 'guidelines', or leave "
+                "them out"
             )
         return self
 
