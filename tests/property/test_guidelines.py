@@ -69,6 +69,7 @@ def test_it_never_loops_and_a_negative_is_never_owned(
                 assert neg != pos
                 assert (user, neg) not in owned
                 assert clusters.of[neg] >= 0
+                assert clusters.of[pos] >= 0
                 assert {pos, neg} <= set(sampler.pool.tolist())
 
 

@@ -19,7 +19,7 @@ from visrec.errors import ConfigError, DataError
 from visrec.features.features import Features
 from visrec.training.clusters import Clusters, visual_clusters
 from visrec.training.sampling import HistoryRule, Negatives, Sampler, Triples
-from visrec.training.strategies import STRATEGIES, Strategy, Tables
+from visrec.training.strategies import NEVER_LOOKED_AT, STRATEGIES, Strategy, Tables
 
 log = logging.getLogger("visrec")
 
@@ -130,7 +130,7 @@ class GuidelinesSampler(Sampler):
                 else:
                     self.left_out[number] = why_not
         for number, why in self.left_out.items():
-            meant = why == _MADE_UP or config.shares[number - 1] == 0
+            meant = why in (_MADE_UP, NEVER_LOOKED_AT) or config.shares[number - 1] == 0
             log.log(
                 logging.INFO if meant else logging.WARNING,
                 "%s: sampling strategy %d (%s) is left out: %s.",
@@ -150,10 +150,8 @@ class GuidelinesSampler(Sampler):
         total = sum(config.shares[number - 1] for number in self.strategies)
         self.shares = {number: config.shares[number - 1] / total for number in self.strategies}
         self.user = np.unique(np.concatenate([one.users() for one in self.strategies.values()]))
-        touched = [one.items() for one in self.strategies.values()]
-        if history != "none":
-            touched.append(np.flatnonzero(train.item_counts() > 0))
-        self.pool = np.unique(np.concatenate([self.tables.drawn, *touched]))
+        # What only histories hold begins at 0 as a candidate; a model learns of it there what it can.
+        self.pool = self.tables.drawn
 
     @classmethod
     def of(

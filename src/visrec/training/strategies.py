@@ -68,7 +68,8 @@ class Tables:
 
     @cached_property
     def is_drawn(self) -> np.ndarray:
-        """`(I,)` bool: the items that may be drawn, which have an image."""
+        """`(I,)` bool: the items that may be drawn, as a positive or a negative: those with an image, and of them, if
+        asked for, those that somebody took."""
         there = self.clusters.of >= 0
         return there & (self.train.item_counts() > 0) if self.negatives == "interacted" else there
 
@@ -149,7 +150,8 @@ class Tables:
     def strange(self, user: np.ndarray, refuse: Refuse, rng: np.random.Generator) -> np.ndarray:
         """Negatives `(m,)` of a cluster and of a creator that the user never took anything of; -1: there is none.
 
-        Uniform over all of them: by rejection, and what is left after 32 rounds from a list of what there is.
+        Uniform over all of them: by rejection, and what is left after 32 rounds from a list of what there is, made
+        once for each user.
         """
         found = np.full(len(user), -1, dtype=np.int64)
         left = np.arange(len(user))
@@ -161,13 +163,53 @@ class Tables:
             good[good] = ~refuse(left[good], candidate[good])
             found[left[good]] = candidate[good]
             left = left[~good]
-        for row in left:
-            able = self.drawn[self._is_strange(np.full(len(self.drawn), user[row]), self.drawn)]
-            able = able[~refuse(np.full(len(able), row), able)]
-            r = rng.random()
-            if len(able):
-                found[row] = able[int(r * len(able))]
+        left = left[np.argsort(user[left], kind="stable")]
+        for rows in np.split(left, np.flatnonzero(np.diff(user[left])) + 1):
+            if len(rows):
+                found[rows] = self._from_list(rows, self._all_strange(int(user[rows[0]])), refuse, rng)
         return found
+
+    def _from_list(
+        self, rows: np.ndarray, able: np.ndarray, refuse: Refuse, rng: np.random.Generator
+    ) -> np.ndarray:
+        """One of a list of items `(m,)` for each row, uniform over what is not refused; -1: all is."""
+        found = np.full(len(rows), -1, dtype=np.int64)
+        left = np.arange(len(rows))
+        for _ in range(_ROUNDS):
+            if len(left) == 0 or len(able) == 0:
+                return found
+            candidate = able[rng.integers(len(able), size=len(left))]
+            good = ~refuse(rows[left], candidate)
+            found[left[good]] = candidate[good]
+            left = left[~good]
+        for at in left:  # whose positive has its very picture in nearly all there is
+            rest = able[~refuse(np.full(len(able), rows[at]), able)]
+            if len(rest):
+                found[at] = rest[rng.integers(len(rest))]
+        return found
+
+    def _all_strange(self, user: int) -> np.ndarray:
+        """The items that may be drawn and of whose cluster and creator a user took nothing."""
+        mine = self.pairs[1][self._indptr[user] : self._indptr[user + 1]]
+        strange = np.ones(len(self.drawn), dtype=bool)
+        for of, of_drawn, n in self._groups:
+            took = np.zeros(n + 1, dtype=bool)
+            took[of[mine]] = True
+            took[-1] = False  # where -1 points to: what is unknown is of no group
+            strange &= ~took[of_drawn]
+        return self.drawn[strange]
+
+    @cached_property
+    def _indptr(self) -> np.ndarray:
+        """`(U + 1,)` where each user's part of `pairs` begins."""
+        return np.searchsorted(self.pairs[0], np.arange(self.train.n_users + 1))
+
+    @cached_property
+    def _groups(self) -> list[tuple[np.ndarray, np.ndarray, int]]:
+        """By cluster and, where they are known, by creator: the group of each item, of each of `drawn`, and how many
+        groups there are."""
+        groups = [self.clusters.of] if self.creator is None else [self.clusters.of, self.creator]
+        return [(of, of[self.drawn], int(of.max(initial=-1)) + 1) for of in groups]
 
     @cached_property
     def has_strange(self) -> np.ndarray:
@@ -202,9 +244,10 @@ class Tables:
     def _took(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """The groups of items (clusters, creators), and the (user, group) pairs taken, as sorted numbers."""
         user, item, _ = self.pairs
-        groups = [self.clusters.of] if self.creator is None else [self.clusters.of, self.creator]
         n = self.train.n_items + 1
-        return [(of, np.unique(user[of[item] >= 0] * n + of[item[of[item] >= 0]])) for of in groups]
+        return [
+            (of, np.unique(user[of[item] >= 0] * n + of[item[of[item] >= 0]])) for of, _, _ in self._groups
+        ]
 
     def _is_strange(self, user: np.ndarray, item: np.ndarray) -> np.ndarray:
         """`(n,)` whether a user took no item of the cluster and none of the creator of an item."""
@@ -221,6 +264,9 @@ class Tables:
 
 class Strategy(ABC):
     """One of the six guidelines.
+
+    Positives are of `Tables.drawn`, as negatives are: an item that could be a positive and never a negative would
+    rise above all others, whatever it is.
 
     Attributes:
         name: in words.
@@ -265,10 +311,6 @@ class Strategy(ABC):
         """All users that it can draw."""
         return np.unique(self.slots[:, 0])
 
-    def items(self) -> np.ndarray:
-        """The positives that it can draw and that are not among `Tables.drawn`, and perhaps some that are."""
-        return np.unique(self.slots[:, 1])
-
     def _near(
         self, user: np.ndarray, pos: np.ndarray, like: np.ndarray, rng: np.random.Generator
     ) -> np.ndarray:
@@ -288,8 +330,9 @@ class HistoryStrategy(Strategy):
 
     def prepare(self) -> tuple[np.ndarray, str]:
         user, item, _ = self.tables.pairs
-        free = self.tables.by_cluster.count_all(user) > 0
-        return np.stack([user[free], item[free]], axis=1), "every user has every item with an image"
+        kept = self.tables.is_drawn[item] & (self.tables.by_cluster.count_all(user) > 0)
+        nothing = "no item that was taken has an image, or every user has every item with an image"
+        return np.stack([user[kept], item[kept]], axis=1), nothing
 
     def positives(self, slots: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:  # noqa: ARG002
         return slots[:, 0], slots[:, 1]
@@ -317,8 +360,7 @@ class OneItemStrategy(Strategy):
 
     def prepare(self) -> tuple[np.ndarray, str]:
         if self.tables.history == "others":
-            nothing = "the model never looks at the positive, which would be the whole history"
-            return np.zeros(0, dtype=np.int64), nothing
+            return np.zeros(0, dtype=np.int64), NEVER_LOOKED_AT
         return self.tables.drawn, "no item has an image"
 
     def positives(self, slots: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:  # noqa: ARG002
@@ -337,9 +379,6 @@ class OneItemStrategy(Strategy):
 
     def users(self) -> np.ndarray:
         return np.zeros(0, dtype=np.int64)
-
-    def items(self) -> np.ndarray:
-        return self.slots
 
 
 class CreatorAndLooksStrategy(Strategy):
@@ -389,9 +428,6 @@ class CreatorAndLooksStrategy(Strategy):
 
     def weights(self, user: np.ndarray, pos: np.ndarray) -> np.ndarray:  # noqa: ARG002
         return np.ones(len(user), dtype=np.float32)
-
-    def items(self) -> np.ndarray:
-        return np.zeros(0, dtype=np.int64)
 
 
 class CreatorStrategy(OneItemStrategy):
@@ -449,8 +485,11 @@ class NextBasketStrategy(Strategy):
             True  # not in the history already
         )
         begin = t.histories.indptr[user]
-        kept = first & (start > begin) & t.has_strange[user]
-        nothing = "no user has two baskets (of different times), or nobody lacks an artist and a cluster"
+        kept = first & t.is_drawn[item] & (start > begin) & t.has_strange[user]
+        nothing = (
+            "no user has two baskets (of different times), the later with an image, or nobody lacks an artist and a "
+            "cluster"
+        )
         return np.stack([user, item, begin, start], axis=1)[kept], nothing
 
     def positives(self, slots: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:  # noqa: ARG002
@@ -484,8 +523,8 @@ class SameBasketStrategy(NextBasketStrategy):
         first = np.zeros(len(item), dtype=bool)
         first[np.unique(basket * t.train.n_items + item, return_index=True)[1]] = True
         different = np.bincount(basket, first, minlength=1)[basket]
-        kept = first & (different > 1) & t.has_strange[user]
-        nothing = "no user has a basket of several items, or nobody lacks an artist and a cluster"
+        kept = first & t.is_drawn[item] & (different > 1) & t.has_strange[user]
+        nothing = "no user has a basket of several items, one with an image, or nobody lacks an artist and a cluster"
         return np.stack([user, item, start, stop], axis=1)[kept], nothing
 
     def histories(self, slots: np.ndarray, user: np.ndarray, pos: np.ndarray) -> Histories:
@@ -493,6 +532,10 @@ class SameBasketStrategy(NextBasketStrategy):
         return found.where(found.items != pos[found.owner])
 
 
+NEVER_LOOKED_AT = (
+    "the model never looks at the positive, which would be the whole history; for this strategy, too, set "
+    'history = "all"'
+)
 NO_CREATORS = "nobody knows who made the items (no column of creators)"
 
 STRATEGIES: tuple[type[Strategy], ...] = (

@@ -14,6 +14,7 @@ from visrec.data.ids import IdMap
 from visrec.data.interactions import Interactions
 from visrec.errors import ConfigError, DataError, FeaturesError
 from visrec.features.features import Features
+from visrec.models.acf import ACF
 from visrec.models.bpr import BPR
 from visrec.models.vbpr import VBPR
 from visrec.training.clusters import Clusters
@@ -110,7 +111,7 @@ def test_strategy_1_puts_an_item_of_the_history_above_one_outside_it(make, world
         assert neg not in history
         assert clusters.of[neg] >= 0
         seen.add((user, pos))
-    assert seen == {(u, i) for u, items in world[0].items() for i in items}
+    assert seen == {(u, i) for u, items in world[0].items() for i in items if clusters.of[i] >= 0}
 
 
 @pytest.mark.parametrize("rule", ["others", "up_to"])
@@ -181,7 +182,8 @@ def test_strategy_5_predicts_an_item_of_the_next_basket_from_all_before(make, wo
         seen.add((user, pos))
     drawable = [i for i in range(N_ITEMS) if clusters.of[i] >= 0]
     able = {u for u in range(N_USERS) if any(_never_taken(i, u, world, clusters, creator) for i in drawable)}
-    assert {(u, i) for u in able for basket in world[1][u][1:] for i in basket} <= seen
+    predicted = {(u, i) for u in able for basket in world[1][u][1:] for i in basket}
+    assert {(u, i) for u, i in predicted if clusters.of[i] >= 0} <= seen
 
 
 def test_strategy_6_predicts_a_hidden_item_from_the_rest_of_its_basket(make, world, clusters, creator):
@@ -208,12 +210,63 @@ def test_a_negative_never_is_an_item_that_the_user_has(make, world):
         assert not set(negatives) & set(world[0].get(user, []))
 
 
-def test_items_without_an_image_come_only_as_interactions(make):
-    of_7 = [t for t in _triples(make(), epochs=40) if t[1] == 7]
-    assert of_7
-    assert all(user == 0 for user, *_ in of_7)
-    assert not any(set(neg) & {*MISSING} for _, _, neg, _, _ in _triples(make()))
-    assert not any(pos == 50 for _, pos, _, _, _ in _triples(make()))
+@pytest.mark.parametrize("negatives", ["catalog", "interacted"])
+@pytest.mark.parametrize("number", range(1, 7))
+def test_positives_and_negatives_come_from_one_set_of_items(make, train, clusters, number, negatives):
+    sampler = make(_only(number), negatives=negatives)
+    taken = {*train.item.tolist()}
+    able = {i for i in range(N_ITEMS) if clusters.of[i] >= 0 and (negatives == "catalog" or i in taken)}
+    assert set(sampler.pool.tolist()) == able
+    for _, pos, neg, _, _ in _triples(sampler):
+        assert {pos, *neg} <= able
+
+
+def test_items_without_an_image_come_only_in_histories(make):
+    triples = list(_triples(make(), epochs=40))
+    assert not any({pos, *neg} & {*MISSING} for _, pos, neg, _, _ in triples)
+    assert {user for user, *_, history, _ in triples if 7 in history} == {0}
+    assert not any(50 in history for *_, history, _ in triples)
+
+
+@pytest.mark.parametrize("number", [5, 6])
+def test_an_item_of_a_basket_that_has_no_image_is_not_predicted_but_looked_at(clusters, number):
+    # Item 7 has none; the other items are of clusters that leave some to be strange.
+    train = _interactions([(0, 0, 1), (0, 7, 1), (0, 1, 2), (0, 7, 3), (1, 7, 1), (1, 7, 2)])
+    found = {
+        (user, pos, tuple(history))
+        for user, pos, _, history, _ in _triples(
+            GuidelinesSampler(train, clusters, GuidelinesConfig(**_only(number)))
+        )
+    }
+    assert found == {5: {(0, 1, (0, 7))}, 6: {(0, 0, (7,))}}[number]
+
+
+@pytest.mark.parametrize("with_creators", [False, True])
+def test_what_is_strange_is_drawn_from_a_list_once_a_user_where_trying_finds_nothing(
+    make, world, clusters, creator, monkeypatch, with_creators
+):
+    made = creator if with_creators else None
+    monkeypatch.setattr("visrec.training.strategies._ROUNDS", 0)
+    tables, rng = make(creator=made).tables, np.random.default_rng(0)
+    asked = []
+    listed = tables._all_strange
+    monkeypatch.setattr(type(tables), "_all_strange", lambda _, user: (asked.append(user), listed(user))[1])
+    user = rng.integers(N_USERS, size=600)
+    odd = np.arange(600) % 2 == 1  # of every other row even items are refused
+    found = tables.strange(user, lambda rows, item: odd[rows] & (item % 2 == 0), rng)
+    assert asked == sorted(set(user.tolist()))
+    for u in range(N_USERS):
+        able = [
+            i
+            for i in range(N_ITEMS)
+            if clusters.of[i] >= 0
+            and _never_taken(i, u, world, clusters, creator if with_creators else np.full(N_ITEMS, -1))
+        ]
+        for is_odd in (False, True):
+            rest = {i for i in able if i % 2 or not is_odd} or {-1}
+            drawn = set(found[(user == u) & (odd == is_odd)].tolist())
+            assert drawn <= rest
+            assert len(drawn) > 1 or len(rest) == 1
 
 
 def test_interactions_have_their_weight_and_what_is_made_up_has_1(make, train):
@@ -234,8 +287,8 @@ def test_only_what_somebody_took_is_drawn_if_asked_for(make):
         sampler = make(negatives=negatives)
         assert max(max(pos, *neg) for _, pos, neg, _, _ in _triples(sampler)) <= top
         assert sampler.pool.max() == top
-        drawn = {i for _, pos, neg, history, _ in _triples(sampler) for i in (pos, *neg, *history)}
-        assert drawn <= set(sampler.pool.tolist())
+        drawn = {i for _, pos, neg, _, _ in _triples(sampler) for i in (pos, *neg)}
+        assert drawn == set(sampler.pool.tolist())
         assert {u for u, *_ in _triples(sampler)} - {NOBODY} <= set(sampler.user.tolist())
 
 
@@ -311,7 +364,9 @@ def test_a_negative_is_any_item_of_its_cluster_alike(make, train, clusters):
 def test_each_beginning_comes_once_before_any_comes_again(make):
     sampler = make(_only(1))
     pairs = [(user, pos) for user, pos, *_ in _triples(sampler, epochs=1)]
-    assert len(pairs) == len(set(pairs)) == len(sampler)
+    n_slots = len(sampler) - 1  # item 7, which user 0 has, has no image
+    assert len(pairs) == len(sampler)
+    assert len(set(pairs)) == len(set(pairs[:n_slots])) == n_slots
 
 
 def test_no_batch_has_a_triple_twice(make):
@@ -376,8 +431,15 @@ def test_a_model_for_known_users_does_without_made_up_histories(make):
     assert all(history is None for *_, history, _ in _triples(make(history="none"), epochs=1))
 
 
-def test_a_model_that_never_looks_at_the_positive_does_without_strategy_2(make):
-    assert set(make(history="others").left_out) == {2}
+def test_a_model_that_never_looks_at_the_positive_does_without_strategy_2(make, caplog):
+    with caplog.at_level(logging.INFO, logger="visrec"):
+        assert set(make(history="others", name="MyModel").left_out) == {2}
+    (record,) = caplog.records
+    assert record.levelno == logging.INFO  # the model is meant so
+    assert record.getMessage() == (
+        "MyModel: sampling strategy 2 (one item) is left out: the model never looks at the positive, which would be "
+        'the whole history; for this strategy, too, set history = "all".'
+    )
 
 
 def test_without_baskets_there_is_nothing_to_predict_in_them(clusters, creator):
@@ -516,7 +578,42 @@ def test_what_it_never_touches_has_no_random_factors(train, content, cls):
     model = cls(**SMALL).fit(train, content)  # negatives = "interacted"
     assert (model.gamma_u[N_USERS - 1] == 0).all()
     assert (model.gamma_i[48:] == 0).all()
-    assert (model.gamma_i[:48][train.item_counts()[:48] > 0] != 0).all()
+    assert (model.gamma_i[7] == 0).all()  # taken, but it has no image
+    taken = np.setdiff1d(np.flatnonzero(train.item_counts() > 0), MISSING)
+    assert (model.gamma_i[taken] != 0).all()
+
+
+@pytest.mark.parametrize("cls", [BPR, VBPR])
+def test_items_without_an_image_do_not_rise_above_the_others(cls):
+    rng = np.random.default_rng(0)
+    missing = np.arange(100) % 5 == 0
+    rows = [(u, int(i), t // 2) for u in range(200) for t, i in enumerate(rng.choice(100, 10, replace=False))]
+    train = _interactions(rows, 200, 100)
+    vectors = rng.normal(size=(100, 6)).astype(np.float32)
+    content = Content(vector=Features.from_array(vectors, train.items.values, missing=missing))
+    model = cls(**{**SMALL, "epochs": 30, "batch_size": 256}).fit(train, content)
+    scores = model.score(model.users.written.to_list())
+    scores[train.user, train.item] = -np.inf
+    top = np.argsort(-scores, axis=1)[:, :20]
+    assert missing[top].mean() < 0.25  # they are a fifth of all
+
+
+def test_what_only_histories_hold_keeps_what_a_model_learns_of_it_there(train, content):
+    regions = Features.from_array(
+        np.repeat(content.vector.values[:, None], 2, axis=1),
+        train.items.values,
+        missing=content.vector.missing,
+    )
+    given = {"sampler": "guidelines", "dim_gamma": 4, "dim_attention": 4, "batch_size": 16}
+    short, long = (
+        ACF(**given, epochs=epochs).fit(train, Content(regions=regions, metadata=content.metadata))
+        for epochs in (1, 4)
+    )
+    assert (short.p[7] != 0).all()
+    assert (short.p[7] != long.p[7]).all()
+    nobodys = train.item_counts() == 0
+    assert (long.p[nobodys] == 0).all()
+    assert (long.v[nobodys] == 0).all()
 
 
 @pytest.mark.parametrize("cls", [BPR, VBPR])
