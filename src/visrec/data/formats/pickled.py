@@ -289,8 +289,9 @@ class _Reader(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         found = STANDS_FOR.get(f"{module}.{name}")
         if found is None:
+            named = f"{module}.{name}"[:_SHOWN]
             raise DataError(
-                f"{self._path}: wants to run {f'{module}.{name}'[:_SHOWN]}, which no file of features needs. Nothing was run. Do "
+                f"{self._path}: wants to run {named}, which no file of features needs. Nothing was run. Do "
                 f"not open it with numpy.load(allow_pickle=True) or pickle either, unless you trust whoever made it."
             )
         return found

@@ -70,8 +70,8 @@ def read_embedding(path: Path) -> Embedding:
         item = PurePath(text).stem
         if item in ids:
             raise DataError(
-                f"{path}: item {shown(item)} comes twice, as {shown(ids[item])} and as {shown(text)} (row {number}). Write the "
-                f"file again with one row an item: the other files count items by their rows."
+                f"{path}: item {shown(item)} comes twice, as {shown(ids[item])} and as {shown(text)} (row {number}). "
+                f"Write the file again with one row an item: the other files count items by their rows."
             )
         ids[item] = text
         row = _vector(path, text, value)
