@@ -24,6 +24,8 @@ class Config(BaseModel):
 
     space: ClassVar[Space] = {}
     """Where `visrec tune` looks for better values of some of the settings."""
+    files: ClassVar[tuple[str, ...]] = ()
+    """The settings that may name a file of weights. In an experiment's file, it is relative to that file."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True

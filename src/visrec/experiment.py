@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -144,7 +145,7 @@ class Experiment(Config):
         models = {}
         for name, settings in self.models.items():
             values = self.build(name).config.model_dump(mode="json", exclude_none=True)
-            models[name] = {"model": settings.get("model", name), **values}
+            models[name] = _model_with_paths(name, {"model": settings.get("model", name), **values}, resolved)
         return self.replace(
             models=models,
             data=self.data.replace(path=str(Path(self.data.path).resolve())),
@@ -174,6 +175,16 @@ def _with_whole_paths(features: FeaturesConfig) -> FeaturesConfig:
     )
 
 
+def _model_with_paths(name: str, settings: dict[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
+    """The settings of a model, the path of each file among them changed; unchecked ones stay as they are."""
+    try:
+        cls: type[Recommender] = registry.resolve("models", str(settings.get("model", name)))
+    except ConfigError:
+        return settings  # `Experiment.build` says what is wrong
+    files = [key for key in cls.Config.files if key in settings]
+    return settings | {key: weights_with_paths(settings[key], change) for key in files}
+
+
 def read_experiment(path: Path, *, data: Path | None = None) -> dict[str, Any]:
     """The settings in an experiment file, unchecked, so that options of the command line can be laid over them.
 
@@ -191,11 +202,17 @@ def read_experiment(path: Path, *, data: Path | None = None) -> dict[str, Any]:
         raise ConfigError(f"{path}: names no data set. Add --data FOLDER, or `path` under [data].")
     else:
         table["path"] = str(path.parent / str(table["path"]))
+
+    def beside(file: str) -> str:
+        return str(path.parent / file)
+
     for features in (values.get("features", {}), values.get("regions", {})):
         if "weights" in features:
-            features["weights"] = weights_with_paths(
-                features["weights"], lambda file: str(path.parent / file)
-            )
+            features["weights"] = weights_with_paths(features["weights"], beside)
         if isinstance(features.get("extractor"), str):
-            features["extractor"] = with_paths(features["extractor"], lambda file: str(path.parent / file))
+            features["extractor"] = with_paths(features["extractor"], beside)
+    models = values.get("models", {})
+    for name, settings in models.items():
+        if isinstance(settings, dict):
+            models[name] = _model_with_paths(name, settings, beside)
     return values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,10 @@ from visrec.training.pairwise import PairwiseRecommender
 
 _STATES = ("model", "state_dict", "model_state_dict")
 _ABOUT = ("epoch", "accuracy", "loss")
+_AT_MOST = (
+    8  # bytes in memory for one in the file: 4 where whole numbers become float32, and some tensors are tied
+)
+_REFUSED = "No checkpoint of the tutorial is like that. Take another."
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,26 +56,46 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint with torch's reader of tensors alone: no code in the file runs.
 
     Raises:
-        DataError: it is damaged, or wants something run; the message says what.
+        DataError: it is damaged, claims more than it holds, or wants something run; the message says what.
     """
     stands = [(found, name) for name, found in STANDS_FOR.items() if name.startswith("numpy.")]
     try:
+        _check_archive(path)
         # The arrays of NumPy that ACF's checkpoints hold beside the tensors are read, as all else, without NumPy.
         with torch.serialization.safe_globals([*stands]):
             found = torch.load(path, map_location="cpu", weights_only=True)
+        state = _state(path, found)
+        about = {key: found[key] for key in _ABOUT if isinstance(found, dict) and _is_number(found.get(key))}
+        bad = [name for name, t in state.items() if t.is_floating_point() and not t.isfinite().all()]
+    except DataError:
+        raise
     except (
         *(pickle.UnpicklingError, EOFError, LookupError, ValueError, TypeError, AttributeError),
-        *(RuntimeError, OverflowError, MemoryError, AssertionError),
+        *(RuntimeError, OverflowError, MemoryError, AssertionError, zipfile.BadZipFile),
     ) as error:
         raise DataError(f"{path}: {_reason(error)}") from None
-    state = _state(found)
-    about = {key: found[key] for key in _ABOUT if isinstance(found, dict) and _is_number(found.get(key))}
-    bad = [name for name, t in state.items() if t.is_floating_point() and not t.isfinite().all()]
     if bad:
         raise DataError(
             f"{path}: {bad[0]} holds NaN or infinity: the training went wrong. Take another checkpoint."
         )
     return Checkpoint(path, state, about, _layout(state))
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse a file whose parts, unpacked, are far larger than it is, before torch unpacks them."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        claimed = sum(part.file_size for part in archive.infolist())
+    _check_size(path, claimed)
+
+
+def _check_size(path: Path, claimed: int) -> None:
+    size = path.stat().st_size
+    if claimed > _AT_MOST * size:
+        raise DataError(
+            f"{path}: claims {claimed:,} bytes of tensors in a file of {size:,} bytes. {_REFUSED}"
+        )
 
 
 def _reason(error: BaseException) -> str:
@@ -88,16 +113,31 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and bool(np.isfinite(value))
 
 
-def _state(found: object) -> dict[str, Tensor]:
-    """The named tensors, wherever the file has them; none where it has none."""
+def _state(path: Path, found: object) -> dict[str, Tensor]:
+    """The named tensors as float32, wherever the file has them; none where it has none."""
     if not isinstance(found, dict):
         return {}
     inner = [found[key] for key in _STATES if isinstance(found.get(key), dict)]
     for candidate in [*inner, found]:
-        tensors = {str(name): t for name, t in candidate.items() if isinstance(t, Tensor)}
+        tensors = {n: t for n, t in candidate.items() if isinstance(n, str) and isinstance(t, Tensor)}
         if tensors:
+            _check_tensors(path, tensors)
             return {name.removeprefix("module."): t.detach().float() for name, t in tensors.items()}
     return {}
+
+
+def _check_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse tensors that are larger in memory than in the file: a view may show one number a billion times."""
+    for name, t in tensors.items():
+        if t.layout != torch.strided or t.device.type != "cpu" or t.is_quantized:
+            raise DataError(f"{path}: {name[:80]} is no plain tensor of numbers. {_REFUSED}")
+        claimed, held = t.numel() * t.element_size(), t.untyped_storage().nbytes()
+        if claimed > held:
+            raise DataError(
+                f"{path}: {name[:80]} claims {claimed:,} bytes, and the file holds {held:,} of them. {_REFUSED}"
+            )
+    # The numbers of one tensor may stand for many.
+    _check_size(path, sum(t.numel() * torch.float32.itemsize for t in tensors.values()))
 
 
 def _layout(state: Mapping[str, Tensor]) -> Layout | None:

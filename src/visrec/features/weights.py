@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from visrec.errors import FeaturesError
+from visrec.files import file_digest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -97,8 +98,7 @@ def load_weights(net: nn.Module, path: Path) -> None:
     Raises:
         FeaturesError: no such file, not a state dict, or one of another network.
     """
-    if not path.is_file():
-        raise FeaturesError(f"{path}: no such file of weights. Give a file, or 'default', or 'random'.")
+    _check_is_file(path)
     try:
         state = _read_state(path)
     except Exception as error:
@@ -141,6 +141,21 @@ def load_weights(net: nn.Module, path: Path) -> None:
                 f"{path}: does not fit {kind}: it {what} {', '.join(keys[:3])}{more}. It holds {len(state)} tensors; "
                 f"expected the {len(net.state_dict())} of this very network, its classifier included."
             )
+
+
+def weights_file_digest(path: Path) -> str:
+    """SHA-256 (hex) of a file of weights.
+
+    Raises:
+        FeaturesError: no such file.
+    """
+    _check_is_file(path)
+    return file_digest(path)
+
+
+def _check_is_file(path: Path) -> None:
+    if not path.is_file():
+        raise FeaturesError(f"{path}: no such file of weights. Give a file, or 'default', or 'random'.")
 
 
 def _read_state(path: Path) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from visrec.errors import FeaturesError
 from visrec.features.features import Features
+from visrec.features.weights import weights_file_digest
 from visrec.space import LogRange, Space
 from visrec.training.cnnf import CHANNELS
 from visrec.training.pairwise import PairwiseRecommender
@@ -43,6 +45,7 @@ class DVBPRConfig(TrainingConfig):
         "reg_W": LogRange(1e-5, 1e-1),
         "reg_theta": LogRange(1e-2, 10.0),
     }
+    files: ClassVar[tuple[str, ...]] = ("weights",)
     variant: Literal["paper", "tutorial"] = "paper"
     """"paper": theta and the network, L2 on both. "tutorial": gamma too, AlexNet, uniform tables, one decay."""
     backbone: str = "cnn-f"
@@ -129,6 +132,11 @@ class DVBPR(PairwiseRecommender):
             precision=config.precision,
             seed=config.seed,
         )
+
+    @property
+    def weights_digest(self) -> str | None:
+        weights = self.config.weights
+        return None if weights in ("random", "default") else weights_file_digest(Path(weights))
 
     def initialize(self, generator: torch.Generator) -> None:
         if self.config.weights != "random":

@@ -53,6 +53,21 @@ class Convolution(nn.Conv2d):
         return -(-side // stride) if self.rule == "same" else (side - self.kernel_size[axis]) // stride + 1
 
 
+class Hidden(nn.Linear):
+    """A fully connected layer with ReLU and dropout of .5.
+
+    The dropout is its own, so that it comes between the layers in the order of modules, as what is frozen goes by.
+    """
+
+    def __init__(self, n_in: int, n_out: int) -> None:
+        super().__init__(n_in, n_out)
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        dropped: Tensor = self.dropout(torch.relu(super().forward(x)))
+        return dropped
+
+
 class CNNF(nn.Module):
     """Five convolutions and three fully connected layers: what a picture shows, as K numbers.
 
@@ -63,7 +78,7 @@ class CNNF(nn.Module):
 
     Attributes:
         convs: the five convolutions.
-        fcs: the three fully connected layers.
+        fcs: the three fully connected layers, the first two with ReLU and dropout.
     """
 
     def __init__(
@@ -105,10 +120,7 @@ class CNNF(nn.Module):
                 f"Pictures of {side} x {side} pixels are too small for this network: its convolutions leave nothing "
                 f"of them. Extract larger ones: visrec.extract(catalog, 'pixels', size=224)."
             )
-        self.fcs = nn.ModuleList(
-            [nn.Linear(cells, dim_fc), nn.Linear(dim_fc, dim_fc), nn.Linear(dim_fc, dim)]
-        )
-        self.dropout = nn.Dropout(0.5)
+        self.fcs = nn.ModuleList([Hidden(cells, dim_fc), Hidden(dim_fc, dim_fc), nn.Linear(dim_fc, dim)])
         for layer in (*self.convs, *self.fcs):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -121,9 +133,8 @@ class CNNF(nn.Module):
                 # The last, incomplete window is what TensorFlow's "same" keeps and "valid" leaves out.
                 x = max_pool2d(x, 2, ceil_mode=self.padding == "same")  # (B, C, H / 2, W / 2)
         x = x.flatten(1)  # (B, C H W)
-        for fc in self.fcs[:-1]:
-            x = self.dropout(torch.relu(fc(x)))  # (B, dim_fc)
-        x = self.fcs[-1](x)  # (B, K)
+        for fc in self.fcs:
+            x = fc(x)  # (B, dim_fc), at last (B, K)
         return torch.relu(x) if self.rectified else x
 
     def _side(self, side: int, axis: int) -> int:

@@ -60,7 +60,17 @@ class PairwiseRecommender(nn.Module, Recommender):
         if self.config.sampler == "guidelines":
             looks = content.preferring(self.needs)
             found["sampler"] = content_digest(looks, self.config.guidelines, type(self).__name__)
+        if self.weights_digest is not None:
+            found["weights"] = self.weights_digest
         return found
+
+    @property
+    def weights_digest(self) -> str | None:
+        """Digest of the file of weights that `initialize` reads; None where it reads none.
+
+        The settings have its name alone: a model is trained again, and afresh, where its content changes.
+        """
+        return None
 
     @property
     def looks_at(self) -> HistoryRule:
@@ -131,6 +141,8 @@ class PairwiseRecommender(nn.Module, Recommender):
             self.features_digest,
             sampler.fingerprint,
         ]
+        if self.weights_digest is not None:
+            fingerprint.append(self.weights_digest)
         trainer = Trainer(self, sampler, self._validation(train, valid), fingerprint=digest_of(fingerprint))
         trainer.run(checkpoint=fitting.checkpoint, progress=fitting.progress)
         self.training_log = trainer.log

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 
 import numpy as np
 import polars as pl
@@ -9,6 +10,7 @@ import pytest
 import torch
 from tests.tutorial_files import write_checkpoint, write_csv, write_embedding
 
+from visrec.converting.checkpoints import read_checkpoint
 from visrec.converting.tutorial import convert_tutorial
 from visrec.data.dataset import load_dataset
 from visrec.data.splits import by_evaluation, leave_last_out
@@ -300,6 +302,52 @@ def test_a_diverged_checkpoint_is_refused(source, data):
     write_checkpoint(source / "VBPR.tar", {**_state(), "visual_bias.weight": torch.full((4, 1), torch.nan)})
     with pytest.raises(DataError, match=r"visual_bias\.weight holds NaN"):
         convert_tutorial(source, data)
+
+
+def _refused(path, message: str) -> None:
+    with pytest.raises(DataError, match=message) as error:
+        read_checkpoint(path)
+    assert str(error.value).startswith(str(path))
+    assert len(str(error.value)) < 400 + len(str(path))
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_tensor_that_shows_one_number_a_billion_times_is_refused(tmp_path, old):
+    path = tmp_path / "VBPR.tar"
+    state = {**_state(), "visual_bias.weight": torch.zeros(1).expand(4_000_000_000)}
+    torch.save({"model": state}, path, _use_new_zipfile_serialization=not old)
+    assert path.stat().st_size < 10_000
+    _refused(path, r"visual_bias\.weight claims 16,000,000,000 bytes, and the file holds 4 of them")
+
+
+def test_numbers_that_stand_for_many_tensors_are_refused(tmp_path):
+    one = torch.zeros(100_000)
+    path = write_checkpoint(tmp_path / "VBPR.tar", {f"layer{n}": one for n in range(9)})
+    _refused(path, r"claims 3,600,000 bytes of tensors in a file of 4\d\d,\d\d\d bytes")
+    path = write_checkpoint(tmp_path / "tied.tar", {"first": one, "second": one})
+    assert set(read_checkpoint(path).state) == {"first", "second"}
+
+
+def test_an_archive_that_unpacks_to_far_more_than_it_is_is_refused(tmp_path):
+    path = write_checkpoint(tmp_path / "plain.tar", {"layer": torch.zeros(1_000_000)})
+    with (
+        zipfile.ZipFile(path) as plain,
+        zipfile.ZipFile(tmp_path / "VBPR.tar", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in plain.namelist():
+            packed.writestr(name, plain.read(name))
+    assert (tmp_path / "VBPR.tar").stat().st_size < 50_000
+    _refused(
+        tmp_path / "VBPR.tar", r"claims 4,\d\d\d,\d\d\d bytes of tensors in a file of \d\d?,\d\d\d bytes"
+    )
+
+
+@pytest.mark.filterwarnings("ignore:Validating sparse tensor invariants")
+def test_tensors_without_numbers_in_the_file_are_refused(tmp_path):
+    state = {**_state(), "visual_bias.weight": torch.empty(4_000_000_000, device="meta")}
+    _refused(write_checkpoint(tmp_path / "VBPR.tar", state), r"visual_bias\.weight is no plain tensor")
+    state["visual_bias.weight"] = torch.zeros(4, 1).to_sparse()
+    _refused(write_checkpoint(tmp_path / "VBPR.tar", state), r"visual_bias\.weight is no plain tensor")
 
 
 class _Code:

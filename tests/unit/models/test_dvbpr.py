@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 import visrec
+from visrec.content import Content
 from visrec.errors import ConfigError, FeaturesError
 from visrec.features.features import Features
 from visrec.features.handcrafted.reducing import squeezed
@@ -334,6 +335,43 @@ def test_weights_of_a_file_that_is_gone_are_not_missed(train, pixels, tmp_path):
     model.save(tmp_path / "model")
     os.remove(file)  # noqa: PTH107
     assert load_model(tmp_path / "model").score(["u00"]).shape == (1, 7)
+
+
+def _write_weights(file, seed: int) -> None:
+    torch.manual_seed(seed)
+    network = pixel_network.PixelNetwork("cnn-f", 16, 3, dim_fc=32, channels=(8, 8, 8, 8, 8))
+    torch.save(network.net.state_dict(), file)
+
+
+def test_a_training_from_a_file_of_weights_that_changed_starts_afresh(train, pixels, tmp_path):
+    def stop(epoch, epochs, note):
+        if epoch == 1:
+            raise InterruptedByTestError
+
+    file = tmp_path / "weights.pt"
+    settings = {**SMALL, "weights": str(file)}
+    _write_weights(file, 1)
+    first = DVBPR(**settings).fit(train, pixels)
+    with pytest.raises(InterruptedByTestError):
+        DVBPR(**settings).fit(train, pixels, checkpoint=tmp_path / "c", progress=stop)
+    _write_weights(file, 2)
+    expected = DVBPR(**settings).fit(train, pixels)
+    assert expected.digest != first.digest
+    assert DVBPR(**settings).fit(train, pixels, checkpoint=tmp_path / "c").digest == expected.digest
+
+
+def test_the_content_of_a_file_of_weights_decides_whether_a_run_trains_again(pixels, tmp_path):
+    file = tmp_path / "weights.pt"
+    model, content = DVBPR(**SMALL, weights=str(file)), Content(image=pixels)
+    with pytest.raises(FeaturesError, match="no such file of weights"):
+        model.content_digests(content)
+    digests = []
+    for seed in (1, 2, 1):
+        _write_weights(file, seed)
+        digests.append(model.content_digests(content))
+    assert digests[0] == digests[2] != digests[1]
+    for weights in ("random", "default"):
+        assert DVBPR(**SMALL, weights=weights).content_digests(content) == {"features": pixels.digest}
 
 
 def test_a_model_loaded_without_pictures_ranks_and_says_what_encoding_needs(train, pixels, tmp_path):

@@ -106,7 +106,8 @@ def test_tutorial_error_12_there_is_no_dropout_on_the_output():
 def test_both_hidden_layers_drop_half_in_training_and_nothing_in_inference():
     net = CNNF(16, 5, dim_fc=400, channels=(3, 4, 4, 4, 5))
     seen = []
-    net.dropout.register_forward_hook(lambda module, args, output: seen.append((args[0], output)))
+    for fc in net.fcs[:-1]:
+        fc.dropout.register_forward_hook(lambda module, args, output: seen.append((args[0], output)))
     with torch.no_grad():
         for fc in net.fcs[:-1]:
             fc.bias.fill_(100.0)  # all is above 0 before the dropout
@@ -119,6 +120,16 @@ def test_both_hidden_layers_drop_half_in_training_and_nothing_in_inference():
         seen.clear()
         net.eval()(torch.zeros(4, 3, 16, 16))
         assert all(torch.equal(*pair) for pair in seen)
+
+
+def test_parameters_are_named_by_layer_and_dropout_has_none():
+    names = [
+        f"{part}.{n}.{kind}"
+        for part, count in (("convs", 5), ("fcs", 3))
+        for n in range(count)
+        for kind in ("weight", "bias")
+    ]
+    assert list(CNNF(16, 5, **SMALL).state_dict()) == names
 
 
 def test_the_last_layer_is_linear_unless_asked_otherwise():

@@ -107,6 +107,14 @@ def test_dropout_before_the_first_layer_that_learns_is_off():
     assert all(module.training for module in network.modules())
 
 
+@pytest.mark.parametrize(("trained", "on"), [("head", [False, False]), (2, [False, True]), (3, [True, True])])
+def test_dropout_of_cnn_f_is_on_after_layers_that_learn_alone(pixels, trained, on):
+    network = PixelNetwork("cnn-f", 32, 4, **SMALL, trained=trained).train()
+    assert [fc.dropout.training for fc in network.net.fcs[:-1]] == on
+    with torch.no_grad():
+        assert torch.equal(network(pixels), network(pixels)) == (not any(on))
+
+
 def test_weights_come_from_a_file_of_the_whole_network(pixels, tmp_path):
     import timm
 

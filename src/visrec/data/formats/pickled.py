@@ -21,6 +21,7 @@ import numpy as np
 from visrec.errors import DataError
 
 _MAX_DIMENSIONS = 8
+_SHOWN = 80  # characters of a value in a message
 _CODE = re.compile(r"(b1|[iu][1248]|f[248]|[US][1-9][0-9]{0,6}|O[48]?)")
 
 
@@ -60,7 +61,7 @@ def read_object_array(path: Path) -> ObjectArray:
         except DataError:
             raise
         except _DAMAGE as error:
-            what = " ".join(str(error).split()) or type(error).__name__
+            what = " ".join(str(error).split())[:300] or type(error).__name__
             raise DataError(f"{path}: is not a readable .npy file of objects ({what}).") from None
 
 
@@ -68,6 +69,18 @@ _DAMAGE = (
     *(pickle.UnpicklingError, EOFError, LookupError, ValueError, TypeError, AttributeError),
     *(ArithmeticError, MemoryError, RecursionError, struct.error, AssertionError),
 )
+
+
+def shown(value: object) -> str:
+    """A value out of a file for a message: texts and whole numbers, cut short; of all else the kind.
+
+    Lists that share lists take a few bytes in a file, and written out, twice as many with each level.
+    """
+    if isinstance(value, str | bytes):
+        return repr(value[:_SHOWN]) + ("…" if len(value) > _SHOWN else "")
+    if isinstance(value, int | np.integer):
+        return str(value) if abs(int(value)) < 10**_SHOWN else f"a number of {int(value).bit_length():,} bits"
+    return type(value).__name__
 
 
 def _check_header(path: Path, file: IO[bytes]) -> None:
@@ -125,7 +138,7 @@ class PickledType:
     def __init__(self, code: object, align: object = False, copy: object = False) -> None:  # noqa: ARG002
         text = code.decode("ascii") if isinstance(code, bytes) else code
         if not isinstance(text, str) or not _CODE.fullmatch(text):
-            raise ValueError(f"an array is of type {code!r}; expected numbers, texts or objects")
+            raise ValueError(f"an array is of type {shown(code)}; expected numbers, texts or objects")
         self.code, self.order = text, "<"
 
     def __setstate__(self, state: object) -> None:
@@ -133,7 +146,7 @@ class PickledType:
             raise ValueError("an array is of a type with fields; expected numbers, texts or objects")
         order = state[1].decode("ascii") if isinstance(state[1], bytes) else state[1]
         if order not in ("<", ">", "=", "|"):
-            raise ValueError(f"an array has the byte order {order!r}; expected '<' or '>'")
+            raise ValueError(f"an array has the byte order {shown(order)}; expected '<' or '>'")
         self.order = str(order)
 
     @property
@@ -165,11 +178,11 @@ class PickledArray:
 
 def _array(shape: object, kind: object, data: object, *, fortran: bool) -> np.ndarray | ObjectArray:
     if not isinstance(shape, tuple) or len(shape) > _MAX_DIMENSIONS:
-        raise ValueError(
-            f"an array has the shape {shape!r}; expected at most {_MAX_DIMENSIONS} whole numbers."
-        )
-    if not all(type(n) is int and n >= 0 for n in shape):
-        raise ValueError(f"an array has the shape {shape!r}; expected whole numbers from 0 on")
+        found = f"{len(shape):,} dimensions" if isinstance(shape, tuple) else f"the shape {shown(shape)}"
+        raise ValueError(f"an array has {found}; expected at most {_MAX_DIMENSIONS} whole numbers")
+    for n in shape:
+        if type(n) is not int or n < 0:
+            raise ValueError(f"an array has a shape with {shown(n)} in it; expected whole numbers from 0 on")
     if not isinstance(kind, PickledType):
         raise ValueError("an array has no type")
     n = prod(shape)
@@ -209,7 +222,7 @@ def _from_buffer(buffer: object, kind: object, shape: object, order: object = "C
 def encoded(text: object, encoding: object = "latin1") -> bytes:
     """Stands for `_codecs.encode`, by which protocols 0 to 2 write bytes."""
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
-        raise ValueError(f"bytes are written in the encoding {encoding!r}; expected latin1")
+        raise ValueError(f"bytes are written in the encoding {shown(encoding)}; expected latin1")
     return text.encode("latin1")
 
 
@@ -276,8 +289,9 @@ class _Reader(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         found = STANDS_FOR.get(f"{module}.{name}")
         if found is None:
+            named = f"{module}.{name}"[:_SHOWN]
             raise DataError(
-                f"{self._path}: wants to run {module}.{name}, which no file of features needs. Nothing was run. Do "
+                f"{self._path}: wants to run {named}, which no file of features needs. Nothing was run. Do "
                 f"not open it with numpy.load(allow_pickle=True) or pickle either, unless you trust whoever made it."
             )
         return found

@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 import numpy as np
 import polars as pl
 
-from visrec.data.formats.pickled import ObjectArray, read_object_array
+from visrec.data.formats.pickled import ObjectArray, read_object_array, shown
 from visrec.data.tables import first_row, id_column, part_column, read_table, row_name, time_column
 from visrec.errors import DataError
 
@@ -70,14 +70,14 @@ def read_embedding(path: Path) -> Embedding:
         item = PurePath(text).stem
         if item in ids:
             raise DataError(
-                f"{path}: item {item!r} comes twice, as {ids[item]!r} and as {text!r} (row {number}). Write the "
-                f"file again with one row an item: the other files count items by their rows."
+                f"{path}: item {shown(item)} comes twice, as {shown(ids[item])} and as {shown(text)} (row {number}). "
+                f"Write the file again with one row an item: the other files count items by their rows."
             )
         ids[item] = text
         row = _vector(path, text, value)
         if rows and row.shape != rows[0].shape:
             raise DataError(
-                f"{path}: {text!r} has a vector of shape {row.shape}, {next(iter(ids.values()))!r} one of "
+                f"{path}: {shown(text)} has a vector of shape {row.shape}, {shown(next(iter(ids.values())))} one of "
                 f"{rows[0].shape}; all must be of one shape. Extract the features again."
             )
         rows.append(row)
@@ -104,9 +104,17 @@ def _pairs(path: Path, found: ObjectArray) -> list[tuple[object, object]]:
 
 
 def _name(path: Path, number: int, name: object) -> str:
-    text = name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
-    if not isinstance(name, str | bytes | int | np.integer) or PurePath(text).stem in ("", "nan", "NaN"):
-        raise DataError(f"{path}: row {number} begins with {name!r}; expected the file name of an image.")
+    if isinstance(name, bytes):
+        text = name.decode("utf-8", "replace")
+    elif isinstance(name, str):
+        text = str(name)
+    else:
+        is_number = isinstance(name, int | np.integer) and abs(int(name)) < 10**80
+        text = str(name) if is_number else ""
+    if PurePath(text).stem in ("", "nan", "NaN"):
+        raise DataError(
+            f"{path}: row {number} begins with {shown(name)}; expected the file name of an image."
+        )
     return text
 
 
@@ -114,18 +122,23 @@ def _vector(path: Path, name: str, value: object) -> np.ndarray:
     if isinstance(value, ObjectArray):
         value = value.cells if len(value.shape) == 1 else None
     if isinstance(value, list | tuple) and all(isinstance(v, int | float | np.number) for v in value):
-        value = np.array(value, dtype=np.float64)
+        try:
+            value = np.array(value, dtype=np.float64)
+        except OverflowError:  # a whole number of hundreds of digits
+            value = np.array([np.inf])
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu":
         kind = value.dtype if isinstance(value, np.ndarray) else type(value).__name__
-        raise DataError(f"{path}: the vector of {name!r} is of type {kind}; expected numbers.")
+        raise DataError(f"{path}: the vector of {shown(name)} is of type {kind}; expected numbers.")
     if value.ndim not in (1, 3) or value.size == 0:
         raise DataError(
-            f"{path}: the vector of {name!r} has the shape {value.shape}; expected (F,), or a map (C, h, w)."
+            f"{path}: the vector of {shown(name)} has the shape {value.shape}; expected (F,), or a map (C, h, w)."
         )
     with np.errstate(over="ignore"):
         row = value if value.dtype == np.float16 else value.astype(np.float32, copy=False)
     if not np.isfinite(row).all():
-        raise DataError(f"{path}: the vector of {name!r} holds NaN or infinity. Extract the features again.")
+        raise DataError(
+            f"{path}: the vector of {shown(name)} holds NaN or infinity. Extract the features again."
+        )
     return row
 
 

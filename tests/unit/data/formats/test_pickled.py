@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import codecs
 import os
 import pickle
 import struct
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from visrec.data.formats.pickled import ObjectArray, PlainArrayError, read_object_array
+from visrec.data.formats.pickled import ObjectArray, PlainArrayError, read_object_array, shown
 from visrec.errors import DataError
 
 
@@ -217,6 +218,61 @@ def _wicked_type() -> Reduced:
 def test_tutorial_error_14_a_wicked_state_of_an_array_is_refused(tmp_path, value, message):
     with pytest.raises(DataError, match=message):
         read_object_array(_save(tmp_path / "x.npy", value))
+
+
+def _shared_lists(levels: int = 60) -> list[object]:
+    """Each level holds the one below twice: 9 bytes a level in a file, and 2^levels lists when written out."""
+    found: list[object] = ["a"]
+    for _ in range(levels):
+        found = [found, found]
+    return found
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Reduced(np.dtype, _shared_lists(), False, True),
+        Reduced(np.dtype, "f4", False, True, state=(3, _shared_lists(), None, None, None, 4, 4, 0)),
+        _array(_shared_lists(), np.dtype("f4"), b"1234"),
+        _array((_shared_lists(),), np.dtype("f4"), b"1234"),
+        _array((_shared_lists(),) * 9, np.dtype("f4"), b"1234"),
+        _array((1,), np.dtype("f4"), _shared_lists()),
+        Reduced(codecs.encode, "a", _shared_lists()),
+        Reduced(codecs.encode, _shared_lists(), "latin1"),
+        Reduced(codecs.encode, "a", "x" * 10_000),
+        _array((10**5000,), np.dtype("f4"), b"1234"),
+    ],
+)
+def test_values_that_are_endless_when_written_out_end_in_a_short_message(tmp_path, value):
+    path = _save(tmp_path / "x.npy", value, protocol=2)
+    with pytest.raises(DataError) as error:
+        read_object_array(path)
+    assert len(str(error.value)) < 400 + len(str(path))
+
+
+def test_a_call_of_a_value_that_is_endless_when_written_out_ends_in_a_short_message(tmp_path):
+    path = _write(tmp_path / "x.npy", pickle.dumps(_shared_lists(), protocol=2)[:-1] + b")R.")
+    with pytest.raises(DataError, match="not callable") as error:
+        read_object_array(path)
+    assert len(str(error.value)) < 400 + len(str(path))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("a" * 80, repr("a" * 80)),
+        ("a" * 81, repr("a" * 80) + "…"),
+        (b"ab", "b'ab'"),
+        (-12, "-12"),
+        (np.int64(7), "7"),
+        (10**80, "a number of 266 bits"),
+        (1.5, "float"),
+        (["a"], "list"),
+        (None, "NoneType"),
+    ],
+)
+def test_texts_and_whole_numbers_are_shown_and_of_all_else_the_kind(value, text):
+    assert shown(value) == text
 
 
 @pytest.mark.parametrize(

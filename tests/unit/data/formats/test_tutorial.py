@@ -41,6 +41,22 @@ def test_half_precision_stays_and_other_numbers_become_float32(tmp_path):
         assert found.rows[0].tolist() == [1, 2]
 
 
+def test_a_name_that_is_endless_when_written_out_is_refused_in_a_short_message(tmp_path):
+    shared: list[object] = ["a"]
+    for _ in range(60):
+        shared = [shared, shared]
+    with pytest.raises(DataError, match="row 1 begins with list; expected the file name") as error:
+        read_embedding(write_embedding(tmp_path / "x.npy", [shared], [np.ones(2)]))
+    assert len(str(error.value)) < 400 + len(str(tmp_path))
+
+
+def test_numbers_beyond_all_floats_are_refused(tmp_path):
+    with pytest.raises(DataError, match="row 1 begins with a number of 16,610 bits"):
+        read_embedding(write_embedding(tmp_path / "x.npy", [10**5000], [np.ones(2)]))
+    with pytest.raises(DataError, match=r"'a\.jpg' holds NaN or infinity"):
+        read_embedding(write_embedding(tmp_path / "x.npy", ["a.jpg"], [[10**400, 1]]))
+
+
 @pytest.mark.parametrize(
     ("names", "rows", "message"),
     [

@@ -1,0 +1,54 @@
+"""Paths in an experiment's file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from visrec.experiment import Experiment, read_experiment
+
+
+def _write(folder: Path, weights: str) -> Path:
+    folder.mkdir()
+    path = folder / "e.toml"
+    path.write_text(
+        f'[data]\npath = "shop"\n[features]\nextractor = "resnet18"\nweights = "{weights}"\n'
+        f'[models.dvbpr]\nweights = "{weights}"\n[models.mine]\nmodel = "dvbpr"\nweights = "{weights}"\n'
+        "[models.popularity]\n"
+    )
+    return path
+
+
+def test_files_of_weights_are_relative_to_the_file_that_names_them(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    _write(tmp_path / "here", "w/net.pt")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    values = read_experiment(Path("../here/e.toml"))
+    expected = str((tmp_path / "here" / "w" / "net.pt").resolve())
+    tables = (values["features"], values["models"]["dvbpr"], values["models"]["mine"])
+    assert [str(Path(table["weights"]).resolve()) for table in tables] == [expected] * 3
+    found = Experiment(**values).resolved()
+    assert found.features.weights == expected
+    assert [found.models[name]["weights"] for name in ("dvbpr", "mine")] == [expected] * 2
+
+
+def test_the_path_of_a_file_elsewhere_stays(tmp_path):
+    file = str(tmp_path / "net.pt")
+    values = read_experiment(_write(tmp_path / "here", file))
+    assert values["models"]["dvbpr"]["weights"] == file
+
+
+@pytest.mark.parametrize("weights", ["random", "default"])
+def test_weights_that_are_no_file_stay(tmp_path, weights):
+    values = read_experiment(_write(tmp_path / "here", weights))
+    assert values["models"]["dvbpr"]["weights"] == weights
+    found = Experiment(**values).resolved()
+    assert [found.models[name]["weights"] for name in ("dvbpr", "mine")] == [weights] * 2
+
+
+def test_a_model_that_does_not_exist_is_left_to_the_check_of_the_settings(tmp_path):
+    path = _write(tmp_path / "here", "net.pt")
+    path.write_text(path.read_text().replace("models.dvbpr", "models.dvbqr"))
+    values = read_experiment(path)
+    assert values["models"]["dvbqr"]["weights"] == "net.pt"
