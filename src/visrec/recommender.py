@@ -130,7 +130,7 @@ class Recommender(ABC):
     Config: ClassVar[type[configs.Config]]
     needs: ClassVar[Kind] = "none"
     learns: ClassVar[Literal["nothing", "counts", "closed form", "least squares", "pairs"]]
-    query: ClassVar[Literal["nothing", "user", "history", "both"]]
+    query: ClassVar[Literal["nothing", "user", "history", "both"]] = "both"
     new_users: ClassVar[bool]
     new_items: ClassVar[bool]
     personal: ClassVar[bool] = True

@@ -86,6 +86,7 @@ def test_features_and_clusters_are_kept_and_taken_again(here, sheet, gallery, tm
 
 @pytest.mark.parametrize("sampler", ["uniform", "popularity"])
 def test_other_samplers_need_no_features(here, shop, tmp_path, sampler):
+    shop = Path(shutil.copytree(shop, tmp_path / "shop", ignore=shutil.ignore_patterns("features")))
     done = here("triples", shop, "--sampler", sampler, "--out", tmp_path / "sheet.html", "--n", 5)
     page = (tmp_path / "sheet.html").read_text(encoding="utf-8")
     _well_formed(page)

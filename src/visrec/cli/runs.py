@@ -41,7 +41,7 @@ def demo(
     users: Annotated[int, typer.Option(min=12, help="People.")] = 700,
     seed: Annotated[int, typer.Option(help="Another seed draws another world.")] = 0,
 ) -> None:
-    """Draw a synthetic catalogue, train every model on it, compare them, and write a page of pictures."""
+    """Draw a synthetic catalogue, train models on it, compare them, and write a page of pictures."""
     from visrec.data.datasets.synthetic import SyntheticConfig, write_synthetic
     from visrec.experiment import Experiment
     from visrec.runs import run
@@ -140,6 +140,10 @@ def tune(
     pool: PoolOption = None,
     set_: Set = None,
     min_rating: Annotated[float | None, typer.Option(help="Keep interactions rated at least this.")] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="auto, leave_last_out, by_evaluation, by_time, by_ratio. [default: auto]"),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Of the model and of the search. [default: 0]")] = None,
     data: Annotated[Path | None, typer.Option(help="With an experiment.toml: the data set folder.")] = None,
     as_json: Json = False,
@@ -149,7 +153,7 @@ def tune(
     from visrec.experiment import Experiment
 
     values = experiment_values(source, data)
-    apply(values, "data", min_rating=min_rating)
+    apply(values, "data", min_rating=min_rating, split=split)
     apply(values, "features", extractor=extractor)
     apply(
         values,

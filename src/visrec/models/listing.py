@@ -20,7 +20,7 @@ def models() -> list[dict[str, Any]]:
     """A dict for each registered model, JSON-able.
 
     Its keys: model, class, needs, learns, query, "new users", "new items", personal, losses and samplers (empty where
-    it does not learn from pairs), settings (its own, without those that all models learnt from pairs share), paper.
+    it does not learn from pairs), settings (all of them, with default and what they mean), paper.
     """
     return [_facts(name, resolve("models", name)) for name in names("models")]
 
@@ -55,7 +55,8 @@ def _facts(name: str, cls: type[Recommender]) -> dict[str, Any]:
         "losses": _choices(cls, "loss"),
         "samplers": _choices(cls, "sampler"),
         "settings": {
-            one: {"default": defaults[one], "about": fields[one].description} for one in own_settings(cls)
+            one: {"default": default, "about": " ".join((fields[one].description or "").split())}
+            for one, default in defaults.items()
         },
         "paper": cls.paper,
     }

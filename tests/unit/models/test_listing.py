@@ -32,8 +32,10 @@ def test_losses_and_samplers_stand_where_pairs_are_learnt_from_the_default_first
     assert facts["bpr"]["samplers"][0] == "uniform"
 
 
-def test_settings_are_the_models_own_with_their_defaults_and_docstrings(facts):
-    assert list(facts["vbpr"]["settings"]) == ["variant", "dim_gamma", "dim_theta", "reg", "reg_E"]
+def test_settings_are_all_of_the_models_with_their_defaults_and_docstrings(facts):
+    for one in ("variant", "dim_gamma", "dim_theta", "reg", "reg_E", "epochs", "sampler", "guidelines"):
+        assert one in facts["vbpr"]["settings"]
+    assert facts["acf"]["settings"]["batch_size"]["default"] == 256
     assert facts["ease"]["settings"]["max_gib"]["default"] == 4
     for found in facts.values():
         assert all(setting["about"] for setting in found["settings"].values())
