@@ -133,7 +133,7 @@ def visrec_step(name: str, train: Interactions, values: np.ndarray) -> Step:
     model = {
         "vbpr": lambda: visrec.VBPR(dim_gamma=200, dim_theta=100, epochs=0, reg=0, reg_E=0),
         "curatornet": lambda: visrec.CuratorNet(epochs=0, reg=0),
-        "acf": lambda: visrec.ACF(dim=128, max_history=9, epochs=0, reg=0),
+        "acf": lambda: visrec.ACF(dim_gamma=128, dim_attention=128, max_history=9, epochs=0, reg=0, reg_W=0),
         "dvbpr": lambda: visrec.DVBPR(backbone="cnn-f", epochs=0, precision="float32"),
     }[name.partition(",")[0]]()
     n = train.n_items
@@ -261,7 +261,7 @@ def tutorial_dvbpr(train: Interactions, values: np.ndarray) -> Step:
     def scores(batch: Triples) -> tuple[Tensor, Tensor]:
         user, pos, neg = pairs(batch)
         theta = net.theta_u(user)
-        return (theta * net.phi(images[pos])).sum(1), (theta * net.phi(images[neg])).sum(1)
+        return (theta * net.phi.net(images[pos])).sum(1), (theta * net.phi.net(images[neg])).sum(1)
 
     return optimised(net, scores)
 
