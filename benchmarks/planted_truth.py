@@ -1,10 +1,12 @@
 """Do the models find what was planted? The synthetic catalogue's truth is known; so is what each model should see.
 
-uv run python benchmarks/planted_truth.py --out FOLDER            # draws the data, trains, checks; goes on if interrupted
+uv run python benchmarks/planted_truth.py --out FOLDER            # draws the data, trains, checks
 uv run python benchmarks/planted_truth.py --out FOLDER --write    # puts the figures into README.md
-uv run python benchmarks/planted_truth.py --out FOLDER --tune 20  # searches the settings, on the validation part alone
+uv run python benchmarks/planted_truth.py --out FOLDER --tune 20  # searches settings, on the validation part alone
 
-Settings are those of planted-truth.toml, which `--tune` found by nDCG@20 on the validation part.
+Interrupted, the same command goes on.
+
+Settings are those of planted-truth.toml. `--tune` looks for better ones, by nDCG@20 on the validation part.
 """
 
 from __future__ import annotations
@@ -142,7 +144,9 @@ def attention(found: Run, truth: Truth) -> list[tuple[str, str, bool]]:
             differences.append(len(alpha) * (alpha[order[:half]].mean() - alpha[order[-half:]].mean()))
     difference = np.array(differences)
     p = float(wilcoxon(difference, alternative="greater").pvalue)
-    text = f"alpha of the like half - of the other, in units of the mean alpha: {said(interval(difference))}, p = {p:.2g}"
+    text = (
+        f"alpha of the like half - of the other, in means of alpha: {said(interval(difference))}, p = {p:.2g}"
+    )
     return [("acf looks at what shares the target's taste", text, p < 0.01)]
 
 
