@@ -9,13 +9,16 @@ import typer
 
 from visrec.cli.options import (
     L2,
+    AllowMissingImages,
     Float16,
     Json,
     Layer,
+    MinRating,
     Pca,
     PoolOption,
     Precision,
     Set,
+    SplitOption,
     Standardize,
     WeightsOption,
     Whiten,
@@ -34,16 +37,11 @@ def compare_features(
     ] = None,
     weights: WeightsOption = None,
     set_: Set = None,
-    min_rating: Annotated[float | None, typer.Option(help="Keep interactions rated at least this.")] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(help="auto, leave_last_out, by_evaluation, by_time, by_ratio. [default: auto]"),
-    ] = None,
+    min_rating: MinRating = None,
+    split: SplitOption = None,
     seed: Annotated[int | None, typer.Option(help="For every model that sets none. [default: 0]")] = None,
     queries: Annotated[int, typer.Option(min=0, help="Items whose nearest pictures are shown.")] = 6,
-    allow_missing_images: Annotated[
-        bool, typer.Option("--allow-missing-images", help="Keep items without an image, without features.")
-    ] = False,
+    allow_missing_images: AllowMissingImages = False,
     as_json: Json = False,
 ) -> None:
     """Which features recommend best, beside what their networks do on ImageNet: one table, and a page to look at."""

@@ -45,3 +45,19 @@ Pca = Annotated[int | None, typer.Option(min=1, help="Keep so many principal com
 Whiten = Annotated[bool, typer.Option("--whiten", help="Give each principal component variance 1.")]
 L2 = Annotated[bool, typer.Option("--l2", help="Give each vector length 1.")]
 Float16 = Annotated[bool, typer.Option("--float16", help="Store half as many bytes.")]
+
+# Which data, and how: the same options wherever an experiment is made of words.
+ExtractorOption = Annotated[
+    str | None, typer.Option("--extractor", help="A name from `visrec extractors`. [default: color]")
+]
+MinRating = Annotated[float | None, typer.Option(help="Keep interactions rated at least this.")]
+SplitOption = Annotated[
+    str | None,
+    typer.Option("--split", help="auto, leave_last_out, by_evaluation, by_time, by_ratio. [default: auto]"),
+]
+DataOption = Annotated[
+    Path | None, typer.Option("--data", help="With an experiment.toml: the data set folder.")
+]
+AllowMissingImages = Annotated[
+    bool, typer.Option("--allow-missing-images", help="Keep items without an image, without features.")
+]

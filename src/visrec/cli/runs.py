@@ -9,14 +9,19 @@ import typer
 
 from visrec.cli.options import (
     L2,
+    AllowMissingImages,
+    DataOption,
+    ExtractorOption,
     Float16,
     Json,
     Layer,
+    MinRating,
     Out,
     Pca,
     PoolOption,
     Precision,
     Set,
+    SplitOption,
     Standardize,
     WeightsOption,
     Whiten,
@@ -63,9 +68,7 @@ def run(
     source: Annotated[Path, typer.Argument(help="A data set folder, or an experiment.toml.")],
     out: Out,
     models: Annotated[str | None, typer.Option(help="Comma-separated names from `visrec models`.")] = None,
-    extractor: Annotated[
-        str | None, typer.Option(help="A name from `visrec extractors`. [default: color]")
-    ] = None,
+    extractor: ExtractorOption = None,
     weights: WeightsOption = None,
     layer: Layer = None,
     pool: PoolOption = None,
@@ -76,17 +79,12 @@ def run(
     whiten: Whiten = False,
     l2: L2 = False,
     float16: Float16 = False,
-    min_rating: Annotated[float | None, typer.Option(help="Keep interactions rated at least this.")] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(help="auto, leave_last_out, by_evaluation, by_time, by_ratio. [default: auto]"),
-    ] = None,
+    min_rating: MinRating = None,
+    split: SplitOption = None,
     cutoffs: Annotated[str | None, typer.Option(help="The k of the metrics at k. [default: 20,100]")] = None,
     seed: Annotated[int | None, typer.Option(help="For every model that sets none. [default: 0]")] = None,
-    data: Annotated[Path | None, typer.Option(help="With an experiment.toml: the data set folder.")] = None,
-    allow_missing_images: Annotated[
-        bool, typer.Option("--allow-missing-images", help="Keep items without an image, without features.")
-    ] = False,
+    data: DataOption = None,
+    allow_missing_images: AllowMissingImages = False,
     as_json: Json = False,
 ) -> None:
     """Extract features, train and evaluate models. Run it again to do only what is missing."""
@@ -132,20 +130,15 @@ def tune(
     out: Annotated[Path, typer.Option("--out", help="The folder of the search.")],
     trials: Annotated[int, typer.Option(min=1, help="How many settings are tried, in all.")] = 30,
     metric: Annotated[str, typer.Option(help="What is maximised on the validation part.")] = "ndcg@20",
-    extractor: Annotated[
-        str | None, typer.Option(help="A name from `visrec extractors`. [default: color]")
-    ] = None,
+    extractor: ExtractorOption = None,
     weights: WeightsOption = None,
     layer: Layer = None,
     pool: PoolOption = None,
     set_: Set = None,
-    min_rating: Annotated[float | None, typer.Option(help="Keep interactions rated at least this.")] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(help="auto, leave_last_out, by_evaluation, by_time, by_ratio. [default: auto]"),
-    ] = None,
+    min_rating: MinRating = None,
+    split: SplitOption = None,
     seed: Annotated[int | None, typer.Option(help="Of the model and of the search. [default: 0]")] = None,
-    data: Annotated[Path | None, typer.Option(help="With an experiment.toml: the data set folder.")] = None,
+    data: DataOption = None,
     as_json: Json = False,
 ) -> None:
     """Search better settings for a model on the validation part; writes them as an experiment to run."""

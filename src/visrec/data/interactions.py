@@ -44,9 +44,13 @@ class Histories:
 
     def take(self, users: np.ndarray) -> Histories:
         """The histories of some users `(B,)`, one row each, in the order given."""
-        lengths = self.lengths[users]
+        return self.between(self.indptr[users], self.indptr[users + 1])
+
+    def between(self, start: np.ndarray, stop: np.ndarray) -> Histories:
+        """The items at the places `start` to before `stop` `(B,)` of the flat array, one row each."""
+        lengths = stop - start
         indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        place = np.repeat(self.indptr[users] - indptr[:-1], lengths) + np.arange(indptr[-1])
+        place = np.repeat(start - indptr[:-1], lengths) + np.arange(indptr[-1])
         return Histories(indptr, self.items[place])
 
     def where(self, mask: np.ndarray) -> Histories:

@@ -11,7 +11,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from visrec.data.interactions import Interactions
+from visrec.data.interactions import Histories, Interactions
 from visrec.data.splits import Part, Split
 from visrec.errors import ConfigError, DataError
 from visrec.evaluation.metrics import Ranks, compute, metric_names
@@ -154,7 +154,7 @@ def held_out_ranks(
             "The model was fitted on other users or items than this split has; fit it on split.train."
         )
     held, seen = _by_user(split.part(part), candidates), _by_user(split.seen(part), None)
-    users = np.flatnonzero(np.diff(held[0]) > 0)
+    users = np.flatnonzero(held.lengths > 0)
     if len(users) == 0:
         raise DataError(f"No user has held-out items in the part '{part}'; nothing can be evaluated.")
     excluded = None if candidates is None else torch.from_numpy(~candidates)
@@ -164,7 +164,8 @@ def held_out_ranks(
         scores = model.score_queries(queries)
         if excluded is not None:
             scores = scores.masked_fill(excluded, -torch.inf)
-        rows, items = _rows_of(held, block)
+        asked = held.take(block)
+        rows, items = asked.owner, asked.items
         _mask(scores, seen, block)
         open_ = torch.isfinite(scores)
         if not open_[torch.from_numpy(rows), torch.from_numpy(items)].all():
@@ -180,7 +181,7 @@ def held_out_ranks(
     ranks = Ranks(
         np.concatenate(owner),
         np.concatenate(rank),
-        np.diff(held[0])[users],
+        held.lengths[users],
         np.concatenate(n_candidates),
         np.concatenate(mid),
     )
@@ -206,24 +207,15 @@ def top_items(model: Recommender, split: Split, users: np.ndarray, k: int) -> li
     return lists
 
 
-def _by_user(part: Interactions, candidates: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """(indptr (U + 1,), items (N,)): the distinct items of each user."""
+def _by_user(part: Interactions, candidates: np.ndarray | None) -> Histories:
+    """The distinct items of each user, sorted."""
     if candidates is not None:
         part = part.where(candidates[part.item])
     matrix = part.matrix()
-    return matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64)
+    return Histories(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64))
 
 
-def _rows_of(by_user: tuple[np.ndarray, np.ndarray], users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(row in `users`, item) of all pairs of some users."""
-    indptr, items = by_user
-    counts = indptr[users + 1] - indptr[users]
-    rows = np.repeat(np.arange(len(users)), counts)
-    offset = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return rows, items[indptr[users][rows] + offset]
-
-
-def _mask(scores: Tensor, seen: tuple[np.ndarray, np.ndarray], users: np.ndarray) -> None:
+def _mask(scores: Tensor, seen: Histories, users: np.ndarray) -> None:
     """Make what each user has seen no candidate, in place: -inf in `scores (B, I)`."""
-    rows, items = _rows_of(seen, users)
-    scores[torch.from_numpy(rows), torch.from_numpy(items)] = -torch.inf
+    found = seen.take(users)
+    scores[torch.from_numpy(found.owner), torch.from_numpy(found.items)] = -torch.inf

@@ -505,10 +505,7 @@ class NextBasketStrategy(Strategy):
         return self._strange(user, pos, rng)
 
     def histories(self, slots: np.ndarray, user: np.ndarray, pos: np.ndarray) -> Histories:  # noqa: ARG002
-        start, lengths = slots[:, 2], slots[:, 3] - slots[:, 2]
-        indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        place = np.repeat(start - indptr[:-1], lengths) + np.arange(indptr[-1])
-        return Histories(indptr, self.tables.histories.items[place])
+        return self.tables.histories.between(slots[:, 2], slots[:, 3])
 
 
 class SameBasketStrategy(NextBasketStrategy):
