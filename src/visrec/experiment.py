@@ -98,7 +98,8 @@ class Experiment(Config):
     data: DataConfig
     features: FeaturesConfig = FeaturesConfig()
     regions: FeaturesConfig | None = None
-    """For models that look at regions; left out: the extractor of `features` made to give regions, in float16."""
+    """For models that look at regions; left out: the extractor of `features` made to give regions, in float16. With
+    the same extractor and no weights, it has those of `features`."""
     images: ImagesConfig = ImagesConfig()
     """For models that look at pixels."""
     models: dict[str, dict[str, Any]] = Field(min_length=1)
@@ -134,7 +135,9 @@ class Experiment(Config):
         if kind == "vector":
             return self.features
         if self.regions is not None:
-            return self.regions
+            is_same = self.regions.extractor == self.features.extractor
+            inherits = is_same and "weights" not in self.regions.model_fields_set
+            return self.regions.replace(weights=self.features.weights) if inherits else self.regions
         given = options_for_regions(self.features.extractor)
         options = self.features.options | {key: one for key, one in given.items() if key == "pool"}
         options = given | options  # a grid of one's own stays
@@ -150,7 +153,7 @@ class Experiment(Config):
             models=models,
             data=self.data.replace(path=str(Path(self.data.path).resolve())),
             features=_with_whole_paths(self.features),
-            **({} if self.regions is None else {"regions": _with_whole_paths(self.regions)}),
+            **({} if self.regions is None else {"regions": _with_whole_paths(self.content("regions"))}),
         )
 
     def split(self, data: Dataset) -> Split:

@@ -52,3 +52,23 @@ def test_a_model_that_does_not_exist_is_left_to_the_check_of_the_settings(tmp_pa
     path.write_text(path.read_text().replace("models.dvbpr", "models.dvbqr"))
     values = read_experiment(path)
     assert values["models"]["dvbqr"]["weights"] == "net.pt"
+
+
+@pytest.mark.parametrize(
+    ("regions", "expected"),
+    [
+        ({"extractor": "resnet18"}, "random"),
+        ({"extractor": "resnet18", "weights": "default"}, "default"),
+        ({"extractor": "resnet50"}, "default"),
+    ],
+)
+def test_regions_of_the_same_extractor_have_its_weights_unless_they_name_their_own(regions, expected):
+    experiment = Experiment(
+        data={"path": "shop"},
+        features={"extractor": "resnet18", "weights": "random"},
+        regions={**regions, "options": {"pool": "regions", "grid": 4}},
+        models={"acf": {}},
+    )
+    found = experiment.content("regions")
+    assert (found.weights, found.options) == (expected, {"pool": "regions", "grid": 4})
+    assert experiment.resolved().regions == found

@@ -6,10 +6,10 @@ import copy
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from visrec.config import Config
 from visrec.errors import ConfigError, FeaturesError
@@ -53,11 +53,19 @@ class NetworkOptions(Config):
     with `pool` the last feature map."""
     pool: Pool | None = None
     """How a map or tokens become one vector; "regions" keeps them apart. None: "mean", where there is a map."""
+    grid: int | None = Field(default=None, ge=1, le=64)
+    """With pool = "regions": rows and columns of coarser regions, the means of the map's cells; None: each cell."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """"auto": bfloat16 where the hardware has it and the vectors keep a cosine of .999 to those of float32, and .99
     when their mean is subtracted."""
     input_size: int | None = Field(default=None, ge=8, le=4096)
     """Side of the square picture that the network sees, in pixels; None: as published."""
+
+    @model_validator(mode="after")
+    def _no_option_in_vain(self) -> Self:
+        if self.grid is not None and self.pool != "regions":
+            raise ValueError("grid is of regions alone. Set pool = 'regions', or leave grid out")
+        return self
 
 
 class Backbone(Extractor):
@@ -135,8 +143,12 @@ class Backbone(Extractor):
         self.shape = self._pooled(output).shape[1:]
         self.grid = None
         if self._how == "regions":
-            self.grid = output.shape[2:] if output.ndim == 4 else grid_of(self.shape[0])
+            self.grid = (
+                output.shape[2:] if output.ndim == 4 and self.options.grid is None else grid_of(self.shape[0])
+            )
         self.layer = f"{layer or 'input of the classifier'}{f', {self._how}' if self._how else ''}"
+        if self.options.grid is not None:
+            self.layer += f" {self.options.grid} x {self.options.grid}"
         self.precision = "float32"
         wanted = self.options.precision
         if wanted == "bfloat16" or (wanted == "auto" and has_bfloat16(self.device)):
@@ -200,10 +212,12 @@ class Backbone(Extractor):
         if self._how is None:
             return output
         n_prefix = n_prefix_of(output.shape[1], self._n_prefix) if output.ndim == 3 else 0
-        return pool(output, self._how, n_prefix=n_prefix)
+        return pool(output, self._how, n_prefix=n_prefix, grid=self.options.grid)
 
     def provenance(self) -> dict[str, Any]:
         """What makes the vectors (JSON-able)."""
+        # As it was before there were coarser regions, so that older features remain the same.
+        exclude = {"precision"} | ({"grid"} if self.options.grid is None else set())
         return {
             "extractor": self.name,
             "source": self._source,
@@ -212,7 +226,7 @@ class Backbone(Extractor):
             "dim": self.dim,
             "transform": str(self.transform),
             "layer": self.layer,
-            "options": self.options.model_dump(mode="json", exclude={"precision"}),
+            "options": self.options.model_dump(mode="json", exclude=exclude),
             "precision": self.precision,
             "device": self.device.partition(":")[0],
             "versions": versions("torch", self._source, "pillow"),

@@ -369,6 +369,26 @@ def test_a_named_layer_is_what_that_module_gives():
         )
 
 
+def test_regions_can_be_coarser_than_the_map():
+    fine = Backbone("resnet18", weights="random", pool="regions", precision="float32", input_size=128)
+    coarse = Backbone(
+        "resnet18", weights="random", pool="regions", grid=2, precision="float32", input_size=128
+    )
+    assert fine.grid == (4, 4)
+    assert (coarse.grid, coarse.shape) == ((2, 2), (4, 512))
+    batch = fine.preparation(noise(0))[None]
+    expected = fine.encode(batch).reshape(1, 2, 2, 2, 2, 512).mean(axis=(2, 4)).reshape(1, 4, 512)
+    np.testing.assert_allclose(coarse.encode(batch), expected, rtol=1e-4, atol=1e-6)
+    assert "grid" not in fine.provenance()["options"]  # features of before there were grids remain the same
+    assert coarse.provenance()["options"]["grid"] == 2
+    assert coarse.layer.endswith("regions 2 x 2")
+
+
+def test_a_grid_without_regions_is_refused():
+    with pytest.raises(ConfigError, match="Set pool = 'regions'"):
+        Backbone("resnet18", weights="random", grid=2)
+
+
 def test_tokens_are_split_into_class_and_patches():
     cls = Backbone("vit_b_32", weights="random", pool="cls", precision="float32")
     mean = Backbone("vit_b_32", weights="random", pool="mean", precision="float32")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from visrec.errors import ConfigError
 from visrec.features.pooling import pool, regions
@@ -49,6 +50,19 @@ def test_regions_go_row_by_row():
             assert (parts[:, y * 5 + x] == array[:, :, y, x]).all()
     tokens = noise(2, 7, 3)
     assert (pool(tokens, "regions", n_prefix=1) == tokens[:, 1:]).all()
+
+
+@pytest.mark.parametrize("grid", [1, 2, 3, 4, 7])
+def test_coarser_regions_are_means_of_the_cells_of_a_map(grid):
+    array = noise(2, 3, 7, 13)
+    expected = torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(array), grid).numpy()
+    np.testing.assert_allclose(pool(array, "regions", grid=grid), regions(expected), atol=1e-6)
+
+
+@pytest.mark.parametrize("array", [noise(1, 3, 7, 3), noise(1, 9, 3)])
+def test_a_grid_that_is_finer_than_the_map_or_not_of_a_map_is_refused(array):
+    with pytest.raises(ConfigError, match=r"grid is 4, but there is .* expected a map of at least 4 x 4"):
+        pool(array, "regions", grid=4)
 
 
 @pytest.mark.parametrize("how", ["mean", "max", "gem", "regions"])
