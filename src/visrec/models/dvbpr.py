@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from visrec.errors import FeaturesError
 from visrec.features.features import Features
 from visrec.features.weights import weights_file_digest
-from visrec.space import LogRange, Space
+from visrec.space import Choice, LogRange, Space
 from visrec.training.cnnf import CHANNELS
 from visrec.training.pairwise import PairwiseRecommender
 from visrec.training.pixel_network import CNNFS, DIM_FC, PixelNetwork, Precision
@@ -44,6 +44,8 @@ class DVBPRConfig(TrainingConfig):
         "learning_rate": LogRange(1e-4, 3e-3),
         "reg_W": LogRange(1e-5, 1e-1),
         "reg_theta": LogRange(1e-2, 10.0),
+        "dim_gamma": Choice((0, 64)),
+        "bias": Choice((False, True)),
     }
     files: ClassVar[tuple[str, ...]] = ("weights",)
     variant: Literal["paper", "tutorial"] = "paper"
@@ -60,6 +62,8 @@ class DVBPRConfig(TrainingConfig):
     """K, the size of theta and of what the network gives."""
     dim_gamma: int = Field(default=0, ge=0)
     """The size of latent factors gamma beside the visual ones; 0: none, as in the paper."""
+    bias: bool = False
+    """Whether items have a bias beta_i, as in VBPR. The paper has none: a picture must also tell popularity."""
     dim_fc: int = Field(default=DIM_FC, ge=1)
     """Size of the two fully connected layers of CNN-F."""
     channels: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=CHANNELS, min_length=5, max_length=5)
@@ -71,7 +75,7 @@ class DVBPRConfig(TrainingConfig):
     reg_theta: float = Field(default=1.0, ge=0)
     """lambda of theta_u of each triple."""
     reg_gamma: float = Field(default=0.01, ge=0)
-    """lambda of gamma of each triple's user and items."""
+    """lambda of gamma of each triple's user and items, and of beta of its items."""
     epochs: int = Field(default=20, ge=0)
     """At most this many passes over the training interactions."""
     batch_size: int = Field(default=128, ge=1)
@@ -99,12 +103,13 @@ class DVBPR(PairwiseRecommender):
     The paper minimises, over a batch of B triples, the sum of -ln sigmoid(x_ui - x_uj), reg_theta / 2 |theta_u|² of
     each triple and, once, reg_W / 2 |W|². The trainer takes the mean over triples; so all is divided by B, and the
     penalty is reg_theta / 2 mean |theta_u|² + reg_W / (2 B) |W|² with B = `batch_size`. W are the weights that are
-    trained, without biases and normalisations. With `dim_gamma` > 0 there is + gamma_u . gamma_i, as in the tutorial.
+    trained, without biases and normalisations. With `dim_gamma` > 0 there is + gamma_u . gamma_i, as in the tutorial,
+    and with `bias` + beta_i: VBPR's terms, of which an item that nobody has taken has none.
 
     Only the pictures of a batch are read, and each goes through the network once, however many triples it is in.
     An item without a picture has the visual vector 0: no taste speaks for or against it.
 
-    Symbols: theta_u (U, K), Phi (S, S, 3) -> (K), gamma_u (U, D), gamma_i (I, D).
+    Symbols: theta_u (U, K), Phi (S, S, 3) -> (K), gamma_u (U, D), gamma_i (I, D), beta_i (I, 1) with `bias`.
     """
 
     Config = DVBPRConfig
@@ -122,6 +127,7 @@ class DVBPR(PairwiseRecommender):
         self.theta_u = nn.Parameter(torch.empty(n_users, config.dim_theta))
         self.gamma_u = nn.Parameter(torch.empty(n_users, config.dim_gamma))
         self.gamma_i = nn.Parameter(torch.empty(n_items, config.dim_gamma))
+        self.beta_i = nn.Parameter(torch.empty(n_items, int(config.bias)))
         self.phi = PixelNetwork(
             config.backbone,
             self.content_shape[0],
@@ -141,6 +147,7 @@ class DVBPR(PairwiseRecommender):
     def initialize(self, generator: torch.Generator) -> None:
         if self.config.weights != "random":
             self.phi.load(self.config.weights)
+        nn.init.zeros_(self.beta_i)
         tables = (self.theta_u, self.gamma_u, self.gamma_i)
         if self.config.variant == "tutorial":
             for table in tables:
@@ -165,19 +172,22 @@ class DVBPR(PairwiseRecommender):
             size = len(shown) if torch.is_grad_enabled() else _PIECE
             pieces = [self.phi(self._read(piece)) for piece in items[shown].split(size)]
             visual = visual.index_copy(0, shown, torch.cat(pieces))  # (n, K)
-        return torch.cat([self.gamma_i[items], visual], dim=1)  # (n, D + K)
+        return torch.cat([self.gamma_i[items], visual, self.beta_i[items]], dim=1)  # (n, D + K + b)
 
     def encode_users(self, users: Tensor) -> Tensor:
-        return torch.cat([self.gamma_u[users], self.theta_u[users]], dim=1)  # (B, D + K)
+        one = torch.ones(len(users), int(self.config.bias))
+        return torch.cat([self.gamma_u[users], self.theta_u[users], one], dim=1)  # (B, D + K + b)
 
     def penalty(self, rows: Rows) -> Tensor | None:
         terms = []
         if self.config.reg_theta > 0:
             norm = self.theta_u[rows.users].square().sum(1)  # (u,)
             terms.append(self.config.reg_theta / 2 * (rows.times_user @ norm))
-        if self.config.reg_gamma > 0 and self.config.dim_gamma > 0:
+        if self.config.reg_gamma > 0 and (self.config.dim_gamma > 0 or self.config.bias):
             norm_u = self.gamma_u[rows.users].square().sum(1)  # (u,)
-            norm_i = self.gamma_i[rows.items].square().sum(1)  # (n,)
+            norm_i = self.gamma_i[rows.items].square().sum(1) + self.beta_i[rows.items].square().sum(
+                1
+            )  # (n,)
             terms.append(self.config.reg_gamma / 2 * (rows.times_user @ norm_u + rows.times_item @ norm_i))
         if self.config.reg_W > 0:
             weights = [w.flatten() for w in self.phi.parameters() if w.requires_grad and w.ndim >= 2]
@@ -189,9 +199,10 @@ class DVBPR(PairwiseRecommender):
         self.theta_u[users] = 0
         self.gamma_u[users] = 0
         self.gamma_i[items] = 0
+        self.beta_i[items] = 0
 
     def similarity_vectors(self) -> Tensor:
-        return self._fitted(self.Z)
+        return self._fitted(self.Z)[:, : self.config.dim_gamma + self.config.dim_theta]  # all but the bias
 
     def _read(self, items: Tensor) -> Tensor:
         """Pixels `(n, S, S, 3)` of these items alone."""

@@ -56,9 +56,13 @@ def _trainer(model, train) -> Trainer:
 # ---- the score -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dim_gamma", [0, 5])
-def test_the_score_is_theta_times_what_the_network_sees(train, pixels, dim_gamma):
-    model = DVBPR(**SMALL, dim_gamma=dim_gamma).fit(train, pixels)
+@pytest.mark.parametrize(("dim_gamma", "bias"), [(0, False), (5, False), (0, True), (5, True)])
+def test_the_score_is_theta_times_what_the_network_sees(train, pixels, dim_gamma, bias):
+    model = DVBPR(**SMALL, dim_gamma=dim_gamma, bias=bias).fit(train, pixels)
+    assert model.beta_i.shape == (7, int(bias))
+    if bias:
+        assert model.beta_i[[0, 2, 3, 4, 5]].abs().min() > 0
+        assert model.beta_i[6] == 0  # nobody took it
     scores = model.score(train.users.values.to_list())
     theta_u, gamma_u, gamma_i = (
         table.detach().double().numpy() for table in (model.theta_u, model.gamma_u, model.gamma_i)
@@ -72,12 +76,13 @@ def test_the_score_is_theta_times_what_the_network_sees(train, pixels, dim_gamma
         for u in range(4):
             expected = sum(theta_u[u, k] * phi[k] for k in range(3))
             expected += sum(gamma_u[u, k] * gamma_i[i, k] for k in range(dim_gamma))
+            expected += model.beta_i[i].item() if bias else 0
             assert scores[u, i] == pytest.approx(expected, abs=1e-5)
 
 
 def test_the_penalty_is_the_papers_divided_by_the_batch(train, pixels):
     settings = {**SMALL, "batch_size": 3, "reg_W": 0.5, "reg_theta": 0.3, "reg_gamma": 0.7}
-    model = DVBPR(**settings, dim_gamma=5).fit(train, pixels)
+    model = DVBPR(**settings, dim_gamma=5, bias=True).fit(train, pixels)
     theta_u, gamma_u, gamma_i = (
         table.detach().double().numpy() for table in (model.theta_u, model.gamma_u, model.gamma_i)
     )
@@ -86,6 +91,7 @@ def test_the_penalty_is_the_papers_divided_by_the_batch(train, pixels):
     for u, i, j in zip(user, pos, neg, strict=True):
         total += 0.3 / 2 * sum(theta**2 for theta in theta_u[u])
         total += 0.7 / 2 * sum(sum(x**2 for x in row) for row in (gamma_u[u], gamma_i[i], gamma_i[j]))
+        total += 0.7 / 2 * sum(model.beta_i[item].item() ** 2 for item in (i, j))
     for layer in (*model.phi.net.convs, *model.phi.net.fcs):
         total += 0.5 / 2 * sum(w**2 for w in layer.weight.detach().double().flatten().tolist())
     rows = Rows(
@@ -113,6 +119,15 @@ def test_items_without_a_picture_are_scored_by_gamma_alone(train, pixels):
     model = DVBPR(**SMALL, dim_gamma=5).fit(train, pixels)
     assert (model.Z[1, 5:] == 0).all()
     assert torch.equal(model.Z[1, :5], model.gamma_i[1])
+
+
+def test_the_bias_says_nothing_about_what_is_alike(train, pixels):
+    model = DVBPR(**SMALL, bias=True).fit(train, pixels)
+    before = model.similar_items([train.items.values[0]], 3)
+    with torch.no_grad():
+        model.beta_i += torch.arange(7.0)[:, None]
+        model.Z[:, -1] += torch.arange(7.0)
+    assert model.similar_items([train.items.values[0]], 3).equals(before)
 
 
 # ---- what it learns ------------------------------------------------------------------------------------
