@@ -7,7 +7,7 @@ uv run python benchmarks/planted_truth.py --out FOLDER --tune 20  # searches set
 Interrupted, the same command goes on.
 
 Settings are those of planted-truth.toml. `--tune` looks for better ones, by nDCG@20 on the validation part. The
-catalogue is that of the demo; the users are more, since 127 strangers (a fifth of the demo's) can't tell .015 from .020.
+catalogue is that of the demo, the users are more: 127 strangers (a fifth of the demo's) can't tell .015 from .020.
 """
 
 from __future__ import annotations
