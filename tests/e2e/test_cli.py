@@ -222,6 +222,22 @@ def test_the_table_marks_the_best_of_each_column(here, finished):
     assert "report.html" in done.stdout
 
 
+def test_a_run_on_few_users_says_everywhere_that_this_is_too_few(here, tmp_path):
+    rows = [f"u{u},i{i},{t}" for u in range(3) for t, i in enumerate((u, 3, 4, 5 + u))]
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "interactions.csv").write_text(
+        "user_id,item_id,timestamp\n" + "\n".join(rows) + "\n"
+    )
+    words = ["run", tmp_path / "shop", "--models", "popularity", "--allow-missing-images", "--out"]
+    shown = here(*words, tmp_path / "run").stdout
+    said = "Only 3 users are evaluated: that is too few to compare models by."
+    assert said in shown
+    assert said in (tmp_path / "run" / "report.html").read_text()
+    protocol = json.loads((tmp_path / "run" / "report.json").read_text())["provenance"]["protocol"]
+    assert protocol["n_users"] == 3
+    assert protocol["cautions"][0].startswith(said)
+
+
 def test_recommend_and_similar_print_tables_and_json(visrec, here, finished):
     rows = json.loads(
         visrec("recommend", finished, "--model", "vbpr", "--user", "u0001", "-k", 5, "--json").stdout
