@@ -265,6 +265,18 @@ def test_a_model_compares_items_in_a_run_without_features(here, shop, tmp_path):
     assert [row["rank"] for row in json.loads(found.stdout)] == [1, 2, 3]
 
 
+def test_what_is_said_of_missing_images_works_for_a_search_too(here, tmp_path):
+    rows = [f"u{u},i{i},{t}" for u in range(4) for t, i in enumerate((u, 4, 5, 6))]
+    (tmp_path / "interactions.csv").write_text("user_id,item_id,timestamp\n" + "\n".join(rows) + "\n")
+    words = ["tune", tmp_path, "--model", "item_knn", "--trials", "1", "--out", tmp_path / "tuning"]
+    assert "--allow-missing-images" in here(*words, status=2).stderr
+    here(*words, "--allow-missing-images")
+    done = here(
+        "run", tmp_path / "tuning" / "best.toml", "--models", "visrank", "--out", tmp_path / "r", status=2
+    )
+    assert "name only models that do not look at them" in done.stderr
+
+
 def test_tune_writes_an_experiment_that_runs(here, shop, tmp_path):
     found = here("tune", shop, "--model", "visrank", "--trials", "3", "--out", tmp_path / "tuning", "--json")
     rows = json.loads(found.stdout)

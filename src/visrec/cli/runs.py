@@ -139,6 +139,7 @@ def tune(
     split: SplitOption = None,
     seed: Annotated[int | None, typer.Option(help="Of the model and of the search. [default: 0]")] = None,
     data: DataOption = None,
+    allow_missing_images: AllowMissingImages = False,
     as_json: Json = False,
 ) -> None:
     """Search better settings for a model on the validation part; writes them as an experiment to run."""
@@ -147,6 +148,7 @@ def tune(
 
     values = experiment_values(source, data)
     apply(values, "data", min_rating=min_rating, split=split)
+    apply(values, "data", missing_images="mask" if allow_missing_images else None)
     apply(values, "features", extractor=extractor)
     apply(
         values,
