@@ -125,7 +125,8 @@ class Experiment(Config):
         try:
             return cls(**settings)
         except ConfigError as error:
-            raise ConfigError(f"models.{name}: {error}") from None
+            what = str(error).removeprefix(f"{cls.__name__}: ")  # as it is called in the file, not in code
+            raise ConfigError(f"models.{name}: {what}") from None
 
     def content(self, kind: Kind) -> FeaturesConfig:
         """What the features of a kind are made by: "vector", "regions" or "image"."""

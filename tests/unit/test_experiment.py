@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from visrec import registry
+from visrec.errors import ConfigError
 from visrec.experiment import Experiment, read_experiment
 
 
@@ -72,3 +74,14 @@ def test_regions_of_the_same_extractor_have_its_weights_unless_they_name_their_o
     found = experiment.content("regions")
     assert (found.weights, found.options) == (expected, {"pool": "regions", "grid": 4})
     assert experiment.resolved().regions == found
+
+
+@pytest.mark.parametrize("name", registry.names("models"))
+@pytest.mark.parametrize("free_name", [False, True])
+def test_a_wrong_setting_of_a_model_is_told_by_the_name_that_the_user_gave_it(name, free_name):
+    table = {"mine": {"model": name, "dept": 1}} if free_name else {name: {"dept": 1}}
+    with pytest.raises(ConfigError, match=rf"^models\.{next(iter(table))}: unknown setting 'dept'\. Known"):
+        Experiment(data={"path": "shop"}, models=table).resolved()
+    cls = registry.resolve("models", name)
+    with pytest.raises(ConfigError, match=rf"^{cls.__name__}: unknown setting 'dept'\. Known"):
+        cls(dept=1)
