@@ -38,11 +38,11 @@ from visrec.recommender import Progress, Recommender, load_model
 Stage = Callable[[str], AbstractContextManager[Progress | None]]
 """Opens a progress display with a title; the command line draws bars."""
 
-EXTRACTING = "features: "
-"""How the title of the stage begins in which features are made."""
-
 FOLDERS: dict[Kind, str] = {"vector": "features", "regions": "regions", "image": "images"}
 """Where a run keeps the features of each kind."""
+
+EXTRACTING = f"{FOLDERS['vector']}: "
+"""How the title of the stage begins in which vectors are made; regions and pixels begin with the names of theirs."""
 
 _VERSIONS = ("visrec", "torch", "torchvision", "timm", "numpy", "scipy", "polars", "pillow")
 
@@ -344,7 +344,7 @@ def content_of(
     for kind, name in FOLDERS.items():
         if kind in kinds:
             settings = experiment.content(kind)
-            with stage(f"{EXTRACTING}{settings.extractor}") as progress:
+            with stage(f"{name}: {settings.extractor}") as progress:
                 found.append(settings.extract(data.catalog, folder / name, progress=progress))
     return _filed(found, data)
 

@@ -183,6 +183,24 @@ def test_a_finished_run_needs_no_weights_again(here, shop, tmp_path):
     here(*words, "--out", tmp_path / "run")
 
 
+def test_stages_say_what_is_being_made(tmp_path, shop):
+    from contextlib import nullcontext
+
+    from visrec.data.dataset import load_dataset
+    from visrec.experiment import Experiment
+    from visrec.runs import content_of
+
+    titles = []
+
+    def stage(title):
+        titles.append(title)
+        return nullcontext(None)
+
+    given = Experiment(data={"path": str(shop)}, images={"size": 16}, models={"popularity": {}})
+    content_of(given, load_dataset(shop), tmp_path, {"vector", "regions", "image"}, stage=stage)
+    assert titles == ["features: color", "regions: color", "images: pixels"]
+
+
 def test_paths_in_an_experiment_are_relative_to_it(here, shop, tmp_path):
     (shop.parent / "e.toml").write_text(f'[data]\npath = "{shop.name}"\n[models.popularity]\n')
     here("run", shop.parent / "e.toml", "--out", tmp_path / "run", cwd=tmp_path)
