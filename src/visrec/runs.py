@@ -303,6 +303,7 @@ def _difference(old: Any, new: Any) -> str:
 
 
 def _data_digest(data: Dataset) -> str:
+    """Of what a run can not go on without. Of the items' table, models that learn from it are trained again."""
     return digest_of([data.interactions.digest, data.catalog.digest])
 
 
@@ -312,6 +313,7 @@ def _data_facts(found: Run) -> dict[str, Any]:
     new = split.train.item_counts() == 0
     return {
         "digest": _data_digest(data),
+        "metadata": data.catalog.metadata_digest,
         "path": found.experiment.data.path,
         "users": data.interactions.n_users,
         "items": data.interactions.n_items,
