@@ -169,7 +169,7 @@ def _draw(out: Path, comparison: Comparison, found: Mapping[str, Run], queries: 
         catalog=catalog,
         thumbnails=thumbnails,
         provenance=_provenance(found),
-        notes=data["notes"],
+        notes=first.notes,
     )
     if sheet:
         draw_sheet(out / "contact-sheet.jpg", sheet, thumbnails)

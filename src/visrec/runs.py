@@ -160,6 +160,19 @@ class Run:
         except (FileNotFoundError, ValueError, KeyError):
             return {}  # as `reports` does: what is damaged is made anew
 
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of its results should know: of the data, and of how its models were learnt."""
+        known = self.provenance
+        return [
+            *known.get("data", {}).get("notes", ()),
+            *(
+                f"{name}: {one}"
+                for name, of in known.get("models", {}).items()
+                for one in of.get("notes", ())
+            ),
+        ]
+
 
 def load_data(experiment: Experiment) -> Dataset:
     """The data set of an experiment."""
@@ -383,7 +396,8 @@ def _model(found: Run, name: str, content: Content, stage: Stage) -> None:
     seconds = time.perf_counter() - start
     if model.training_log:  # of all epochs, also those before an interruption
         seconds = sum(line["seconds"] + line["valid_seconds"] for line in model.training_log)
-    model.save(folder, extra={"fingerprint": fingerprint, "seconds": round(seconds, 3)})
+    notes = {"notes": list(model.notes)} if model.notes else {}
+    model.save(folder, extra={"fingerprint": fingerprint, "seconds": round(seconds, 3), **notes})
     checkpoint.unlink(missing_ok=True)
 
 
@@ -462,5 +476,5 @@ def _draw_page(found: Run, reports: Mapping[str, Report], *, k: int = 10) -> Non
         people=people,
         catalog=found.data.catalog,
         provenance=found.provenance,
-        notes=data["notes"],
+        notes=found.notes,
     )

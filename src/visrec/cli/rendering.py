@@ -62,8 +62,8 @@ def show_run(found: Run, reports: dict[str, Report], *, as_json: bool = False) -
     from visrec.evaluation.leaderboard import leaderboard
 
     console = _console()
-    for note in found.data.notes:
-        console.print(note, highlight=False, markup=False)
+    for note in found.notes:
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
     facts = found.provenance["models"]
     seconds = {name: facts[name]["seconds"] for name in reports}
     console.print(leaderboard(reports, seconds=seconds).to_rich())
