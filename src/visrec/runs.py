@@ -344,7 +344,7 @@ def _data_facts(found: Run) -> dict[str, Any]:
 
 
 def _content(found: Run, stage: Stage) -> Content:
-    """What the models of a run learn from; what is not there is extracted."""
+    """What the models of a run learn from; what is not there is extracted, or taken from where it is."""
     kinds = {kind for name in found.models for kind in found.experiment.build(name).learns_from}
     lacking = {kind for kind in kinds if not found.has(kind)}  # what is there fits, or `planned` had refused
     content_of(found.experiment, found.data, found.path, lacking, stage=stage)
@@ -359,8 +359,16 @@ def content_of(
     for kind, name in FOLDERS.items():
         if kind in kinds:
             settings = experiment.content(kind)
-            with stage(f"{name}: {settings.extractor}") as progress:
-                found.append(settings.extract(data.catalog, folder / name, progress=progress))
+            with stage(f"{name}: {settings.name}") as progress:
+                found.append(
+                    settings.extract(
+                        data.catalog,
+                        folder / name,
+                        kind="regions" if kind == "regions" else "vector",
+                        missing_images=experiment.data.missing_images,
+                        progress=progress,
+                    )
+                )
     return _filed(found, data)
 
 
@@ -435,6 +443,8 @@ def _write_reports(found: Run, reports: Mapping[str, Report], facts: Mapping[str
 
 
 def _described(settings: FeaturesConfig) -> str:
+    if settings.path is not None:
+        return f"{settings.name} (as they were)"
     options = ", ".join(f"{key} {value}" for key, value in settings.options.items())
     return settings.extractor + (f" ({options})" if options else "")
 
