@@ -72,7 +72,8 @@ def compare_features(
     first = next(iter(found.values()))
     chance = run(baseline_of(first.experiment), out / BASELINE, stage=stage).reports[BASELINE]
     entries = [(_facts(one, out), reports[name]) for name, one in found.items()]
-    notes = [UNKNOWN] if any(one.images_per_second is None for one, _ in entries) else []
+    notes = list(chance.protocol["cautions"])
+    notes += [UNKNOWN] if any(one.images_per_second is None for one, _ in entries) else []
     cutoff = first.experiment.evaluation.cutoffs[0]
     comparison = compare(entries, chance, k=cutoff, failures=failures, notes=notes)
     write_text(out / "comparison.csv", comparison.to_csv())
@@ -168,7 +169,7 @@ def _draw(out: Path, comparison: Comparison, found: Mapping[str, Run], queries: 
         catalog=catalog,
         thumbnails=thumbnails,
         provenance=_provenance(found),
-        notes=data["notes"],
+        notes=first.notes,
     )
     if sheet:
         draw_sheet(out / "contact-sheet.jpg", sheet, thumbnails)

@@ -30,6 +30,11 @@ def plan(base: Experiment, extractors: Sequence[str], out: Path) -> dict[str, Ru
         RunError: the folder holds a comparison of other data or settings, or something else.
     """
     _check_folder(out)
+    if base.features.path is not None:
+        raise ConfigError(
+            f"Extractors are compared by the features that they make. Leave out path = '{base.features.path}' under "
+            f"[features]."
+        )
     sources = _checked_names(extractors)
     earlier = {name: one for name, one in runs_in(out, with_baseline=True).items() if _came_to_something(one)}
     known = {name: table for one in earlier.values() for name, table in one.experiment.models.items()}

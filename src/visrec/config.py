@@ -70,18 +70,22 @@ def read_toml(path: str | Path) -> dict[str, Any]:
 
 
 def explain_validation(cls: type[BaseModel], error: ValidationError) -> str:
-    """One line for the first fault of a pydantic error, with the known keys where one is unknown."""
+    """One line for the first fault of a pydantic error, with the known keys where one is unknown.
+
+    It names what the settings are of, as in code (`CuratorNet`), not the class that holds them (`CuratorNetConfig`).
+    """
     first = error.errors()[0]
+    name = cls.__name__.removesuffix("Config") or cls.__name__
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         known = ", ".join(cls.model_fields)
-        return f"{cls.__name__}: unknown setting '{where}'. Known settings: {known}."
+        return f"{name}: unknown setting '{where}'. Known settings: {known}."
     message = first["msg"].removeprefix("Value error, ").rstrip(".")
     if not where:
-        return f"{cls.__name__}: {message}."
+        return f"{name}: {message}."
     if first["type"] == "missing":
-        return f"{cls.__name__}: the setting '{where}' is missing; give it a value."
-    return f"{cls.__name__}: '{where}' is {first['input']!r}: {message}."
+        return f"{name}: the setting '{where}' is missing; give it a value."
+    return f"{name}: '{where}' is {first['input']!r}: {message}."
 
 
 def digest_of(value: object) -> str:

@@ -6,7 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from visrec import registry
 from visrec.config import Config, read_toml
@@ -17,6 +23,7 @@ from visrec.data.interactions import k_core
 from visrec.data.splits import SPLITS, Split
 from visrec.errors import ConfigError
 from visrec.evaluation.protocol import CUTOFFS
+from visrec.features.adoption import adopt
 from visrec.features.extraction import extract
 from visrec.features.extractors import options_for_regions, resolved, weights_with_paths, with_paths
 from visrec.features.features import Features
@@ -46,8 +53,13 @@ class DataConfig(Config):
 
 
 class FeaturesConfig(Steps):
-    """What the pictures are turned into: by which extractor, and through which steps (`Steps`)."""
+    """What the pictures are turned into: by which extractor, and through which steps (`Steps`).
 
+    Or, with `path`, features that are there already, as they are: then nothing else is given.
+    """
+
+    path: str | None = Field(default=None, min_length=1)
+    """A folder of features (of `visrec extract` or `visrec convert`), instead of all the rest."""
     extractor: str = "color"
     """One of `visrec extractors`, or several joined by "+"."""
     weights: str | dict[str, str] = "default"
@@ -57,10 +69,47 @@ class FeaturesConfig(Steps):
     dtype: Literal["float32", "float16"] = "float32"
     """Of the stored values; float16 takes half the space."""
 
+    @model_validator(mode="after")
+    def _what_is_there_is_taken_as_it_is(self) -> Self:
+        others = [name for name in type(self).model_fields if name in self.model_fields_set - {"path"}]
+        if self.path is not None and others:
+            raise ValueError(
+                f"path = '{self.path}' names features that are taken as they are; leave out {', '.join(others)}, or "
+                f"leave out path"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _what_counts(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The path alone, or all but the path: what is written can be read again."""
+        values: dict[str, Any] = handler(self)
+        return {name: value for name, value in values.items() if (name == "path") == (self.path is not None)}
+
+    @property
+    def name(self) -> str:
+        """Of the extractor, or of the folder that the features are taken from."""
+        return self.extractor if self.path is None else Path(self.path).name
+
     def extract(
-        self, catalog: Catalog, out: Path | None = None, *, progress: Progress | None = None
+        self,
+        catalog: Catalog,
+        out: Path,
+        *,
+        kind: Literal["vector", "regions"] = "vector",
+        missing_images: Literal["error", "mask"] = "error",
+        progress: Progress | None = None,
     ) -> Features:
-        """The features of a catalogue, as these settings say; see `visrec.extract`."""
+        """The features of a catalogue, as these settings say, in the folder `out`.
+
+        Args:
+            catalog: the items and their images.
+            out: the folder; what is there already and fits is kept.
+            kind: what features taken from `path` must be.
+            missing_images: what to do about items that `path` has no features of.
+            progress: see `visrec.extract`.
+        """
+        if self.path is not None:
+            return adopt(Path(self.path), catalog.items, out, kind=kind, absent=missing_images)
         return extract(
             catalog,
             self.extractor,
@@ -125,7 +174,8 @@ class Experiment(Config):
         try:
             return cls(**settings)
         except ConfigError as error:
-            raise ConfigError(f"models.{name}: {error}") from None
+            what = str(error).removeprefix(f"{cls.__name__}: ")  # as it is called in the file, not in code
+            raise ConfigError(f"models.{name}: {what}") from None
 
     def content(self, kind: Kind) -> FeaturesConfig:
         """What the features of a kind are made by: "vector", "regions" or "image"."""
@@ -135,9 +185,15 @@ class Experiment(Config):
         if kind == "vector":
             return self.features
         if self.regions is not None:
-            is_same = self.regions.extractor == self.features.extractor
+            is_same = self.regions.extractor == self.features.extractor and self.features.path is None
+            is_same = is_same and self.regions.path is None
             inherits = is_same and "weights" not in self.regions.model_fields_set
             return self.regions.replace(weights=self.features.weights) if inherits else self.regions
+        if self.features.path is not None:
+            raise ConfigError(
+                f"The features are taken from {self.features.path}, which does not say how regions are made of the "
+                f"pictures. Add a table [regions] with a path of its own, or with an extractor."
+            )
         given = options_for_regions(self.features.extractor)
         options = self.features.options | {key: one for key, one in given.items() if key == "pool"}
         options = given | options  # a grid of one's own stays
@@ -172,6 +228,8 @@ class Experiment(Config):
 
 
 def _with_whole_paths(features: FeaturesConfig) -> FeaturesConfig:
+    if features.path is not None:
+        return features.replace(path=resolved(features.path))
     return features.replace(
         weights=weights_with_paths(features.weights, resolved),
         extractor=with_paths(features.extractor, resolved),
@@ -214,6 +272,8 @@ def read_experiment(path: Path, *, data: Path | None = None) -> dict[str, Any]:
             features["weights"] = weights_with_paths(features["weights"], beside)
         if isinstance(features.get("extractor"), str):
             features["extractor"] = with_paths(features["extractor"], beside)
+        if isinstance(features.get("path"), str) and features["path"]:
+            features["path"] = beside(features["path"])
     models = values.get("models", {})
     for name, settings in models.items():
         if isinstance(settings, dict):

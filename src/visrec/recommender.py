@@ -148,6 +148,8 @@ class Recommender(ABC):
         self.features: Features | None = None
         self.features_digest: str | None = None
         self.training_log: list[dict[str, Any]] = []
+        self.notes: tuple[str, ...] = ()
+        """What fitting it left out that a reader of its results should know, such as strategies of the sampler."""
         self._users: IdMap | None = None
         self._items: IdMap | None = None
         self._histories: Histories | None = None

@@ -38,11 +38,11 @@ from visrec.recommender import Progress, Recommender, load_model
 Stage = Callable[[str], AbstractContextManager[Progress | None]]
 """Opens a progress display with a title; the command line draws bars."""
 
-EXTRACTING = "features: "
-"""How the title of the stage begins in which features are made."""
-
 FOLDERS: dict[Kind, str] = {"vector": "features", "regions": "regions", "image": "images"}
 """Where a run keeps the features of each kind."""
+
+EXTRACTING = f"{FOLDERS['vector']}: "
+"""How the title of the stage begins in which vectors are made; regions and pixels begin with the names of theirs."""
 
 _VERSIONS = ("visrec", "torch", "torchvision", "timm", "numpy", "scipy", "polars", "pillow")
 
@@ -159,6 +159,19 @@ class Run:
             return dict(read_json(path)["provenance"])
         except (FileNotFoundError, ValueError, KeyError):
             return {}  # as `reports` does: what is damaged is made anew
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of its results should know: of the data, and of how its models were learnt."""
+        known = self.provenance
+        return [
+            *known.get("data", {}).get("notes", ()),
+            *(
+                f"{name}: {one}"
+                for name, of in known.get("models", {}).items()
+                for one in of.get("notes", ())
+            ),
+        ]
 
 
 def load_data(experiment: Experiment) -> Dataset:
@@ -303,6 +316,7 @@ def _difference(old: Any, new: Any) -> str:
 
 
 def _data_digest(data: Dataset) -> str:
+    """Of what a run can not go on without. Of the items' table, models that learn from it are trained again."""
     return digest_of([data.interactions.digest, data.catalog.digest])
 
 
@@ -312,6 +326,7 @@ def _data_facts(found: Run) -> dict[str, Any]:
     new = split.train.item_counts() == 0
     return {
         "digest": _data_digest(data),
+        "metadata": data.catalog.metadata_digest,
         "path": found.experiment.data.path,
         "users": data.interactions.n_users,
         "items": data.interactions.n_items,
@@ -329,7 +344,7 @@ def _data_facts(found: Run) -> dict[str, Any]:
 
 
 def _content(found: Run, stage: Stage) -> Content:
-    """What the models of a run learn from; what is not there is extracted."""
+    """What the models of a run learn from; what is not there is extracted, or taken from where it is."""
     kinds = {kind for name in found.models for kind in found.experiment.build(name).learns_from}
     lacking = {kind for kind in kinds if not found.has(kind)}  # what is there fits, or `planned` had refused
     content_of(found.experiment, found.data, found.path, lacking, stage=stage)
@@ -344,8 +359,16 @@ def content_of(
     for kind, name in FOLDERS.items():
         if kind in kinds:
             settings = experiment.content(kind)
-            with stage(f"{EXTRACTING}{settings.extractor}") as progress:
-                found.append(settings.extract(data.catalog, folder / name, progress=progress))
+            with stage(f"{name}: {settings.name}") as progress:
+                found.append(
+                    settings.extract(
+                        data.catalog,
+                        folder / name,
+                        kind="regions" if kind == "regions" else "vector",
+                        missing_images=experiment.data.missing_images,
+                        progress=progress,
+                    )
+                )
     return _filed(found, data)
 
 
@@ -381,7 +404,8 @@ def _model(found: Run, name: str, content: Content, stage: Stage) -> None:
     seconds = time.perf_counter() - start
     if model.training_log:  # of all epochs, also those before an interruption
         seconds = sum(line["seconds"] + line["valid_seconds"] for line in model.training_log)
-    model.save(folder, extra={"fingerprint": fingerprint, "seconds": round(seconds, 3)})
+    notes = {"notes": list(model.notes)} if model.notes else {}
+    model.save(folder, extra={"fingerprint": fingerprint, "seconds": round(seconds, 3), **notes})
     checkpoint.unlink(missing_ok=True)
 
 
@@ -419,6 +443,8 @@ def _write_reports(found: Run, reports: Mapping[str, Report], facts: Mapping[str
 
 
 def _described(settings: FeaturesConfig) -> str:
+    if settings.path is not None:
+        return f"{settings.name} (as they were)"
     options = ", ".join(f"{key} {value}" for key, value in settings.options.items())
     return settings.extractor + (f" ({options})" if options else "")
 
@@ -460,5 +486,5 @@ def _draw_page(found: Run, reports: Mapping[str, Report], *, k: int = 10) -> Non
         people=people,
         catalog=found.data.catalog,
         provenance=found.provenance,
-        notes=data["notes"],
+        notes=found.notes,
     )

@@ -183,6 +183,24 @@ def test_a_finished_run_needs_no_weights_again(here, shop, tmp_path):
     here(*words, "--out", tmp_path / "run")
 
 
+def test_stages_say_what_is_being_made(tmp_path, shop):
+    from contextlib import nullcontext
+
+    from visrec.data.dataset import load_dataset
+    from visrec.experiment import Experiment
+    from visrec.runs import content_of
+
+    titles = []
+
+    def stage(title):
+        titles.append(title)
+        return nullcontext(None)
+
+    given = Experiment(data={"path": str(shop)}, images={"size": 16}, models={"popularity": {}})
+    content_of(given, load_dataset(shop), tmp_path, {"vector", "regions", "image"}, stage=stage)
+    assert titles == ["features: color", "regions: color", "images: pixels"]
+
+
 def test_paths_in_an_experiment_are_relative_to_it(here, shop, tmp_path):
     (shop.parent / "e.toml").write_text(f'[data]\npath = "{shop.name}"\n[models.popularity]\n')
     here("run", shop.parent / "e.toml", "--out", tmp_path / "run", cwd=tmp_path)
@@ -222,6 +240,22 @@ def test_the_table_marks_the_best_of_each_column(here, finished):
     assert "report.html" in done.stdout
 
 
+def test_a_run_on_few_users_says_everywhere_that_this_is_too_few(here, tmp_path):
+    rows = [f"u{u},i{i},{t}" for u in range(3) for t, i in enumerate((u, 3, 4, 5 + u))]
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "interactions.csv").write_text(
+        "user_id,item_id,timestamp\n" + "\n".join(rows) + "\n"
+    )
+    words = ["run", tmp_path / "shop", "--models", "popularity", "--allow-missing-images", "--out"]
+    shown = here(*words, tmp_path / "run").stdout
+    said = "Only 3 users are evaluated: that is too few to compare models by."
+    assert said in shown
+    assert said in (tmp_path / "run" / "report.html").read_text()
+    protocol = json.loads((tmp_path / "run" / "report.json").read_text())["provenance"]["protocol"]
+    assert protocol["n_users"] == 3
+    assert protocol["cautions"][0].startswith(said)
+
+
 def test_recommend_and_similar_print_tables_and_json(visrec, here, finished):
     rows = json.loads(
         visrec("recommend", finished, "--model", "vbpr", "--user", "u0001", "-k", 5, "--json").stdout
@@ -247,6 +281,18 @@ def test_a_model_compares_items_in_a_run_without_features(here, shop, tmp_path):
     here("run", shop, "--models", "bpr", "--out", tmp_path / "run")
     found = here("similar", tmp_path / "run", "--model", "bpr", "--item", "00003", "-k", 3, "--json")
     assert [row["rank"] for row in json.loads(found.stdout)] == [1, 2, 3]
+
+
+def test_what_is_said_of_missing_images_works_for_a_search_too(here, tmp_path):
+    rows = [f"u{u},i{i},{t}" for u in range(4) for t, i in enumerate((u, 4, 5, 6))]
+    (tmp_path / "interactions.csv").write_text("user_id,item_id,timestamp\n" + "\n".join(rows) + "\n")
+    words = ["tune", tmp_path, "--model", "item_knn", "--trials", "1", "--out", tmp_path / "tuning"]
+    assert "--allow-missing-images" in here(*words, status=2).stderr
+    here(*words, "--allow-missing-images")
+    done = here(
+        "run", tmp_path / "tuning" / "best.toml", "--models", "visrank", "--out", tmp_path / "r", status=2
+    )
+    assert "name only models that do not look at them" in done.stderr
 
 
 def test_tune_writes_an_experiment_that_runs(here, shop, tmp_path):

@@ -36,6 +36,45 @@ def test_convert_makes_a_data_set_that_other_commands_take(visrec, source, tmp_p
     assert "is there already" in again.stderr
 
 
+def test_a_run_takes_the_features_that_were_converted(here, source, tmp_path):
+    data, run = tmp_path / "data", tmp_path / "run"
+    here("convert", "tutorial", source, data)
+    folder = data / "features" / "resnet50"
+    words = ["run", data, "--models", "visrank", "--features", folder, "--allow-missing-images", "--out", run]
+    done = here(*words)
+    assert "features: resnet50" in done.stderr
+    before, taken = (json.loads((one / "meta.json").read_text()) for one in (folder, run / "features"))
+    assert taken == before
+    provenance = json.loads((run / "report.json").read_text())["provenance"]
+    assert provenance["features"] == {"digest": before["digest"], **before["provenance"]}
+    assert "resnet50 (as they were)" in (run / "report.html").read_text()
+    folder.rename(tmp_path / "elsewhere")  # the run has its own
+    here(*words)
+    assert len(json.loads(here("similar", run, "--item", "7", "-k", 3, "--json").stdout)) == 3
+    (tmp_path / "e.toml").write_text(
+        f'[data]\npath = "{data}"\nmissing_images = "mask"\n[features]\npath = "elsewhere"\n[models.visrank]\n'
+    )
+    words = ["run", tmp_path / "e.toml", "--out", tmp_path / "again"]
+    here(*words)
+    both = here(*words, "--features", tmp_path / "elsewhere", "--extractor", "color", status=2)
+    assert "leave out extractor, or leave out path" in both.stderr
+    other = here(*words, "--extractor", "color", status=2)  # it takes the place of the path in the file
+    assert f"path = '{tmp_path / 'elsewhere'}' there, None now" in other.stderr
+    first, again = (
+        json.loads((one / "report.json").read_text())["models"] for one in (run, tmp_path / "again")
+    )
+    assert first == again
+
+
+def test_a_search_takes_them_too(here, source, tmp_path):
+    data, out = tmp_path / "data", tmp_path / "tuning"
+    here("convert", "tutorial", source, data)
+    words = ["tune", data, "--model", "visrank", "--trials", "2", "--allow-missing-images", "--out", out]
+    for _ in range(2):  # the second goes on from what is there
+        here(*words, "--features", data / "features" / "resnet50")
+    assert f'path = "{data / "features" / "resnet50"}"' in (out / "best.toml").read_text()
+
+
 def test_convert_prints_json(here, source, tmp_path):
     found = json.loads(here("convert", "tutorial", source, tmp_path / "data", "--json").stdout)
     assert [row["became"] for row in found["files"]] == ["features/resnet50", "interactions.csv"]

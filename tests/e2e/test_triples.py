@@ -125,11 +125,42 @@ def test_a_run_of_a_model_that_needs_no_features_gets_them_for_the_guidelines(he
     )
     here("run", tmp_path / "experiment.toml", "--out", tmp_path / "run")
     trained = tmp_path / "run" / "models" / "bpr" / "model.safetensors"
+
+    def report() -> dict:
+        return json.loads((tmp_path / "run" / "report.json").read_text(encoding="utf-8"))["provenance"]
+
     assert list((tmp_path / "run" / "features").glob("clusters-*"))
     first = trained.stat().st_mtime_ns
     here("run", tmp_path / "experiment.toml", "--out", tmp_path / "run")  # nothing is left to do
     assert trained.stat().st_mtime_ns == first
+    known = report()["data"]["metadata"]
     items = pl.read_csv(gallery / "items.csv", infer_schema=False)
+    items.reverse().with_columns(title=pl.lit("a new title")).write_csv(gallery / "items.csv")
+    here("run", tmp_path / "experiment.toml", "--out", tmp_path / "run")  # neither rows' order nor titles do
+    assert trained.stat().st_mtime_ns == first
+    assert report()["data"]["metadata"] == known
     items.with_columns(pl.col("artist").reverse()).write_csv(gallery / "items.csv")
     here("run", tmp_path / "experiment.toml", "--out", tmp_path / "run")  # artists decide what it learns
     assert trained.stat().st_mtime_ns != first
+    assert report()["data"]["metadata"] != known
+
+
+def test_what_the_guidelines_cannot_do_for_a_model_stands_with_its_results(here, gallery, tmp_path):
+    (tmp_path / "experiment.toml").write_text(
+        f'[data]\npath = "{gallery}"\n[models.mine]\nmodel = "bpr"\nsampler = "guidelines"\nepochs = 1\n'
+        "[models.mine.guidelines]\nruns = 1\nshares = [1, 1, 1, 1, 0, 0]\n[models.popularity]\n"
+    )
+    said = (
+        "mine: sampled without strategies 2 (one item) and 4 (same artist) of the guidelines: the model serves only "
+        "users that it was trained on, not histories that are made up."
+    )
+    shown = here("run", tmp_path / "experiment.toml", "--out", tmp_path / "run").stdout
+    assert said in shown
+    assert "its share is 0" not in shown
+    assert said in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    models = json.loads((tmp_path / "run" / "report.json").read_text(encoding="utf-8"))["provenance"][
+        "models"
+    ]
+    assert models["mine"]["notes"] == [said.removeprefix("mine: ")]
+    assert "notes" not in models["popularity"]
+    assert said in here("evaluate", tmp_path / "run").stdout

@@ -59,6 +59,15 @@ def test_wrong_settings_end_in_one_readable_line(values: dict[str, object], expe
     assert fault(**values).startswith(expected)
 
 
+class ModelConfig(Config):
+    depth: int = 1
+
+
+def test_a_fault_names_what_the_settings_are_of_not_their_class():
+    with pytest.raises(ConfigError, match=r"^Model: unknown setting 'dept'\. Known settings: depth\.$"):
+        ModelConfig(dept=2)
+
+
 def test_config_is_frozen():
     with pytest.raises(ValidationError, match="frozen"):
         Inner().depth = 2  # the programmer's fault, not the user's

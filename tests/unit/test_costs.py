@@ -47,6 +47,20 @@ def test_the_pace_is_kept_beside_those_of_others_and_belongs_to_the_features(tmp
     assert pace_of(features, "lbp", file) is None
 
 
+def test_only_vectors_are_timed(tmp_path, monkeypatch):
+    """Regions and pixels lie elsewhere: their pace would be taken for that of the features."""
+    monkeypatch.setattr(costs, "LEAST", 1)
+    Features.from_array(np.eye(4), ["a", "b", "c", "d"]).save(tmp_path / "features")
+    stage = timed(
+        lambda title: nullcontext(lambda *one: None), "color", tmp_path / "features", tmp_path / "c.json"
+    )
+    for title in ("regions: color", "images: pixels"):
+        with stage(title) as progress:
+            progress(1, 4, "9.0 images/s")
+            progress(4, 4, "9.0 images/s")
+    assert not (tmp_path / "c.json").exists()
+
+
 def test_other_stages_and_damaged_costs_are_let_through(tmp_path):
     stage = timed(lambda title: nullcontext(None), "color", tmp_path, tmp_path / "costs.json")
     with stage("training: vbpr") as progress:

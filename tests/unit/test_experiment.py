@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from visrec.experiment import Experiment, read_experiment
+from visrec import registry
+from visrec.config import read_toml
+from visrec.errors import ConfigError
+from visrec.experiment import Experiment, FeaturesConfig, read_experiment
 
 
 def _write(folder: Path, weights: str) -> Path:
@@ -72,3 +75,41 @@ def test_regions_of_the_same_extractor_have_its_weights_unless_they_name_their_o
     found = experiment.content("regions")
     assert (found.weights, found.options) == (expected, {"pool": "regions", "grid": 4})
     assert experiment.resolved().regions == found
+
+
+@pytest.mark.parametrize("name", registry.names("models"))
+@pytest.mark.parametrize("free_name", [False, True])
+def test_a_wrong_setting_of_a_model_is_told_by_the_name_that_the_user_gave_it(name, free_name):
+    table = {"mine": {"model": name, "dept": 1}} if free_name else {name: {"dept": 1}}
+    with pytest.raises(ConfigError, match=rf"^models\.{next(iter(table))}: unknown setting 'dept'\. Known"):
+        Experiment(data={"path": "shop"}, models=table).resolved()
+    cls = registry.resolve("models", name)
+    with pytest.raises(ConfigError, match=rf"^{cls.__name__}: unknown setting 'dept'\. Known"):
+        cls(dept=1)
+
+
+def test_a_folder_of_features_is_taken_as_it_is_or_not_at_all(tmp_path):
+    for other in ({"extractor": "color"}, {"pca": 3}, {"standardize": True}, {"weights": "random"}):
+        with pytest.raises(
+            ConfigError, match=rf"taken as they are; leave out {next(iter(other))}, or leave out path"
+        ):
+            FeaturesConfig(path="f", **other)
+    (tmp_path / "e.toml").write_text(
+        '[data]\npath = "shop"\n[features]\npath = "f/resnet50"\n[regions]\npath = "r"\n[models.popularity]\n'
+    )
+    found = Experiment(**read_experiment(tmp_path / "e.toml")).resolved()
+    assert found.content("vector").path == str(tmp_path / "f" / "resnet50")
+    assert found.content("regions").path == str(tmp_path / "r")
+    assert found.features.name == "resnet50"
+    found.to_toml(tmp_path / "again.toml")  # what a run writes can be read again
+    assert Experiment.from_toml(tmp_path / "again.toml") == found
+    assert read_toml(tmp_path / "again.toml")["features"] == {"path": found.features.path}
+
+
+def test_features_that_are_there_say_nothing_of_regions():
+    experiment = Experiment(data={"path": "shop"}, features={"path": "f"}, models={"acf": {}})
+    with pytest.raises(ConfigError, match=r"Add a table \[regions\]"):
+        experiment.content("regions")
+    own = experiment.replace(regions={"extractor": "color", "options": {"grid": 4}})
+    assert own.content("regions").extractor == "color"
+    assert "path" not in own.content("regions").model_dump()

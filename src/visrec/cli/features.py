@@ -78,7 +78,7 @@ def extract(
     l2: L2 = False,
     float16: Float16 = False,
     out: Annotated[Path | None, typer.Option(help="[default: DATA/features/EXTRACTOR]")] = None,
-    allow_missing_images: Annotated[bool, typer.Option("--allow-missing-images")] = False,
+    allow_missing_images: AllowMissingImages = False,
     as_json: Json = False,
 ) -> None:
     """Turn the images of a data set into features on disk. Run it again to do only what is new or changed."""

@@ -50,6 +50,13 @@ Float16 = Annotated[bool, typer.Option("--float16", help="Store half as many byt
 ExtractorOption = Annotated[
     str | None, typer.Option("--extractor", help="A name from `visrec extractors`. [default: color]")
 ]
+FeaturesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--features",
+        help="A folder of features that are there already (visrec extract, visrec convert), instead of an extractor.",
+    ),
+]
 MinRating = Annotated[float | None, typer.Option(help="Keep interactions rated at least this.")]
 SplitOption = Annotated[
     str | None,

@@ -30,6 +30,17 @@ def apply(values: dict[str, Any], table: str, **options: object) -> None:
         values.setdefault(table, {}).update(given)
 
 
+def apply_features(
+    values: dict[str, Any], folder: Path | None, extractor: str | None, given: dict[str, Any]
+) -> None:
+    """Lay what was said of features over the settings: a folder takes the place of an extractor, and the reverse."""
+    if folder is not None:
+        values["features"] = {"path": str(folder)}
+    elif extractor is not None:
+        values.get("features", {}).pop("path", None)
+    apply(values, "features", extractor=extractor, **given)
+
+
 def names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 

@@ -62,15 +62,16 @@ def show_run(found: Run, reports: dict[str, Report], *, as_json: bool = False) -
     from visrec.evaluation.leaderboard import leaderboard
 
     console = _console()
-    for note in found.data.notes:
-        console.print(note, highlight=False, markup=False)
+    for note in found.notes:
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
     facts = found.provenance["models"]
     seconds = {name: facts[name]["seconds"] for name in reports}
     console.print(leaderboard(reports, seconds=seconds).to_rich())
-    n_users = next(iter(reports.values())).per_user.height
+    first = next(iter(reports.values()))
+    cautions = "".join(f"{one}\n" for one in first.protocol["cautions"])
     console.print(
-        f"* best of its column. {n_users:,} users; all items that they had not seen were ranked; ± half the 95 % "
-        f"interval over users.\nPictures: {found.path / 'report.html'}",
+        f"* best of its column. {first.per_user.height:,} users; all items that they had not seen were ranked; ± "
+        f"half the 95 % interval over users.\n{cautions}Pictures: {found.path / 'report.html'}",
         highlight=False,
         markup=False,
         soft_wrap=True,

@@ -12,6 +12,7 @@ from visrec.cli.options import (
     AllowMissingImages,
     DataOption,
     ExtractorOption,
+    FeaturesOption,
     Float16,
     Json,
     Layer,
@@ -28,6 +29,7 @@ from visrec.cli.options import (
 )
 from visrec.cli.parsing import (
     apply,
+    apply_features,
     compared,
     experiment_values,
     features_settings,
@@ -69,6 +71,7 @@ def run(
     out: Out,
     models: Annotated[str | None, typer.Option(help="Comma-separated names from `visrec models`.")] = None,
     extractor: ExtractorOption = None,
+    features: FeaturesOption = None,
     weights: WeightsOption = None,
     layer: Layer = None,
     pool: PoolOption = None,
@@ -93,12 +96,10 @@ def run(
     values = experiment_values(source, data)
     apply(values, "data", min_rating=min_rating, split=split)
     apply(values, "data", missing_images="mask" if allow_missing_images else None)
-    apply(values, "features", extractor=extractor)
-    apply(
-        values,
-        "features",
-        **features_settings(weights, (layer, pool, precision, set_), standardize, (pca, whiten, l2), float16),
+    given = features_settings(
+        weights, (layer, pool, precision, set_), standardize, (pca, whiten, l2), float16
     )
+    apply_features(values, features, extractor, given)
     apply(values, "evaluation", cutoffs=None if cutoffs is None else whole_numbers(cutoffs))
     if seed is not None:
         values["seed"] = seed
@@ -131,6 +132,7 @@ def tune(
     trials: Annotated[int, typer.Option(min=1, help="How many settings are tried, in all.")] = 30,
     metric: Annotated[str, typer.Option(help="What is maximised on the validation part.")] = "ndcg@20",
     extractor: ExtractorOption = None,
+    features: FeaturesOption = None,
     weights: WeightsOption = None,
     layer: Layer = None,
     pool: PoolOption = None,
@@ -139,6 +141,7 @@ def tune(
     split: SplitOption = None,
     seed: Annotated[int | None, typer.Option(help="Of the model and of the search. [default: 0]")] = None,
     data: DataOption = None,
+    allow_missing_images: AllowMissingImages = False,
     as_json: Json = False,
 ) -> None:
     """Search better settings for a model on the validation part; writes them as an experiment to run."""
@@ -147,12 +150,9 @@ def tune(
 
     values = experiment_values(source, data)
     apply(values, "data", min_rating=min_rating, split=split)
-    apply(values, "features", extractor=extractor)
-    apply(
-        values,
-        "features",
-        **features_settings(weights, (layer, pool, None, set_), None, (None, False, False), False),
-    )
+    apply(values, "data", missing_images="mask" if allow_missing_images else None)
+    given = features_settings(weights, (layer, pool, None, set_), None, (None, False, False), False)
+    apply_features(values, features, extractor, given)
     values |= {} if seed is None else {"seed": seed}
     values["models"] = {model: values.get("models", {}).get(model, {})}
     found = tuning.tune(Experiment(**values), model, out, trials=trials, metric=metric, stage=stage)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -85,4 +86,17 @@ class Catalog:
                     f"{path}: cannot be read any more ({error.strerror}). Load it again."
                 ) from None
             digest.update(text.encode() + b"\n")
+        return digest.hexdigest()
+
+    @cached_property
+    def metadata_digest(self) -> str:
+        """SHA-256 (hex) of what is known of the items beside their titles, which are only shown.
+
+        Rows are in index order and columns are taken in the order of their names: how the file orders them does not
+        matter.
+        """
+        digest = hashlib.sha256(self.items.digest.encode())
+        for name in sorted(set(self.metadata.columns) - {"item_id", "title"}):
+            column = [name, self.metadata[name].to_list()]
+            digest.update(json.dumps(column, ensure_ascii=False, default=str).encode() + b"\n")
         return digest.hexdigest()

@@ -27,6 +27,11 @@ from visrec.data.tables import (
 )
 from visrec.errors import DataError
 
+_ALLOW = (
+    "or allow missing images, whose items then have no visual features: --allow-missing-images (in an experiment's "
+    'file missing_images = "mask" under [data], in Python missing_images="mask")'
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -202,8 +207,7 @@ def _read_catalog(
         place = f"{source.name}, {row_name(source, row)}" if row else items_file.name if items_file else ""
         raise DataError(
             f"{where}: {count:,} item(s) have no image, first {item!r} ({place}). "
-            f"Add the pictures ({', '.join(IMAGE_SUFFIXES)}), or allow missing images: such items then have no "
-            f"visual features (missing_images='mask', on the command line --allow-missing-images)."
+            f"Add the pictures ({', '.join(IMAGE_SUFFIXES)}), {_ALLOW}."
         )
     if without is not None:
         notes.append(f"{without[2]:,} items have no image: they have no visual features.")
@@ -260,7 +264,7 @@ def _image_paths(folder: Path, missing_images: str) -> tuple[Path, dict[str, Pat
             return images, {}
         raise DataError(
             f"{folder}: no images/ folder and no images.csv. Put each item's picture at images/<item_id>.jpg, "
-            f"or list item_id,path in images.csv."
+            f"list item_id,path in images.csv, {_ALLOW}."
         )
     if not images.is_dir():
         raise DataError(f"{images}: is a file; expected a folder of pictures.")
@@ -281,7 +285,7 @@ def _image_paths(folder: Path, missing_images: str) -> tuple[Path, dict[str, Pat
     if not paths and missing_images == "error":
         raise DataError(
             f"{images}: holds no picture. Put each item's picture there as <item_id>.jpg "
-            f"(any of {', '.join(IMAGE_SUFFIXES)})."
+            f"(any of {', '.join(IMAGE_SUFFIXES)}), {_ALLOW}."
         )
     return images, paths
 
@@ -307,7 +311,6 @@ def _listed_images(listing: Path, folder: Path, missing_images: str) -> dict[str
         elif missing_images == "error":
             raise DataError(
                 f"{listing}: {row_name(listing, row)}: item {item!r}: no image file at {written or ''!r} (paths "
-                f"are relative to {folder}). Mend the path, or allow missing images (missing_images='mask', on "
-                f"the command line --allow-missing-images)."
+                f"are relative to {folder}). Mend the path, {_ALLOW}."
             )
     return paths

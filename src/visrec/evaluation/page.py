@@ -88,7 +88,7 @@ def render_page(
     return template("report.html.j2").render(
         title=title,
         facts=facts,
-        notes=notes,
+        notes=[*first.protocol.get("cautions", ()), *notes],
         headings=[(column.heading, column.key.startswith(NEW_ITEMS)) for column in board.columns],
         rows=_rows(board),
         meanings=_meanings(board),

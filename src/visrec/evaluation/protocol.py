@@ -15,12 +15,12 @@ from visrec.data.interactions import Histories, Interactions
 from visrec.data.splits import Part, Split
 from visrec.errors import ConfigError, DataError
 from visrec.evaluation.metrics import Ranks, compute, metric_names
-from visrec.evaluation.significance import Estimate, bootstrap
+from visrec.evaluation.significance import Estimate, bootstrap, caution
 from visrec.ranking import ranks_of, top_k
 from visrec.recommender import Recommender
 
 CUTOFFS = (20, 100)
-VERSION = 2  # raised when the same model and data would get other numbers, or more of them
+VERSION = 3  # raised when the same model and data would get other numbers, or more of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class Report:
             column a metric.
         new_items: the same metrics when only brand-new items (nobody took one in training) are candidates,
             over the users who took some; empty where there are none.
-        protocol: what was done.
+        protocol: what was done; "cautions" are sentences on what the numbers cannot bear.
     """
 
     model: str
@@ -106,9 +106,12 @@ def evaluate(
     )
     new = split.train.item_counts() == 0
     new_items = {}
+    cautions = [caution(len(users))]
     if new[split.part(part).item].any():
-        _, among_new = held_out_ranks(model, split, part, candidates=new)
+        asked, among_new = held_out_ranks(model, split, part, candidates=new)
         new_items = {name: bootstrap(compute(name, among_new), seed=seed) for name in names}
+        if cautions == [None]:
+            cautions.append(caution(len(asked), "took brand-new items, which have columns of their own"))
     protocol = {
         "name": "full",
         "version": VERSION,
@@ -125,6 +128,7 @@ def evaluate(
             "level": 0.95,
             "seed": seed,
         },
+        "cautions": [one for one in cautions if one is not None],
     }
     metrics = {name: bootstrap(per_user[name].to_numpy(), seed=seed) for name in names}
     return Report(type(model).__name__, metrics, per_user, new_items, protocol)

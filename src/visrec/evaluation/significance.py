@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+FEW_USERS = 30
+"""Over fewer users, a mean says little and a bootstrap less than it claims."""
+
 _BLOCK = 1 << 22  # resampled values held at once: 32 MiB
 
 
@@ -37,3 +40,18 @@ def bootstrap(values: np.ndarray, *, seed: int = 0, resamples: int = 1000, level
     tail = (1 - level) / 2
     low, high = np.quantile(np.concatenate(means), [tail, 1 - tail])
     return Estimate(float(values.mean()), float(low), float(high))
+
+
+def caution(n_users: int, what: str = "are evaluated") -> str | None:
+    """A sentence on intervals over so few users that they mislead; None where there are enough.
+
+    A bootstrap draws from the values that it was given: of people it has not seen it knows nothing, so over few users
+    its intervals are too narrow (0 wide where all values are equal).
+    """
+    if n_users >= FEW_USERS:
+        return None
+    who = "1 user" if n_users == 1 else f"{n_users} users"
+    return (
+        f"Only {who} {what}: that is too few to compare models by. A bootstrap over fewer than {FEW_USERS} users "
+        f"understates how uncertain a mean is, also where it gives ±0."
+    )

@@ -187,7 +187,8 @@ class _Work:
         if len(reasons) == len(self.catalog):
             raise FeaturesError(
                 f"None of the {len(reasons)} items has an image that can be used; the first: "
-                f"{reasons[0].rstrip('.')}."
+                f"{reasons[0].rstrip('.')}. Add the pictures, or name only models that do not look at them (`visrec "
+                f"models` says which)."
             )
         if old is not None and _is_same(old, self.catalog, images, reasons):
             shards.remove()

@@ -139,6 +139,7 @@ class GuidelinesSampler(Sampler):
                 STRATEGIES[number - 1].name,
                 why,
             )
+        self.notes = self._notes(config)
         if not self.strategies:
             reasons = "; ".join(
                 f"{number} ({STRATEGIES[number - 1].name}): {why}" for number, why in self.left_out.items()
@@ -227,6 +228,18 @@ class GuidelinesSampler(Sampler):
                 "The sampling guidelines found no triple in a whole epoch: pictures or creators hardly differ. "
                 'Train it with sampler = "uniform".'
             )
+
+    def _notes(self, config: GuidelinesConfig) -> tuple[str, ...]:
+        """What is left out, though it has a share: a sentence for each reason."""
+        reasons: dict[str, list[str]] = {}
+        for number, why in self.left_out.items():
+            if config.shares[number - 1] > 0:
+                reasons.setdefault(why, []).append(f"{number} ({STRATEGIES[number - 1].name})")
+        return tuple(
+            f"sampled without {'strategies' if len(numbers) > 1 else 'strategy'} {' and '.join(numbers)} of the "
+            f"guidelines: {why}."
+            for why, numbers in reasons.items()
+        )
 
     def _try(self, strategy: Strategy, seed: int) -> str | None:
         """Why a strategy that has slots still draws nothing; None: it does draw."""

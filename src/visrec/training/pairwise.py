@@ -126,6 +126,7 @@ class PairwiseRecommender(nn.Module, Recommender):
         train, valid = fitting.train, fitting.valid
         self.content_shape = () if self.features is None else self.features.values.shape[1:]
         sampler = self._sampler(fitting)
+        self.notes = sampler.notes
         # Networks of other libraries take their initial weights from torch's global generator, which gets its state
         # back.
         with torch.random.fork_rng():

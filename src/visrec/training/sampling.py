@@ -52,11 +52,13 @@ class Sampler(ABC):
         user: `(N,)` the users of the positives.
         pool: the items that can be negatives, sorted.
         fingerprint: of what it goes by beside the interactions and the settings; empty where there is nothing.
+        notes: what whoever reads the results should know, sentences without a beginning such as the model's name.
     """
 
     user: np.ndarray
     pool: np.ndarray
     fingerprint: str = ""
+    notes: tuple[str, ...] = ()
 
     @abstractmethod
     def __len__(self) -> int:

@@ -71,3 +71,18 @@ def test_digest_says_so_when_an_image_has_gone(tmp_path: Path):
 
     with pytest.raises(DataError, match=r"08\.png: cannot be read any more"):
         _ = catalog.digest
+
+
+def test_metadata_digest_is_of_what_is_known_beside_titles(tmp_path: Path):
+    one = catalog_of(tmp_path, title=["a", "b"], artist=["x", None], year=["1", "2"])
+    again = catalog_of(tmp_path, year=["1", "2"], artist=["x", None], title=["another", None])
+
+    assert again.metadata_digest == one.metadata_digest
+    for other in (
+        {"artist": ["x", ""], "year": ["1", "2"]},
+        {"artist": [None, "x"], "year": ["1", "2"]},
+        {"artist": ["1", "2"], "year": ["x", None]},
+        {"artist": ["x", None]},
+        {},
+    ):
+        assert catalog_of(tmp_path, **other).metadata_digest != one.metadata_digest

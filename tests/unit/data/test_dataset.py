@@ -286,7 +286,19 @@ def test_item_without_image_is_named_by_the_items_file_where_nobody_took_it(make
     message = fault(make(items="item_id\ni1\ni3\ni2\n"))
 
     assert "shop/images: 1 item(s) have no image, first 'i3' (items.csv)" in message
-    assert "missing_images='mask', on the command line --allow-missing-images" in message
+    assert '--allow-missing-images (in an experiment\'s file missing_images = "mask" under [data]' in message
+
+
+@pytest.mark.parametrize("listing", [None, "item_id,path\ni1,gone.jpg\n"])
+@pytest.mark.parametrize("images", [None, (), ("i1.jpg",)])
+def test_every_refusal_of_missing_images_says_how_to_allow_them(
+    make: Make, images: tuple[str, ...] | None, listing: str | None
+):
+    folder = make(images=images)
+    if listing is not None:
+        (folder / "images.csv").write_text(listing)
+    assert '--allow-missing-images (in an experiment\'s file missing_images = "mask"' in fault(folder)
+    load_dataset(folder, missing_images="mask")
 
 
 @pytest.mark.parametrize(

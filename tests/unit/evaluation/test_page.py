@@ -112,6 +112,13 @@ def tiles(html: str) -> list[str]:
     return re.findall(r'<li class="tile.*?</li>', html, flags=re.DOTALL)
 
 
+def test_what_the_numbers_cannot_bear_stands_before_everything_else(catalog: Catalog) -> None:
+    few = report()
+    few.protocol["cautions"] = ["Only 2 users are evaluated."]
+    html = render_page(title="A shop", reports={"vbpr": few}, catalog=catalog, notes=["Of the data."])
+    assert re.findall(r"<li>(Only .*?|Of .*?)</li>", html) == ["Only 2 users are evaluated.", "Of the data."]
+
+
 def test_page_requests_nothing(catalog: Catalog) -> None:
     html = page(catalog, person({"vbpr": [1, 5]}))
     parsed = _Tags(html)

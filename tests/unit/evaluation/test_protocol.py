@@ -294,3 +294,27 @@ def test_a_test_item_that_was_in_training_is_refused(model, split, interactions)
     leaking = Split(split.train, split.valid, interactions([(0, 1), (0, 5)], 4, 8))
     with pytest.raises(DataError, match="taken before"):
         evaluate(model, leaking)
+
+
+# ---- too few users -------------------------------------------------------------------------------------
+
+
+def _cautions(interactions, n_users: int, n_on_new_items: int) -> list[str]:
+    """Each user took item 0 and holds out item 1, or the brand-new item 2; user 0 took item 1 in training."""
+    held = [(u, 2 if u < n_on_new_items else 1) for u in range(1, n_users + 1)]
+    train = [(u, 0) for u in range(n_users + 1)] + [(0, 1)]
+    split = Split(*(interactions(pairs, n_users + 1, 3) for pairs in (train, [], held)))
+    return evaluate(Popularity().fit(split.train), split).protocol["cautions"]
+
+
+def test_a_report_on_few_users_says_that_it_says_little(interactions):
+    (said,) = _cautions(interactions, 29, 0)
+    assert said.startswith("Only 29 users are evaluated: that is too few")
+    assert "understates" in said
+    assert _cautions(interactions, 30, 0) == []
+
+
+def test_few_users_who_took_new_items_are_told_where_there_are_enough_users_in_all(interactions):
+    (said,) = _cautions(interactions, 40, 4)  # users 1 to 3
+    assert said.startswith("Only 3 users took brand-new items")
+    assert _cautions(interactions, 40, 31) == []

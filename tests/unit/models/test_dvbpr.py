@@ -449,3 +449,13 @@ def test_settings_that_make_no_sense_are_refused(settings, message):
 def test_a_network_that_does_not_exist_is_refused_in_fitting(train, pixels):
     with pytest.raises(ConfigError, match="resnet18"):
         DVBPR(backbone="resnet19").fit(train, pixels)
+
+
+def test_the_narrow_network_that_the_documents_advise_is_as_small_as_they_say():
+    def weights(side: int, **settings) -> int:
+        return sum(
+            one.numel() for one in pixel_network.PixelNetwork("cnn-f", side, 100, **settings).parameters()
+        )
+
+    assert round(weights(96) / 1e6) == 29
+    assert round(weights(64, dim_fc=256, channels=(32, 64, 64, 64, 64)) / 1e3) == 331
