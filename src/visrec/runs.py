@@ -316,7 +316,7 @@ def _difference(old: Any, new: Any) -> str:
 
 
 def _data_digest(data: Dataset) -> str:
-    """Of what a run can not go on without. Of the items' table, models that learn from it are trained again."""
+    """Of what a run cannot go on without. Of the items' table, models that learn from it are trained again."""
     return digest_of([data.interactions.digest, data.catalog.digest])
 
 

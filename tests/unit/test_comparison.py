@@ -3,6 +3,9 @@ from __future__ import annotations
 import pytest
 
 from visrec.comparison import _imagenet
+from visrec.comparison_plan import plan
+from visrec.errors import ConfigError
+from visrec.experiment import Experiment
 from visrec.features.extractors import folder_name
 
 
@@ -21,3 +24,9 @@ def test_a_networks_accuracy_is_the_published_one_and_nothing_else_has_any():
 )
 def test_a_folder_never_leads_out_of_the_comparison(name, folder):
     assert folder_name(name) == folder
+
+
+def test_features_that_are_there_already_are_not_compared_by_extractors(tmp_path):
+    base = Experiment(data={"path": "shop"}, features={"path": "f"}, models={"visrank": {}})
+    with pytest.raises(ConfigError, match=r"Leave out path = 'f' under \[features\]"):
+        plan(base, ["color"], tmp_path / "out")
