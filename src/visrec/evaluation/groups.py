@@ -103,11 +103,7 @@ def groupings(
             if column not in ways and column != "visual"
         }
     if names is not None:
-        for name in names:
-            if name == "visual" and name not in ways:
-                raise ConfigError("slices: 'visual' needs visual features, and this run has none.")
-            if name not in ways:
-                raise ConfigError(f"slices: there is no '{name}'. There are {', '.join(ways)}.")
+        check_slices(names, catalog, features=features)
         return [ways[name]() for name in dict.fromkeys(names)]
     found, n_columns = [], 0
     for name in sorted(ways, key=lambda name: (name in columns, name not in _FIRST)):
@@ -118,6 +114,31 @@ def groupings(
             found.append(grouping)
             n_columns += name in columns
     return found
+
+
+def check_slices(
+    names: Sequence[str] | None, catalog: Catalog | None, *, features: Features | bool | None
+) -> None:
+    """Refuse what cannot be done, before anything slow.
+
+    Args:
+        names: as for `groupings`.
+        catalog: whose columns there are.
+        features: visual features, or whether there will be some.
+
+    Raises:
+        ConfigError: a name is unknown, or what it needs is not there.
+    """
+    columns = [] if catalog is None else [one for one in catalog.metadata.columns if one not in _NEVER]
+    known = list(dict.fromkeys(["history", "popularity", "new", *(["visual"] if features else []), *columns]))
+    for name in names or ():
+        if name == "visual" and not features:
+            raise ConfigError(
+                "slices: 'visual' needs visual features, and no model of this run learns from any. Leave it out, or "
+                "add a model such as visrank."
+            )
+        if name not in known:
+            raise ConfigError(f"slices: there is no '{name}'. There are {', '.join(known)}.")
 
 
 def by_history(evaluated: Evaluated) -> Grouping:
@@ -224,15 +245,17 @@ def quantile_bins(values: np.ndarray, n_bins: int = N_BINS) -> np.ndarray:
     return bins
 
 
-def _bins(values: np.ndarray) -> tuple[tuple[str, np.ndarray], ...]:
-    """The bins of a number, labelled by the least and the most in each."""
-    bins = quantile_bins(values)
-    groups = [bins == one for one in range(bins.max(initial=-1) + 1)]
+def range_labels(values: np.ndarray, bins: np.ndarray) -> list[str]:
+    """What the bins of a number `(B,)` hold, by the least and the most in each, such as "5–9"."""
+    groups = [values[bins == one] for one in range(bins.max(initial=-1) + 1)]
     digits = _digits(values[np.isfinite(values)])
-    labels = [
-        _range(float(values[members].min()), float(values[members].max()), digits) for members in groups
-    ]
-    return tuple(zip(labels, groups, strict=True))
+    return [_range(float(members.min()), float(members.max()), digits) for members in groups]
+
+
+def _bins(values: np.ndarray) -> tuple[tuple[str, np.ndarray], ...]:
+    """The bins of a number with their labels."""
+    bins = quantile_bins(values)
+    return tuple((label, bins == place) for place, label in enumerate(range_labels(values, bins)))
 
 
 def _digits(values: np.ndarray) -> int:

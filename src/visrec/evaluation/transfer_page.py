@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from visrec.evaluation.contact_sheet import Neighbours
+from visrec.evaluation.marks import LEVEL_MARK
 from visrec.evaluation.markup import MEANINGS, Cell, cells_of, protocol_sentence, template
 from visrec.evaluation.plots.drawing import Drawing, outline
 from visrec.evaluation.plots.scatter import Point, drawn, scatter
 from visrec.evaluation.thumbnails import SIZE, Thumbnail, frame_of, thumbnails_of
-from visrec.evaluation.transfer import LEVEL_MARK, Comparison, Row, facts_as_text
+from visrec.evaluation.transfer import Comparison, Row, facts_as_text
 from visrec.files import write_text
 
 if TYPE_CHECKING:
