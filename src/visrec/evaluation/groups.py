@@ -157,8 +157,8 @@ def by_news(evaluated: Evaluated) -> Grouping:
     some_new = evaluated.some(evaluated.train.item_counts() == 0)
     groups = {
         "known items only": ~some_new,
-        "some brand-new item": some_new,
-        "user without a history": evaluated.histories.lengths == 0,
+        "a brand-new item": some_new,
+        "no history at all": evaluated.histories.lengths == 0,
     }
     return Grouping("new", "brand-new items and users", _there(groups))
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 HOW_CHOSEN = (
     "These are examples, not evidence; the table above counts everyone. They were picked to show all sides: people "
     "for whom a model was right, people on whom the models disagree the most, people for whom none was right, and "
-    "last those for whom all were the furthest from it. A tick and a frame mark a hit: an item that was really taken next."
+    "last those for whom all were the furthest from it. A tick and a frame mark a hit: an item that was really taken."
 )
 
 

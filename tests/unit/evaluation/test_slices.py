@@ -129,8 +129,8 @@ def test_brand_new_items_and_users_have_slices(split: Split) -> None:
         reports,
         {
             "known items only": lambda user: all(item in known for item in taken(split, user)),
-            "some brand-new item": lambda user: any(item not in known for item in taken(split, user)),
-            "user without a history": lambda user: not trained(split, user),
+            "a brand-new item": lambda user: any(item not in known for item in taken(split, user)),
+            "no history at all": lambda user: not trained(split, user),
         },
     )
 

@@ -35,8 +35,8 @@ def axis(
 
 
 def _round_steps(low: float, high: float) -> list[tuple[float, str]]:
-    """About five round numbers from low to high."""
-    rough = (high - low) / 5
+    """About six round numbers from low to high."""
+    rough = (high - low) / 6
     unit = 10 ** math.floor(math.log10(rough))
     step = next(factor * unit for factor in (1, 2, 5, 10) if factor * unit >= rough)
     digits = max(0, -math.floor(math.log10(step) + 1e-9))

@@ -20,8 +20,8 @@ from visrec.evaluation.plots.drawing import (
 )
 from visrec.evaluation.significance import Estimate
 
-_WIDTH = 430
-_LEFT, _RIGHT, _TOP, _BOTTOM = 122, 14, 34, 40
+_WIDTH = 400
+_LEFT, _RIGHT, _TOP, _BOTTOM = 140, 14, 34, 40
 _LINE = 13  # between the models of a row
 _ROW_GAP = 12
 _LEAST_ROW = 32
