@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 NEW_ITEMS = "new_items:"
 """Before a metric's name, such as "new_items:auc": the metric when only brand-new items are candidates."""
 
+LEVEL_MARK = "≈"
+"""Beside a mean that is not the best, but cannot be told from it."""
+
 DECIMALS = 4
 _HEADINGS = {"auc": "AUC", "rr": "MRR", "ndcg": "nDCG", "map": "MAP"}
 _AT_FIRST, _AT_SECOND = ("ndcg", "recall", "precision", "hit"), ("ndcg", "recall")
@@ -133,7 +136,7 @@ def leaderboard(
             raise ConfigError(
                 f"No report has a column '{key}'. There are {known}, and each of them after '{NEW_ITEMS}'."
             )
-    shown = tuple(Column(key, heading(key)) for key in keys)
+    shown = tuple(Column(key, heading_of(key)) for key in keys)
     cells = {name: tuple(_cell(report, key) for key in keys) for name, report in reports.items()}
     best = [_best(column, [row[place] for row in cells.values()]) for place, column in enumerate(shown)]
 
@@ -168,7 +171,7 @@ def _cell(report: Report, key: str) -> Estimate | None:
     return report.metrics.get(key)
 
 
-def heading(key: str) -> str:
+def heading_of(key: str) -> str:
     """A metric as the head of a column, such as "nDCG@20"."""
     base, at, cutoff = key.removeprefix(NEW_ITEMS).partition("@")
     shown = _HEADINGS.get(base, base) + at + cutoff

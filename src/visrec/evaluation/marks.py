@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from visrec.evaluation.leaderboard import LEVEL_MARK
 from visrec.evaluation.significance import bootstrap
 
 if TYPE_CHECKING:
     from visrec.evaluation.leaderboard import Leaderboard
     from visrec.evaluation.protocol import Report
-
-LEVEL_MARK = "≈"
-"""Not to be told from the best."""
 
 
 @dataclass(frozen=True)

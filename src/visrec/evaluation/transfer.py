@@ -15,8 +15,7 @@ import numpy as np
 
 from visrec.errors import ConfigError, RunError
 from visrec.evaluation.correlation import RankCorrelation, rank_correlation
-from visrec.evaluation.leaderboard import written
-from visrec.evaluation.marks import LEVEL_MARK
+from visrec.evaluation.leaderboard import LEVEL_MARK, written
 from visrec.evaluation.significance import Estimate, bootstrap
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from visrec.evaluation.contact_sheet import Neighbours
-from visrec.evaluation.marks import LEVEL_MARK
+from visrec.evaluation.leaderboard import LEVEL_MARK
 from visrec.evaluation.markup import MEANINGS, Cell, cells_of, protocol_sentence, template
 from visrec.evaluation.plots.drawing import Drawing, outline
 from visrec.evaluation.plots.scatter import Point, drawn, scatter

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from visrec.evaluation.groups import quantile_bins, range_labels
-from visrec.evaluation.leaderboard import heading
+from visrec.evaluation.leaderboard import heading_of
 from visrec.evaluation.plots.curves import curves
 from visrec.evaluation.plots.dots import Row, dots
 from visrec.evaluation.plots.drawing import Drawing
@@ -109,7 +109,7 @@ def slices_figure(slicings: Sequence[Slicing], models: Sequence[str], metric: st
             )
             for piece in slicing.slices
         ]
-        panels.append(dots(slicing.heading, rows, models=models, scale=scale, x_title=heading(metric)))
+        panels.append(dots(slicing.heading, rows, models=models, scale=scale, x_title=heading_of(metric)))
     data = [
         {
             "slicing": slicing.name,
@@ -128,8 +128,8 @@ def slices_figure(slicings: Sequence[Slicing], models: Sequence[str], metric: st
     return Figure(
         "slices",
         "Who is served how well",
-        f"{heading(metric)} of each model over some of the users, with its 95 % interval; all panels have one scale. "
-        f"n is the number of users. Groups of fewer than {SMALLEST} are too small to say anything.",
+        f"{heading_of(metric)} of each model over some of the users, with its 95 % interval; all panels have one "
+        f"scale. n is the number of users. Groups of fewer than {SMALLEST} are too small to say anything.",
         tuple(panels),
         pl.DataFrame(data),
         tuple(models),
@@ -190,7 +190,7 @@ def popularity_figure(
         return None
     points = [Point(name, name, 100 * popularity[name].mean, reports[name].metrics[metric]) for name in known]
     x_title = "mean popularity percentile of the recommended"
-    plot = scatter(points, x_title=x_title, y_title=heading(metric))
+    plot = scatter(points, x_title=x_title, y_title=heading_of(metric))
     data = [
         {
             "model": name,
@@ -204,7 +204,7 @@ def popularity_figure(
         "Accuracy and popularity",
         "Whether a model earns its accuracy by recommending what everybody takes: 50 is as popular as items drawn "
         "at random, 100 the most popular item alone. Bars are 95 % intervals over users.",
-        (drawn(plot, f"{heading(metric)} of each model against the {x_title}. {_pairs(data, 1, 4)}"),),
+        (drawn(plot, f"{heading_of(metric)} of each model against the {x_title}. {_pairs(data, 1, 4)}"),),
         pl.DataFrame(data),
     )
 
@@ -216,7 +216,7 @@ def cost_figure(reports: Mapping[str, Report], metric: str, seconds: Mapping[str
         return None
     took = {name: max(seconds[name], _QUICKEST) for name in known}
     points = [Point(name, name, took[name], reports[name].metrics[metric]) for name in known]
-    plot = scatter(points, x_title="seconds of fitting", y_title=heading(metric), log=True)
+    plot = scatter(points, x_title="seconds of fitting", y_title=heading_of(metric), log=True)
     data = [
         {
             "model": name,
@@ -232,7 +232,8 @@ def cost_figure(reports: Mapping[str, Report], metric: str, seconds: Mapping[str
         "logarithmic. Bars are 95 % intervals over users.",
         (
             drawn(
-                plot, f"{heading(metric)} of each model against the seconds of fitting. {_pairs(data, 1, 2)}"
+                plot,
+                f"{heading_of(metric)} of each model against the seconds of fitting. {_pairs(data, 1, 2)}",
             ),
         ),
         pl.DataFrame(data),
@@ -257,7 +258,7 @@ def training_figure(
                 group=list(models).index(name),
                 loss=[float(line["loss"]) for line in lines],
                 metric=[float(line["valid"]) for line in lines] if watched else None,
-                metric_name=heading(metric),
+                metric_name=heading_of(metric),
             )
         )
         data += [
