@@ -31,7 +31,6 @@ HOW_CHOSEN = (
 )
 
 
-_WIDE = 600  # pixels, from which a drawing takes the width of the page
 _TABLE_ROWS = 400  # of a figure's data on the page; the CSV has all
 
 
@@ -264,7 +263,6 @@ class _Plot:
     """A figure, ready for the template.
 
     Attributes:
-        is_wide: it is one drawing as wide as the page, which scrolls on a phone.
         keys: model, outline and look of each.
         rows: of the table, as text.
         left_out: how many rows are not in the table.
@@ -272,7 +270,6 @@ class _Plot:
     """
 
     figure: Figure
-    is_wide: bool
     keys: list[tuple[str, str, str]]
     columns: list[tuple[str, bool]]
     rows: list[list[str]]
@@ -284,7 +281,6 @@ def _figure(figure: Figure) -> _Plot:
     data = figure.data
     return _Plot(
         figure,
-        max(one.width for one in figure.drawings) > _WIDE,
         [(model, outline(group, 8, 8), look_of(group)) for group, model in enumerate(figure.legend)],
         [(name, data[name].dtype.is_numeric()) for name in data.columns],
         [[_as_text(value) for value in row] for row in data.head(_TABLE_ROWS).rows()],

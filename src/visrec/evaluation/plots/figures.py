@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _QUICKEST = 0.001  # seconds: what took less is shown as this, for a logarithm needs more than nothing
 _TOO_SMALL = "too few to say"
+_PANEL = (420, 320)  # pixels: it is read on a phone as it is
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +191,7 @@ def popularity_figure(
         return None
     points = [Point(name, name, 100 * popularity[name].mean, reports[name].metrics[metric]) for name in known]
     x_title = "mean popularity percentile of the recommended"
-    plot = scatter(points, x_title=x_title, y_title=heading_of(metric))
+    plot = scatter(points, x_title=x_title, y_title=heading_of(metric), size=_PANEL)
     data = [
         {
             "model": name,
@@ -216,7 +217,7 @@ def cost_figure(reports: Mapping[str, Report], metric: str, seconds: Mapping[str
         return None
     took = {name: max(seconds[name], _QUICKEST) for name in known}
     points = [Point(name, name, took[name], reports[name].metrics[metric]) for name in known]
-    plot = scatter(points, x_title="seconds of fitting", y_title=heading_of(metric), log=True)
+    plot = scatter(points, x_title="seconds of fitting", y_title=heading_of(metric), log=True, size=_PANEL)
     data = [
         {
             "model": name,

@@ -11,7 +11,7 @@ from visrec.evaluation.plots.drawing import Drawing, look_of, outline, text_widt
 from visrec.evaluation.plots.figures import Figure
 from visrec.files import replacing_folder
 
-_WIDTH = 1100  # that panels share
+_WIDTH = 1120  # that panels share
 _GAP, _MARGIN = 28, 24
 _HEAD, _LEGEND = 34, 30  # heights
 

@@ -26,7 +26,9 @@ from visrec.evaluation.plots.drawing import (
 )
 from visrec.evaluation.significance import Estimate
 
-_WIDTH, _HEIGHT = 860, 440  # the height without the labels
+WIDE = (860, 440)
+"""The size of a plot that has the page to itself: width and height in pixels, the height without the labels."""
+
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 20, 12, 52  # around the area in which marks lie
 _STRIP_STEP, _STRIP_GAP = 48, 12  # of those without an x, in a strip at the left
 _DODGE = 3  # between the bars of one column, so that they do not hide each other
@@ -122,7 +124,13 @@ class Plot:
 
 
 def scatter(
-    points: Sequence[Point], *, x_title: str, y_title: str, level: float | None = None, log: bool = False
+    points: Sequence[Point],
+    *,
+    x_title: str,
+    y_title: str,
+    level: float | None = None,
+    log: bool = False,
+    size: tuple[int, int] = WIDE,
 ) -> Plot:
     """Lay out a plot.
 
@@ -132,6 +140,7 @@ def scatter(
         y_title: of the axis.
         level: a value of y to be shown as a dashed line.
         log: whether the x-axis is logarithmic; every x is then above 0.
+        size: width and height in pixels, the height without the labels; wider where a label needs it.
     """
     groups = list(dict.fromkeys(one.group for one in points))
     known = {one.label: one.x for one in points if one.x is not None}
@@ -139,7 +148,7 @@ def scatter(
     # Marks of one column stand a little apart; a column of one mark is no wider than that.
     shared = max(Counter(one.label for one in points).values()) > 1
     dodge, n_beside = (_DODGE, len(groups)) if shared else (0, 1)
-    left, right = _LEFT, _WIDTH - _RIGHT
+    left, right = _LEFT, size[0] - _RIGHT
     edge = right if apart and not known else left  # between the strip and the rest
     if apart and known:
         edge = left + min(_STRIP_STEP * len(apart), (right - left) // 2) + _STRIP_GAP
@@ -149,7 +158,7 @@ def scatter(
     columns |= {label: left + (place + 0.5) * step for place, label in enumerate(apart)}
     rows = _hang(columns)
     top = _TOP + _ROW * (1 + max(rows.values()))
-    area = Box(left, top, right, top + _HEIGHT - _BOTTOM - _TOP)
+    area = Box(left, top, right, top + size[1] - _BOTTOM - _TOP)
     ends = [end for one in points for end in (one.y.low, one.y.high)] + ([] if level is None else [level])
     to_y, y_ticks = axis(ends, area.bottom - _INSET / 2, area.top + _INSET / 2)
     marks = []
@@ -167,7 +176,7 @@ def scatter(
         box = Box(x + _SPACE, bottom - _ROW, x + _SPACE + text_width(label), bottom)
         labels.append(Label(label, box, x, feet[label], row))
     return Plot(
-        width=max(_WIDTH, *(label.box.right for label in labels)),
+        width=max(size[0], *(label.box.right for label in labels)),
         height=area.bottom + _BOTTOM,
         area=area,
         strip=Box(left, area.top, edge, area.bottom) if apart else None,
