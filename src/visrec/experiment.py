@@ -134,6 +134,9 @@ class EvaluationConfig(Config):
 
     cutoffs: tuple[Annotated[int, Field(ge=1)], ...] = Field(CUTOFFS, min_length=1)
     """The k of the metrics at k."""
+    slices: tuple[str, ...] | None = None
+    """Groups of users that have results of their own: history, popularity, new, visual, or columns of the metadata.
+    Left out: those that divide the users."""
 
 
 class Experiment(Config):

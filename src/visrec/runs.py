@@ -1,12 +1,13 @@
 """From an experiment to a run folder. What is there already and still fits is not done again.
 
 A run folder describes itself: `{experiment.toml, data.json, features/, models/<name>/, report.json,
-per_user.parquet, report.html}`, and `regions/` and `images/` where models look at these. `experiment.toml` holds
-every setting, resolved.
+per_user.parquet, report.html, plots/}`, and `regions/` and `images/` where models look at these. `experiment.toml`
+holds every setting, resolved.
 """
 
 from __future__ import annotations
 
+import json
 import platform
 import sys
 import time
@@ -17,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from visrec.config import Config, digest_of
@@ -24,10 +26,15 @@ from visrec.content import Content, Kind
 from visrec.data.dataset import Dataset, load_dataset
 from visrec.data.splits import Split
 from visrec.errors import DivergedError, RunError
+from visrec.evaluation.groups import check_slices
 from visrec.evaluation.page import write_page
-from visrec.evaluation.people import Person, choose_people
+from visrec.evaluation.people import Person, choose_people, worst_people
+from visrec.evaluation.plots.figures import figures_of
+from visrec.evaluation.plots.files import write_figures
+from visrec.evaluation.popularity import mean_popularity
 from visrec.evaluation.protocol import Report, evaluate, top_items
-from visrec.evaluation.significance import Estimate
+from visrec.evaluation.significance import Estimate, bootstrap
+from visrec.evaluation.slices import Slicing, slice_reports
 from visrec.experiment import Experiment, FeaturesConfig
 from visrec.features.extractor import versions
 from visrec.features.features import META, Features
@@ -43,6 +50,7 @@ FOLDERS: dict[Kind, str] = {"vector": "features", "regions": "regions", "image":
 
 EXTRACTING = f"{FOLDERS['vector']}: "
 """How the title of the stage begins in which vectors are made; regions and pixels begin with the names of theirs."""
+_ASKED = 2000  # users whose lists say how popular a model's recommendations are
 
 _VERSIONS = ("visrec", "torch", "torchvision", "timm", "numpy", "scipy", "polars", "pillow")
 
@@ -152,6 +160,15 @@ class Run:
         return reports
 
     @property
+    def slicings(self) -> tuple[Slicing, ...]:
+        """The results of groups of users, as far as they are there."""
+        try:
+            found = read_json(self.path / "report.json").get("slices", {})
+        except (FileNotFoundError, ValueError):
+            return ()
+        return tuple(Slicing.from_dict(name, content) for name, content in found.items())
+
+    @property
     def provenance(self) -> dict[str, Any]:
         """What report.json says of how it came to be; empty before the first report."""
         path = self.path / "report.json"
@@ -198,6 +215,8 @@ def run(experiment: Experiment, out: str | Path, *, stage: Stage = silent) -> Ru
     """
     found = planned(experiment, Path(out))  # every setting is checked before anything slow begins
     _begin(found)
+    kinds = {kind for name in found.models for kind in found.experiment.build(name).learns_from}
+    check_slices(found.experiment.evaluation.slices, found.data.catalog, features="vector" in kinds)
     content = _content(found, stage)
     diverged: DivergedError | None = None
     for name in found.models:
@@ -214,21 +233,28 @@ def run(experiment: Experiment, out: str | Path, *, stage: Stage = silent) -> Ru
     return found
 
 
-def evaluate_run(found: Run, *, stage: Stage = silent, afresh: bool = False) -> dict[str, Report]:
-    """Evaluate the trained models of a run and write report.json, per_user.parquet and report.html.
+def evaluate_run(
+    found: Run, *, stage: Stage = silent, afresh: bool = False, slices: Sequence[str] | None = None
+) -> dict[str, Report]:
+    """Evaluate the trained models of a run; write report.json, per_user.parquet, report.html and plots/.
 
     Args:
         found: the run.
         stage: opens progress displays.
         afresh: also evaluate models whose report is there and still true.
+        slices: groups of users that have results of their own; None: those of the experiment.
 
     Raises:
+        ConfigError: there is no such slice.
         RunError: none of its models is trained.
     """
     if not found.trained:
         raise RunError(
             f"{found.path}: no model is trained yet; `visrec run` with the same --out goes on with the run."
         )
+    names = found.experiment.evaluation.slices if slices is None else tuple(slices)
+    vectors = found.content.vector if found.has("vector") else None
+    check_slices(names, found.data.catalog, features=vectors)
     known = {} if afresh else found.reports
     before = found.provenance.get("models", {})
     cutoffs = list(found.experiment.evaluation.cutoffs)
@@ -247,9 +273,13 @@ def evaluate_run(found: Run, *, stage: Stage = silent, afresh: bool = False) -> 
                 reports[name] = replace(report, model=name)
             if progress is not None:
                 progress(done + 1, len(found.trained), "")
-    _write_reports(found, reports, facts)
+    with stage("slices"):
+        slicings = slice_reports(
+            reports, found.split, names=names, catalog=found.data.catalog, features=vectors
+        )
+    _write_reports(found, reports, facts, slicings)
     with stage("drawing report.html"):
-        _draw_page(found, reports)
+        _draw_page(found, reports, slicings)
     return reports
 
 
@@ -415,7 +445,9 @@ def _fingerprint_of(folder: Path) -> str | None:
     return _read(about)["extra"].get("fingerprint") if about.is_file() else None
 
 
-def _write_reports(found: Run, reports: Mapping[str, Report], facts: Mapping[str, Any]) -> None:
+def _write_reports(
+    found: Run, reports: Mapping[str, Report], facts: Mapping[str, Any], slicings: Sequence[Slicing]
+) -> None:
     protocol = next(iter(reports.values())).protocol
     provenance = {
         "protocol": protocol,
@@ -439,7 +471,8 @@ def _write_reports(found: Run, reports: Mapping[str, Report], facts: Mapping[str
     with replacing(found.path / "per_user.parquet") as temporary:
         pl.concat(rows).select("model", pl.exclude("model")).write_parquet(temporary)
     models = {name: report.as_dict() for name, report in reports.items()}
-    write_json(found.path / "report.json", {"models": models, "provenance": provenance})
+    slices = {one.name: one.as_dict() for one in slicings}
+    write_json(found.path / "report.json", {"models": models, "slices": slices, "provenance": provenance})
 
 
 def _described(settings: FeaturesConfig) -> str:
@@ -449,10 +482,13 @@ def _described(settings: FeaturesConfig) -> str:
     return settings.extractor + (f" ({options})" if options else "")
 
 
-def _draw_page(found: Run, reports: Mapping[str, Report], *, k: int = 10) -> None:
-    """report.html: the comparison, and for a few users what each model shows them, as pictures."""
+def _draw_page(
+    found: Run, reports: Mapping[str, Report], slicings: Sequence[Slicing], *, k: int = 10
+) -> None:
+    """report.html and plots/: the comparison, plots, and for a few users what each model shows them, as pictures."""
     split = found.split
     chosen = choose_people(reports, k=k)
+    chosen += worst_people(reports, but=chosen)
     rows = split.train.users.indices(chosen)
     histories, taken = split.seen("test").histories(), split.test.histories()
     lists = {name: top_items(found.model(name), split, rows, k) for name in reports}
@@ -465,6 +501,19 @@ def _draw_page(found: Run, reports: Mapping[str, Report], *, k: int = 10) -> Non
         )
         for place, (user, row) in enumerate(zip(chosen, rows, strict=True))
     ]
+    trained = found.provenance["models"]
+    configs = {name: found.experiment.build(name).config for name in reports}
+    figures = figures_of(
+        reports,
+        slicings=slicings,
+        seconds={name: trained[name]["seconds"] for name in reports},
+        popularity=_popularity(found, reports),
+        logs={name: _training_log(found.path / "models" / name) for name in reports},
+        valid_metrics={
+            name: config.valid_metric for name, config in configs.items() if hasattr(config, "valid_metric")
+        },
+    )
+    write_figures(found.path / "plots", figures)
     data = _read(found.path / "data.json")
     shown = [
         ("users", f"{data['users']:,}"),
@@ -487,4 +536,25 @@ def _draw_page(found: Run, reports: Mapping[str, Report], *, k: int = 10) -> Non
         catalog=found.data.catalog,
         provenance=found.provenance,
         notes=found.notes,
+        figures=figures,
     )
+
+
+def _popularity(found: Run, reports: Mapping[str, Report]) -> dict[str, Estimate]:
+    """By model, how popular what it recommends is, over all users or as many of them as are quickly asked."""
+    split, k = found.split, found.experiment.evaluation.cutoffs[0]
+    ids = next(iter(reports.values())).per_user["user_id"]
+    users = split.train.users.indices(ids.to_list())
+    if len(users) > _ASKED:
+        users = np.sort(np.random.default_rng(0).choice(users, _ASKED, replace=False))
+    counts = split.train.item_counts()
+    lists = {name: top_items(found.model(name), split, users, k) for name in reports}
+    return {name: bootstrap(mean_popularity(items, counts)) for name, items in lists.items()}
+
+
+def _training_log(folder: Path) -> list[dict[str, Any]]:
+    """One entry an epoch; empty for a model that is not trained in epochs."""
+    path = folder / "training.jsonl"
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

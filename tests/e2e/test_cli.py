@@ -64,7 +64,8 @@ def test_importing_visrec_loads_nothing_heavy():
 def test_run_writes_a_folder_that_describes_itself(finished):
     names = {path.name for path in finished.iterdir()}
     assert names == {
-        "experiment.toml", "data.json", "features", "models", "report.json", "per_user.parquet", "report.html"
+        "experiment.toml", "data.json", "features", "models", "report.json", "per_user.parquet", "report.html",
+        "plots",
     }  # fmt: skip
     report = json.loads((finished / "report.json").read_text())
     assert list(report["models"]) == MODELS
@@ -256,6 +257,32 @@ def test_a_run_on_few_users_says_everywhere_that_this_is_too_few(here, tmp_path)
     assert protocol["cautions"][0].startswith(said)
 
 
+def test_slices_are_chosen_by_name_and_stored(here, finished, tmp_path):
+    run = shutil.copytree(finished, tmp_path / "run")
+    here("evaluate", run, "--slices", "history,style", "--format", "json")
+    slices = json.loads((run / "report.json").read_text())["slices"]
+    assert list(slices) == ["history", "style"]
+    sizes = [one["n_users"] for one in slices["history"]["slices"]]
+    n_users = json.loads((run / "report.json").read_text())["models"]["bpr"]["n_users"]
+    assert sum(sizes) == n_users
+    for one in slices["style"]["slices"]:
+        assert one["too_small"] == (one["n_users"] < 30)
+        assert set(one["models"]) == set(MODELS)
+        assert set(one["models"]["bpr"]["auc"]) == {"mean", "low", "high"}
+    assert (run / "plots" / "slices.svg").is_file()
+    assert "Who is served how well" in (run / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_leaderboard_goes_into_a_paper(here, finished, tmp_path):
+    report = json.loads((finished / "report.json").read_text())["models"]
+    table = here("evaluate", finished, "--format", "md").stdout
+    means = dict(re.findall(r"^\| (\w+) \| \*{0,2}([\d.]+)", table, flags=re.MULTILINE))
+    assert means == {name: f"{report[name]['metrics']['auc']['mean']:.4f}" for name in MODELS}
+    done = here("evaluate", finished, "--format", "latex", "--out", tmp_path / "table.tex")
+    assert done.stdout == ""
+    assert r"item\_knn & " in (tmp_path / "table.tex").read_text(encoding="utf-8")
+
+
 def test_recommend_and_similar_print_tables_and_json(visrec, here, finished):
     rows = json.loads(
         visrec("recommend", finished, "--model", "vbpr", "--user", "u0001", "-k", 5, "--json").stdout
@@ -359,6 +386,12 @@ def test_extract_writes_features(here, shop, tmp_path):
         (["extractors", "zzz"], "zzz"),
         (["demo", "--out", "/"], "--out"),
         (["evaluate", "SHOP"], "run folder"),
+        (
+            ["evaluate", "RUN", "--slices", "history,colour"],
+            "no 'colour'. There are history, popularity, new, visual",
+        ),
+        (["evaluate", "RUN", "--format", "html"], "md, latex, csv, json"),
+        (["evaluate", "RUN", "--out", "table.md"], "--format"),
         (["recommend", "RUN", "--model", "bpr", "--user", "nobody"], "nobody"),
         (["recommend", "RUN", "--model", "bpr", "--history", "00003"], "visrec models"),
         (["recommend", "RUN", "--model", "dvbpr", "--user", "u0001"], "dvbpr"),

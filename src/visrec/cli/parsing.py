@@ -135,3 +135,15 @@ def _what_else(folder: Path) -> str:
             f"then: visrec similar {folder / 'features' / 'NAME'}"
         )
     return "is neither a run folder (visrec run) nor a folder of features (visrec extract)."
+
+
+def check_format(form: str | None, out: Path | None, *, as_json: bool) -> None:
+    """Refuse formats that there are not, and options that go together badly, before anything slow."""
+    from visrec.evaluation.tables import FORMATS
+
+    if form is not None and form not in FORMATS:
+        raise ConfigError(f"--format is '{form}'; expected one of {', '.join(FORMATS)}.")
+    if form is None and out is not None:
+        raise ConfigError("--out goes with --format: add --format md, latex, csv or json.")
+    if form is not None and as_json:
+        raise ConfigError("--json prints the whole report, --format the leaderboard; give one of them.")

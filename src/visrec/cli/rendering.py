@@ -78,6 +78,26 @@ def show_run(found: Run, reports: dict[str, Report], *, as_json: bool = False) -
     )
 
 
+def show_table(found: Run, reports: dict[str, Report], form: str, out: Path | None) -> None:
+    """The leaderboard in a format for papers and programs, on stdout or in a file."""
+    from visrec.evaluation.leaderboard import leaderboard
+    from visrec.evaluation.tables import formatted
+    from visrec.files import write_text
+
+    facts = found.provenance["models"]
+    board = leaderboard(reports, seconds={name: facts[name]["seconds"] for name in reports})
+    n_users = next(iter(reports.values())).per_user.height
+    caption = (
+        f"Means over {n_users:,} users with 95 % bootstrap intervals; the best of each column is bold. "
+        f"All items that a user had not seen were ranked."
+    )
+    text = formatted(board, form, caption=caption)
+    if out is None:
+        print(text, end="")
+    else:
+        write_text(out, text)
+
+
 def show_comparison(found: Comparison, out: Path, *, as_json: bool) -> None:
     """The table of extractors, what it says of ImageNet, and where the page is."""
     if as_json:

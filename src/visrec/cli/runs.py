@@ -30,6 +30,7 @@ from visrec.cli.options import (
 from visrec.cli.parsing import (
     apply,
     apply_features,
+    check_format,
     compared,
     experiment_values,
     features_settings,
@@ -38,7 +39,7 @@ from visrec.cli.parsing import (
     weights_of,
     whole_numbers,
 )
-from visrec.cli.rendering import show_items, show_run, show_tuning, stage
+from visrec.cli.rendering import show_items, show_run, show_table, show_tuning, stage
 from visrec.errors import ConfigError
 
 
@@ -116,13 +117,30 @@ def run(
 
 def evaluate(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    slices: Annotated[
+        str | None,
+        typer.Option(
+            help="Groups of users: history, popularity, new, visual, or columns of the metadata, comma-separated. "
+            "[default: those that divide the users]"
+        ),
+    ] = None,
+    form: Annotated[
+        str | None, typer.Option("--format", help="Print the leaderboard as md, latex, csv or json.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="With --format: write it into a file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Evaluate the models of a run again and write its reports afresh."""
+    """Evaluate the models of a run again and write its reports afresh; with --format, only what is missing."""
     from visrec.runs import Run, evaluate_run
 
+    check_format(form, out, as_json=as_json)
     found = Run.load(folder)
-    show_run(found, evaluate_run(found, stage=stage, afresh=True), as_json=as_json)
+    asked = None if slices is None else names(slices)
+    reports = evaluate_run(found, stage=stage, afresh=form is None, slices=asked)
+    if form is not None:
+        show_table(found, reports, form, out)
+    else:
+        show_run(found, reports, as_json=as_json)
 
 
 def tune(

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 NEW_ITEMS = "new_items:"
 """Before a metric's name, such as "new_items:auc": the metric when only brand-new items are candidates."""
 
+LEVEL_MARK = "≈"
+"""Beside a mean that is not the best, but cannot be told from it."""
+
 DECIMALS = 4
 _HEADINGS = {"auc": "AUC", "rr": "MRR", "ndcg": "nDCG", "map": "MAP"}
 _AT_FIRST, _AT_SECOND = ("ndcg", "recall", "precision", "hit"), ("ndcg", "recall")
@@ -84,8 +87,8 @@ class Leaderboard:
         table.add_column("model", overflow="fold")
         for column in self.columns:
             # A space at the end of each line: numbers have one there, for the mark of the best.
-            heading = column.heading.replace("@", " \n@").replace(" AUC", " \nAUC")
-            table.add_column(Text(f"{heading} "), justify="right", no_wrap=True)
+            words = column.heading.replace("@", " \n@").replace(" AUC", " \nAUC")
+            table.add_column(Text(f"{words} "), justify="right", no_wrap=True)
         timed = any(row.seconds is not None for row in self.rows)
         if timed:
             table.add_column("fit s", justify="right", no_wrap=True)
@@ -133,7 +136,7 @@ def leaderboard(
             raise ConfigError(
                 f"No report has a column '{key}'. There are {known}, and each of them after '{NEW_ITEMS}'."
             )
-    shown = tuple(Column(key, _heading(key)) for key in keys)
+    shown = tuple(Column(key, heading_of(key)) for key in keys)
     cells = {name: tuple(_cell(report, key) for key in keys) for name, report in reports.items()}
     best = [_best(column, [row[place] for row in cells.values()]) for place, column in enumerate(shown)]
 
@@ -168,10 +171,11 @@ def _cell(report: Report, key: str) -> Estimate | None:
     return report.metrics.get(key)
 
 
-def _heading(key: str) -> str:
+def heading_of(key: str) -> str:
+    """A metric as the head of a column, such as "nDCG@20"."""
     base, at, cutoff = key.removeprefix(NEW_ITEMS).partition("@")
-    heading = _HEADINGS.get(base, base) + at + cutoff
-    return f"new items {heading}" if key.startswith(NEW_ITEMS) else heading
+    shown = _HEADINGS.get(base, base) + at + cutoff
+    return f"new items {shown}" if key.startswith(NEW_ITEMS) else shown
 
 
 def _best(column: Column, cells: Sequence[Estimate | None]) -> str | None:

@@ -1,29 +1,37 @@
-"""One HTML file that shows a comparison: the leaderboard, and for a few people what each model offers them.
+"""One HTML file that shows a comparison: the leaderboard, plots, and for a few people what each model offers them.
 
 The file needs nothing else: no request goes to any host, no script runs, each picture is embedded once.
 """
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from visrec.evaluation.leaderboard import NEW_ITEMS, Leaderboard, leaderboard
+from visrec.evaluation.marks import Mark, Marks, level_marks
 from visrec.evaluation.markup import MEANINGS, Cell, cells_of, protocol_sentence, template
 from visrec.evaluation.people import Person, note_for, ranks_in_list
+from visrec.evaluation.plots.drawing import look_of, outline
 from visrec.evaluation.thumbnails import Thumbnail, frame_of, thumbnails_of
 from visrec.files import write_text
 
 if TYPE_CHECKING:
     from visrec.data.catalog import Catalog
+    from visrec.evaluation.plots.figures import Figure
     from visrec.evaluation.protocol import Report
 
 HOW_CHOSEN = (
     "These are examples, not evidence; the table above counts everyone. They were picked to show all sides: people "
-    "for whom a model was right, people on whom the models disagree the most, and people for whom none was right."
+    "for whom a model was right, people on whom the models disagree the most, people for whom none was right, and "
+    "last those for whom all were the furthest from it. A tick and a frame mark a hit: an item that was really taken."
 )
+
+
+_TABLE_ROWS = 400  # of a figure's data on the page; the CSV has all
 
 
 def write_page(
@@ -36,6 +44,8 @@ def write_page(
     catalog: Catalog | None = None,
     provenance: Mapping[str, Any] | None = None,
     notes: Sequence[str] = (),
+    figures: Sequence[Figure] = (),
+    marks: Marks | None = None,
     shown: int = 10,
 ) -> None:
     """Write `render_page` of the same arguments, atomically."""
@@ -47,6 +57,8 @@ def write_page(
         catalog=catalog,
         provenance=provenance,
         notes=notes,
+        figures=figures,
+        marks=marks,
         shown=shown,
     )
     write_text(path, page)
@@ -61,6 +73,8 @@ def render_page(
     catalog: Catalog | None = None,
     provenance: Mapping[str, Any] | None = None,
     notes: Sequence[str] = (),
+    figures: Sequence[Figure] = (),
+    marks: Marks | None = None,
     shown: int = 10,
 ) -> str:
     """The page as HTML. The same arguments give the same text.
@@ -74,6 +88,8 @@ def render_page(
             picture that is missing or broken becomes a plain tile.
         provenance: how the results came about, nested as it likes.
         notes: sentences that a reader should know first.
+        figures: plots, from top to bottom.
+        marks: signs behind the numbers of the leaderboard; None: what is level with the best, see `level_marks`.
         shown: how many items of a history and of what was taken are shown; lists are shown whole.
 
     Raises:
@@ -84,13 +100,17 @@ def render_page(
     width, height = frame_of(thumbnails.values())
     labels = _labels(catalog, needed)
     board = leaderboard(reports)
+    signs = level_marks(reports, board) if marks is None else marks
     first = next(iter(reports.values()))
     return template("report.html.j2").render(
         title=title,
         facts=facts,
         notes=[*first.protocol.get("cautions", ()), *notes],
         headings=[(column.heading, column.key.startswith(NEW_ITEMS)) for column in board.columns],
-        rows=_rows(board),
+        rows=_rows(board, signs),
+        marks_note=signs.note,
+        ranked=len(board.rows) > 1,
+        figures=[_figure(one) for one in figures],
         meanings=_meanings(board),
         protocol=protocol_sentence(first.protocol, first.per_user.height),
         how_chosen=HOW_CHOSEN,
@@ -213,13 +233,78 @@ def _where(person: Person, item: int) -> str:
     return " · ".join(f"{name} {rank}" for rank, name in found)
 
 
-def _rows(board: Leaderboard) -> list[tuple[str, list[Cell | None]]]:
+def _rows(board: Leaderboard, marks: Marks) -> list[tuple[str, list[Cell | None]]]:
     """Name and cells of each model."""
     columns = [
         cells_of([row.cells[place] for row in board.rows], [row.is_best[place] for row in board.rows])
         for place in range(len(board.columns))
     ]
-    return [(row.name, [cells[place] for cells in columns]) for place, row in enumerate(board.rows)]
+    return [
+        (
+            row.name,
+            [
+                _marked(cells[place], marks.of(column.key, row.name))
+                for column, cells in zip(board.columns, columns, strict=True)
+            ],
+        )
+        for place, row in enumerate(board.rows)
+    ]
+
+
+def _marked(cell: Cell | None, mark: Mark | None) -> Cell | None:
+    """A cell with its sign; the star of the best stays."""
+    if cell is None or mark is None or cell.best:
+        return cell
+    return replace(cell, mark=mark.sign, meaning=mark.meaning)
+
+
+@dataclass(frozen=True)
+class _Plot:
+    """A figure, ready for the template.
+
+    Attributes:
+        keys: model, outline and look of each.
+        rows: of the table, as text.
+        left_out: how many rows are not in the table.
+        csv: all rows, in base64.
+    """
+
+    figure: Figure
+    keys: list[tuple[str, str, str]]
+    columns: list[tuple[str, bool]]
+    rows: list[list[str]]
+    left_out: int
+    csv: str
+
+
+def _figure(figure: Figure) -> _Plot:
+    data = figure.data
+    return _Plot(
+        figure,
+        [(model, outline(group, 8, 8), look_of(group)) for group, model in enumerate(figure.legend)],
+        [(name, data[name].dtype.is_numeric()) for name in data.columns],
+        [[_as_text(value) for value in row] for row in data.head(_TABLE_ROWS).rows()],
+        max(0, data.height - _TABLE_ROWS),
+        base64.b64encode(data.write_csv().encode()).decode(),
+    )
+
+
+def _as_text(value: object) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return (
+        f"{value:.4g}"
+        if isinstance(value, float) and abs(value) >= 10
+        else (
+            f"{value:.4f}"
+            if isinstance(value, float)
+            else f"{value:,}"
+            if isinstance(value, int)
+            else str(value)
+        )
+    )
 
 
 def _meanings(board: Leaderboard) -> list[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -50,16 +50,7 @@ def choose_people(reports: Mapping[str, Report], *, n: int = 6, k: int = 10) -> 
     first = next(iter(reports.values()), None)
     if first is None or n < 1:
         return []
-    ids = first.per_user["user_id"]
-    rr = np.stack(  # (models, B)
-        [
-            ids.to_frame()
-            .join(one.per_user, on="user_id", how="left", maintain_order="left")["rr"]
-            .to_numpy()
-            for one in reports.values()
-        ]
-    )
-    rr = np.nan_to_num(rr)
+    ids, rr = _reciprocal_ranks(reports, first)
     drawn = np.array([zlib.crc32(str(one).encode()) for one in ids.to_list()])
     short = first.per_user["n_history"].to_numpy() < 3
     found = rr.max(axis=0) >= 1 / k - 1e-9
@@ -75,6 +66,31 @@ def choose_people(reports: Mapping[str, Report], *, n: int = 6, k: int = 10) -> 
     some = some[: n - len(apart) - n_none]
     chosen = [*some, *apart, *none[:n_none]]
     return ids.gather(np.array(chosen, dtype=np.int64)).to_list()
+
+
+def worst_people(
+    reports: Mapping[str, Report], *, n: int = 2, but: Collection[str | int] = ()
+) -> list[str | int]:
+    """Ids of the users whom all models served worst: the lowest of each one's best reciprocal rank comes first.
+
+    Users with fewer than 3 interactions come last, since little was known of them; what is left open is drawn by a
+    hash of the id.
+
+    Args:
+        reports: of models on the same split.
+        n: how many, at most.
+        but: users who are shown already.
+    """
+    first = next(iter(reports.values()), None)
+    if first is None:
+        return []
+    ids, rr = _reciprocal_ranks(reports, first)
+    drawn = np.array([zlib.crc32(str(one).encode()) for one in ids.to_list()])
+    short = first.per_user["n_history"].to_numpy() < 3
+    others = [
+        one for one in ids.gather(np.lexsort((drawn, rr.max(axis=0), short))).to_list() if one not in but
+    ]
+    return others[:n]
 
 
 def note_for(person: Person, reports: Mapping[str, Report] | None = None) -> str:
@@ -107,3 +123,17 @@ def ranks_in_list(person: Person, name: str) -> list[int]:
     """Ranks, from 1, of the hits in one list."""
     took = set(person.took)
     return [rank for rank, item in enumerate(person.lists[name], start=1) if item in took]
+
+
+def _reciprocal_ranks(reports: Mapping[str, Report], first: Report) -> tuple[pl.Series, np.ndarray]:
+    """The users of the first report, and the reciprocal rank that each model has for each of them `(models, B)`."""
+    ids = first.per_user["user_id"]
+    rr = np.stack(
+        [
+            ids.to_frame()
+            .join(one.per_user, on="user_id", how="left", maintain_order="left")["rr"]
+            .to_numpy()
+            for one in reports.values()
+        ]
+    )
+    return ids, np.nan_to_num(rr)

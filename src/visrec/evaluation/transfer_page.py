@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from visrec.evaluation.contact_sheet import Neighbours
+from visrec.evaluation.leaderboard import LEVEL_MARK
 from visrec.evaluation.markup import MEANINGS, Cell, cells_of, protocol_sentence, template
-from visrec.evaluation.scatter import Plot, Point, outline, scatter
+from visrec.evaluation.plots.drawing import Drawing, outline
+from visrec.evaluation.plots.scatter import Point, drawn, scatter
 from visrec.evaluation.thumbnails import SIZE, Thumbnail, frame_of, thumbnails_of
-from visrec.evaluation.transfer import LEVEL_MARK, Comparison, Row, facts_as_text
+from visrec.evaluation.transfer import Comparison, Row, facts_as_text
 from visrec.files import write_text
 
 if TYPE_CHECKING:
@@ -154,12 +156,16 @@ def _is_file(weights: str | None) -> bool:
     return weights not in (None, "default", "random")
 
 
-def _transfer_plot(comparison: Comparison) -> Plot:
+def _transfer_plot(comparison: Comparison) -> Drawing:
     points = [
         Point(_label(row), row.model, row.features.top1 if row.features else None, row.metrics[comparison.ndcg])
         for row in comparison.rows
     ]  # fmt: skip
-    return scatter(points, x_title="ImageNet top-1 accuracy (%)", **_axes(comparison))
+    plot = scatter(points, x_title="ImageNet top-1 accuracy (%)", **_axes(comparison))
+    name = (
+        f"nDCG@{comparison.k} of each extractor and model against the ImageNet top-1 accuracy of its network."
+    )
+    return drawn(plot, f"{name} The numbers are in the table above.", strip_note="no top-1")
 
 
 def _label(row: Row) -> str:
@@ -167,7 +173,7 @@ def _label(row: Row) -> str:
     return row.extractor + facts_as_text(row.features)["kind"]
 
 
-def _cost_plot(comparison: Comparison) -> Plot | None:
+def _cost_plot(comparison: Comparison) -> Drawing | None:
     points = [
         Point(row.extractor, row.model, row.features.images_per_second, row.metrics[comparison.ndcg])
         for row in comparison.rows
@@ -175,7 +181,9 @@ def _cost_plot(comparison: Comparison) -> Plot | None:
     ]
     if len({point.label for point in points}) < 2:
         return None  # one speed is a number, not a plot
-    return scatter(points, x_title="images a second", log=True, **_axes(comparison))
+    plot = scatter(points, x_title="images a second", log=True, **_axes(comparison))
+    name = f"nDCG@{comparison.k} of each extractor and model against the images it takes in a second."
+    return drawn(plot, f"{name} The numbers are in the table above.")
 
 
 def _axes(comparison: Comparison) -> dict[str, Any]:

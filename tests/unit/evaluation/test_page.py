@@ -18,7 +18,9 @@ from PIL import Image
 from visrec.data.catalog import Catalog
 from visrec.data.ids import IdMap
 from visrec.evaluation.page import render_page, write_page
-from visrec.evaluation.people import Person, choose_people, note_for
+from visrec.evaluation.people import Person, choose_people, note_for, worst_people
+from visrec.evaluation.plots.drawing import Drawing, Text
+from visrec.evaluation.plots.figures import Figure
 from visrec.evaluation.protocol import Report
 from visrec.evaluation.significance import Estimate
 
@@ -129,7 +131,8 @@ def test_page_requests_nothing(catalog: Catalog) -> None:
     addresses = [
         value for _, attributes in parsed.tags for key, value in attributes.items() if key in ("src", "href")
     ]
-    assert addresses == ["data:,"]  # the icon that browsers would ask the host for
+    # The icon, which browsers would ask the host for, and places on the page itself.
+    assert {str(one) for one in addresses} == {"data:,", "#comparison", "#people"}
     assert all(url.startswith("data:image/webp;base64,") for url in re.findall(r"url\((.*?)\)", html))
     assert "default-src 'none'" in html  # the browser holds us to it
 
@@ -317,6 +320,39 @@ def test_as_many_people_are_chosen_as_there_are(n: int) -> None:
     assert len(set(choose_people(reports, n=n))) == min(n, 10)
     assert len(choose_people({"a": report([1, 1])}, n=n)) == min(n, 2)
     assert len(choose_people({"a": report([500, 500])}, n=n)) == min(n, 2)
+
+
+def test_the_worst_are_those_whose_best_model_was_the_furthest_off() -> None:
+    a, b = report([9, 500, 2, 800, 30]), report([7, 400, 900, 3, 40])
+    # Best ranks: 7, 400, 2, 3, 30.
+    assert worst_people({"a": a, "b": b}, n=3) == ["u1", "u4", "u0"]
+    assert worst_people({"a": a, "b": b}, n=2, but=["u1"]) == ["u4", "u0"]
+    short = report([9, 500, 2, 800, 30], n_history=[9, 1, 9, 9, 9])
+    assert worst_people({"a": short}, n=1) == ["u3"]  # little was known of u1
+    assert worst_people({}) == []
+
+
+def test_figures_have_a_table_and_a_file_of_their_data(catalog: Catalog) -> None:
+    data = pl.DataFrame(
+        {"model": ["<b>", "x"], "n_users": [1200, 3], "too_small": [False, True], "auc": [0.5, None]}
+    )
+    drawing = Drawing("what it shows", 300, 200, (Text(1, 2, "<i>", "label"),))
+    figure = Figure("slices", "Who?", "How to read it.", (drawing,), data, ("<b>", "x"))
+    html = render_page(title="t", reports={"a": report()}, figures=[figure])
+    parsed = _Tags(html)
+    assert ("svg", "what it shows") in [
+        (tag, attributes.get("aria-label")) for tag, attributes in parsed.tags
+    ]
+    assert "<td>1,200</td>" in html
+    assert '<td class="words">no</td>' in html
+    assert "<td>–</td>" in html
+    (address,) = [
+        attributes["href"] for tag, attributes in parsed.tags if tag == "a" and "download" in attributes
+    ]
+    assert address is not None
+    assert base64.b64decode(address.removeprefix("data:text/csv;base64,")).decode() == data.write_csv()
+    assert '<a href="#slices">Who?</a>' in html  # the contents lead there
+    assert "<b>" not in html
 
 
 def test_nobody_is_chosen_without_reports() -> None:

@@ -1,4 +1,4 @@
-"""A scatter plot as geometry: where marks, interval bars, ticks and labels go. The template draws it as SVG.
+"""A scatter plot as geometry: where marks, interval bars, ticks and labels go.
 
 All marks of one label stand in a column, and the label once above it, on a thin line like a flag on its pole. So
 labels cover neither marks nor each other, however many there are: the plot grows upwards.
@@ -6,17 +6,31 @@ labels cover neither marks nor each other, however many there are: the plot grow
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from visrec.evaluation.plots.axis import axis
+from visrec.evaluation.plots.drawing import (
+    FONT,
+    Box,
+    Drawing,
+    Line,
+    Part,
+    Shape,
+    Text,
+    look_of,
+    outline,
+    rectangle,
+    text_width,
+)
 from visrec.evaluation.significance import Estimate
 
-FONT = 12  # pixels
-_WIDTH, _HEIGHT = 860, 440  # the height without the labels
+WIDE = (860, 440)
+"""The size of a plot that has the page to itself: width and height in pixels, the height without the labels."""
+
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 20, 12, 52  # around the area in which marks lie
 _STRIP_STEP, _STRIP_GAP = 48, 12  # of those without an x, in a strip at the left
-_RADIUS = 6  # of a mark
 _DODGE = 3  # between the bars of one column, so that they do not hide each other
 _APART = 8  # between columns, besides: where values are nearer, their columns are moved a little
 _INSET = 28  # between the outermost columns and the edges
@@ -39,21 +53,6 @@ class Point:
     group: str
     x: float | None
     y: Estimate
-
-
-@dataclass(frozen=True)
-class Box:
-    """A rectangle, in pixels from the top left."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-
-    def meets(self, other: Box) -> bool:
-        """Whether they have an area in common."""
-        across = self.left < other.right and other.left < self.right
-        return across and self.top < other.bottom and other.top < self.bottom
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Plot:
-    """All that a template needs to draw.
+    """All that there is to draw.
 
     Attributes:
         width: of the whole, in pixels.
@@ -125,7 +124,13 @@ class Plot:
 
 
 def scatter(
-    points: Sequence[Point], *, x_title: str, y_title: str, level: float | None = None, log: bool = False
+    points: Sequence[Point],
+    *,
+    x_title: str,
+    y_title: str,
+    level: float | None = None,
+    log: bool = False,
+    size: tuple[int, int] = WIDE,
 ) -> Plot:
     """Lay out a plot.
 
@@ -135,27 +140,31 @@ def scatter(
         y_title: of the axis.
         level: a value of y to be shown as a dashed line.
         log: whether the x-axis is logarithmic; every x is then above 0.
+        size: width and height in pixels, the height without the labels; wider where a label needs it.
     """
     groups = list(dict.fromkeys(one.group for one in points))
     known = {one.label: one.x for one in points if one.x is not None}
     apart = list(dict.fromkeys(one.label for one in points if one.x is None))
-    left, right = _LEFT, _WIDTH - _RIGHT
+    # Marks of one column stand a little apart; a column of one mark is no wider than that.
+    shared = max(Counter(one.label for one in points).values()) > 1
+    dodge, n_beside = (_DODGE, len(groups)) if shared else (0, 1)
+    left, right = _LEFT, size[0] - _RIGHT
     edge = right if apart and not known else left  # between the strip and the rest
     if apart and known:
         edge = left + min(_STRIP_STEP * len(apart), (right - left) // 2) + _STRIP_GAP
-    to_x, x_ticks = _axis(list(known.values()), edge + _INSET, right - _INSET, log=log)
+    to_x, x_ticks = axis(list(known.values()), edge + _INSET, right - _INSET, log=log)
     step = (edge - left) / max(1, len(apart))
-    columns = dict(zip(known, _moved_apart([to_x(x) for x in known.values()], len(groups)), strict=True))
+    columns = dict(zip(known, _moved_apart([to_x(x) for x in known.values()], n_beside), strict=True))
     columns |= {label: left + (place + 0.5) * step for place, label in enumerate(apart)}
     rows = _hang(columns)
     top = _TOP + _ROW * (1 + max(rows.values()))
-    area = Box(left, top, right, top + _HEIGHT - _BOTTOM - _TOP)
+    area = Box(left, top, right, top + size[1] - _BOTTOM - _TOP)
     ends = [end for one in points for end in (one.y.low, one.y.high)] + ([] if level is None else [level])
-    to_y, y_ticks = _axis(ends, area.bottom - _INSET / 2, area.top + _INSET / 2)
+    to_y, y_ticks = axis(ends, area.bottom - _INSET / 2, area.top + _INSET / 2)
     marks = []
     for one in points:
         group = groups.index(one.group)
-        x, y = columns[one.label] + (group - (len(groups) - 1) / 2) * _DODGE, to_y(one.y.mean)
+        x, y = columns[one.label] + (group - (len(groups) - 1) / 2) * dodge, to_y(one.y.mean)
         words = _words(one, x_title)
         marks.append(Mark(x, y, to_y(one.y.low), to_y(one.y.high), outline(group, x, y), group, words))
     feet = {one.label: 0.0 for one in points}
@@ -167,7 +176,7 @@ def scatter(
         box = Box(x + _SPACE, bottom - _ROW, x + _SPACE + text_width(label), bottom)
         labels.append(Label(label, box, x, feet[label], row))
     return Plot(
-        width=max(_WIDTH, *(label.box.right for label in labels)),
+        width=max(size[0], *(label.box.right for label in labels)),
         height=area.bottom + _BOTTOM,
         area=area,
         strip=Box(left, area.top, edge, area.bottom) if apart else None,
@@ -181,70 +190,46 @@ def scatter(
     )
 
 
-def outline(group: int, x: float, y: float, r: float = _RADIUS) -> str:
-    """The shape of a group as an SVG path around a point; six of them, told apart without colour."""
-    if group % 6 == 0:
-        return f"M{x - r:.1f},{y:.1f}a{r},{r} 0 1 0 {2 * r},0a{r},{r} 0 1 0 {-2 * r},0z"
-    corners = {
-        1: [(-0.88, -0.88), (0.88, -0.88), (0.88, 0.88), (-0.88, 0.88)],
-        2: [(0, -1.15), (1.1, 0.85), (-1.1, 0.85)],
-        3: [(0, -1.25), (1.25, 0), (0, 1.25), (-1.25, 0)],
-        4: [(0, 1.15), (1.1, -0.85), (-1.1, -0.85)],
-        5: [(-.4, -1.2), (.4, -1.2), (.4, -.4), (1.2, -.4), (1.2, .4), (.4, .4),
-            (.4, 1.2), (-.4, 1.2), (-.4, .4), (-1.2, .4), (-1.2, -.4), (-.4, -.4)],
-    }[group % 6]  # fmt: skip
-    return "M" + "L".join(f"{x + r * dx:.1f},{y + r * dy:.1f}" for dx, dy in corners) + "z"
+def drawn(plot: Plot, name: str, *, strip_note: str = "") -> Drawing:
+    """The plot as lines, shapes and texts.
 
-
-def text_width(text: str) -> float:
-    """Pixels that a text takes at most, in any of the page's fonts: nobody has measured it for us."""
-    return FONT * sum(
-        0.38 if sign in "ijl.,:;|'!()[] " else 0.95 if sign in "mwMW@%" else 0.66 for sign in text
-    )
+    Args:
+        plot: what `scatter` laid out.
+        name: what it shows, for those who do not see it.
+        strip_note: under the strip of those without an x.
+    """
+    area = plot.area
+    parts: list[Part] = []
+    if plot.strip:
+        middle = (plot.strip.left + plot.strip.right) / 2
+        parts.append(
+            Shape(rectangle(plot.strip.left, plot.strip.top, plot.strip.right, plot.strip.bottom), "ground")
+        )
+        parts.append(Text(middle, area.bottom + 20, strip_note, "note", "middle"))
+    for y, text in plot.y_ticks:
+        parts += [Line(area.left, y, area.right, y, "grid"), Text(area.left - 8, y + 4, text, "tick", "end")]
+    for x, text in plot.x_ticks:
+        parts += [
+            Line(x, area.bottom, x, area.bottom + 5, "grid"),
+            Text(x, area.bottom + 20, text, "tick", "middle"),
+        ]
+    parts.append(Line(area.left, area.bottom, area.right, area.bottom, "axis"))
+    if plot.x_ticks:
+        parts.append(Text(area.right, area.bottom + 44, plot.x_title, "title", "end"))
+    parts.append(Text(14, area.top, plot.y_title, "title", "end", turned=True))
+    if plot.level is not None:
+        parts.append(Line(area.left, plot.level, area.right, plot.level, "level"))
+    for label in plot.labels:
+        parts.append(Line(label.x, label.box.top + 2, label.x, label.foot, "pole"))
+        parts.append(Text(label.box.left, label.baseline, label.text, "label"))
+    parts += [Line(one.x, one.low, one.x, one.high, f"bar {look_of(one.group)}") for one in plot.marks]
+    parts += [Shape(one.shape, f"mark {look_of(one.group)}", one.words) for one in plot.marks]
+    return Drawing(name, plot.width, plot.height, tuple(parts))
 
 
 def _words(one: Point, x_title: str) -> str:
     where = f", {x_title} {one.x:.4g}" if one.x is not None else ""
     return f"{one.label}, {one.group}: {one.y.mean:.4f} ({one.y.low:.4f}–{one.y.high:.4f}){where}"
-
-
-def _axis(
-    values: Sequence[float], start: float, end: float, *, log: bool = False
-) -> tuple[Callable[[float], float], list[tuple[float, str]]]:
-    """From values to pixels between two ends, and ticks."""
-    if not values:
-        return (lambda value: start), []  # noqa: ARG005
-    scale = math.log10 if log else float
-    low, high = scale(min(values)), scale(max(values))
-    if high - low < 1e-9:
-        pad = 0.5 if log else max(abs(high) * 0.1, 1e-3)
-        low, high = low - pad, high + pad
-    elif not log and 0 < low < 0.4 * high:
-        low = 0.0  # near enough: from nothing on, a height is what it seems
-
-    def place(value: float) -> float:
-        return start + (scale(value) - low) / (high - low) * (end - start)
-
-    steps = _decades(10**low, 10**high) if log else _round_steps(low, high)
-    return place, [(place(value), text) for value, text in steps]
-
-
-def _round_steps(low: float, high: float) -> list[tuple[float, str]]:
-    """About five round numbers from low to high."""
-    rough = (high - low) / 5
-    unit = 10 ** math.floor(math.log10(rough))
-    step = next(factor * unit for factor in (1, 2, 5, 10) if factor * unit >= rough)
-    digits = max(0, -math.floor(math.log10(step) + 1e-9))
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [(n * step, f"{n * step:.{digits}f}") for n in range(first, last + 1)]
-
-
-def _decades(low: float, high: float) -> list[tuple[float, str]]:
-    """1, 2, 5, 10, … from low to high; more where the range is narrow, powers of ten alone where it is wide."""
-    factors = (1, 1.5, 2, 3, 5, 7) if high / low < 12 else (1, 2, 5) if high / low < 300 else (1,)
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    steps = [factor * 10.0**power for power in powers for factor in factors]
-    return [(step, f"{step:,g}") for step in steps if low * (1 - 1e-9) <= step <= high * (1 + 1e-9)]
 
 
 def _moved_apart(xs: Sequence[float], n_groups: int) -> list[float]:

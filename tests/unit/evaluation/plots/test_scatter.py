@@ -5,7 +5,8 @@ from itertools import combinations, permutations
 import numpy as np
 import pytest
 
-from visrec.evaluation.scatter import Point, outline, scatter
+from visrec.evaluation.plots.drawing import outline
+from visrec.evaluation.plots.scatter import Point, scatter
 from visrec.evaluation.significance import Estimate
 
 

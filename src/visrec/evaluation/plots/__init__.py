@@ -1,0 +1,1 @@
+"""Plots as geometry: each module lays out one kind of plot, `drawing` has what all are made of."""
