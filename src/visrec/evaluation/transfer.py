@@ -15,7 +15,7 @@ import numpy as np
 
 from visrec.errors import ConfigError, RunError
 from visrec.evaluation.correlation import RankCorrelation, rank_correlation
-from visrec.evaluation.leaderboard import written
+from visrec.evaluation.leaderboard import LEVEL_MARK, written
 from visrec.evaluation.significance import Estimate, bootstrap
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 HEADINGS = {"recall": "R", "precision": "P", "rr": "MRR", "ndcg": "nDCG"}
 """The metrics at k, in the order of their columns."""
-
-LEVEL_MARK = "≈"
 
 KIND_MARKS = {"linear probe": "†", "zero-shot": "‡"}
 """Beside an accuracy on ImageNet that is not of a network trained on its labels: these are not one scale."""

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from visrec.evaluation.contact_sheet import Neighbours
+from visrec.evaluation.leaderboard import LEVEL_MARK
 from visrec.evaluation.markup import MEANINGS, Cell, cells_of, protocol_sentence, template
 from visrec.evaluation.scatter import Plot, Point, outline, scatter
 from visrec.evaluation.thumbnails import SIZE, Thumbnail, frame_of, thumbnails_of
-from visrec.evaluation.transfer import LEVEL_MARK, Comparison, Row, facts_as_text
+from visrec.evaluation.transfer import Comparison, Row, facts_as_text
 from visrec.files import write_text
 
 if TYPE_CHECKING:

@@ -118,7 +118,7 @@ def test_dicts_are_json() -> None:
     board = leaderboard({"a": report({"auc": 0.6}), "b": report({}, new_auc=0.7)}, seconds={"a": 1.0})
     first, second = json.loads(json.dumps(board.to_dicts()))
     assert first["model"] == "a"
-    assert first["auc"] == {"mean": 0.6, "low": 0.59, "high": 0.61, "best": True}
+    assert first["auc"] == {"mean": 0.6, "low": 0.59, "high": 0.61, "best": True, "level": False}
     assert first["new_items:auc"] is None
     assert first["seconds"] == 1.0
     assert "seconds" not in second
