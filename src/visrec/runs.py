@@ -257,9 +257,8 @@ def evaluate_run(found: Run, *, stage: Stage = silent, afresh: bool = False) -> 
                     report = evaluate(found.model(name, seed=seed), found.split, cutoffs=tuple(cutoffs))
                 seeds[0 if seed is None else seed] = replace(report, model=name)
             reports[name] = over_seeds(seeds)
-            facts[name] = next(iter(trained.values()))
-            if len(trained) > 1:
-                facts[name] |= {"seeds": {str(seed): fact for seed, fact in trained.items()}}
+            own = {"seeds": {str(seed): fact for seed, fact in trained.items()}} if len(trained) > 1 else {}
+            facts[name] = next(iter(trained.values())) | own
             if progress is not None:
                 progress(done + 1, len(found.trained), "")
     _write_reports(found, reports, facts)
