@@ -150,7 +150,7 @@ class Contest:
             f"{self.n_users:,} users. Differences are to {self.baseline}, on the same users; intervals hold 95 % "
             f"({METHOD}{', and seeds' if seeds else ''}).",
             f"p: randomisation test; p Holm: corrected for the {family} comparisons of this table. "
-            f"{MARK} p Holm is at most {ALPHA:.2g} and the interval leaves out 0. d_z: mean difference over its "
+            f"{MARK} p Holm is at most {ALPHA:.2g}, and the interval leaves out 0. d_z: mean difference over its "
             f"standard deviation between users; better/worse: share of users.",
         ]
         if seeds:
@@ -218,7 +218,9 @@ class Contest:
         from rich.text import Text
 
         title = Text(heading_of(metric), style="bold")
-        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
+        table = Table(
+            title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0)
+        )
         for place, heading in enumerate(HEADINGS):
             table.add_column(
                 heading, justify="right" if place else "left", no_wrap=place > 0, overflow="fold"
