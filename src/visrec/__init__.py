@@ -41,6 +41,7 @@ _PUBLIC = {
     "Report": "visrec.evaluation.protocol",
     "Experiment": "visrec.experiment",
     "Run": "visrec.runs",
+    "compare": "visrec.run_comparison",
     "compare_features": "visrec.comparison",
     "VisrecError": "visrec.errors",
 }
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
     from visrec.recommender import Queries as Queries
     from visrec.recommender import Recommender as Recommender
     from visrec.recommender import load_model as load_model
+    from visrec.run_comparison import compare as compare
     from visrec.runs import Run as Run
 
 __all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604

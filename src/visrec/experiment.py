@@ -159,6 +159,8 @@ class Experiment(Config):
     evaluation: EvaluationConfig = EvaluationConfig()
     seed: int = Field(default=0, ge=0, lt=2**63)
     """For every model that does not set its own."""
+    seeds: int = Field(default=1, ge=1)
+    """Every model whose result depends on a seed is trained with so many: its seed, the next, …"""
 
     @field_validator("models")
     @classmethod
@@ -168,17 +170,22 @@ class Experiment(Config):
                 raise ValueError(f"the model name {name!r} must be letters, digits and _-+. only")
         return models
 
-    def build(self, name: str) -> Recommender:
-        """An unfitted model of the experiment; `ConfigError` for wrong settings."""
+    def build(self, name: str, *, seed: int | None = None) -> Recommender:
+        """An unfitted model of the experiment, perhaps with another seed; `ConfigError` for wrong settings."""
         settings = dict(self.models[name])
         cls: type[Recommender] = registry.resolve("models", settings.pop("model", name))
         if "seed" in cls.Config.model_fields:
-            settings.setdefault("seed", self.seed)
+            settings = {"seed": self.seed, **settings} | ({} if seed is None else {"seed": seed})
         try:
             return cls(**settings)
         except ConfigError as error:
             what = str(error).removeprefix(f"{cls.__name__}: ")  # as it is called in the file, not in code
             raise ConfigError(f"models.{name}: {what}") from None
+
+    def seeds_of(self, name: str) -> list[int | None]:
+        """The seeds that a model is trained with; [None] where none matters: it has no setting of that name."""
+        first = getattr(self.build(name).config, "seed", None)
+        return [None] if first is None else [first + n for n in range(self.seeds)]
 
     def content(self, kind: Kind) -> FeaturesConfig:
         """What the features of a kind are made by: "vector", "regions" or "image"."""

@@ -2,7 +2,8 @@
 
 A run folder describes itself: `{experiment.toml, data.json, features/, models/<name>/, report.json,
 per_user.parquet, report.html, plots/}`, and `regions/` and `images/` where models look at these. `experiment.toml`
-holds every setting, resolved.
+holds every setting, resolved. With several seeds, the further ones are `models/<name>@<seed>/`, and
+`per_seed.parquet` has the rows of each.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from visrec.evaluation.plots.figures import figures_of
 from visrec.evaluation.plots.files import write_figures
 from visrec.evaluation.popularity import mean_popularity
 from visrec.evaluation.protocol import Report, evaluate, top_items
+from visrec.evaluation.seeds import over_seeds
 from visrec.evaluation.significance import Estimate, bootstrap
 from visrec.evaluation.slices import Slicing, slice_reports
 from visrec.experiment import Experiment, FeaturesConfig
@@ -121,14 +123,29 @@ class Run:
         """Names of those that are trained."""
         return [name for name in self.models if (self.path / "models" / name / "config.json").is_file()]
 
-    def model(self, name: str) -> Recommender:
-        """A fitted model by its name."""
+    def folder_of(self, name: str, seed: int | None = None) -> Path:
+        """Where a model is kept: of its first seed (None), or of another."""
+        is_first = seed is None or seed == self.experiment.seeds_of(name)[0]
+        return self.path / "models" / (name if is_first else f"{name}@{seed}")
+
+    def trained_seeds(self, name: str) -> list[int | None]:
+        """The seeds of a trained model that are there, with the settings of its first one; [None] if it has none."""
+        settings = _settings_in(self.folder_of(name))
+        return [
+            seed
+            for seed in self.experiment.seeds_of(name)
+            if _settings_in(self.folder_of(name, seed)) == settings
+        ]
+
+    def model(self, name: str, *, seed: int | None = None) -> Recommender:
+        """A fitted model by its name: of its first seed, or of another."""
         if name not in self.experiment.models:
             raise RunError(f"{self.path}: has no model '{name}'. It has {', '.join(self.models)}.")
-        folder = self.path / "models" / name
+        folder = self.folder_of(name, seed)
         if not folder.is_dir():
+            which = f"'{name}'" if seed is None else f"'{name}' with the seed {seed}"
             raise RunError(
-                f"{self.path}: the model '{name}' is not trained yet; `visrec run` goes on with the run."
+                f"{self.path}: the model {which} is not trained yet; `visrec run` goes on with the run."
             )
         return load_model(folder)
 
@@ -144,19 +161,24 @@ class Run:
         try:
             content = read_json(self.path / "report.json")
             per_user = pl.read_parquet(self.path / "per_user.parquet")
+            has_seeds = any("seeds" in found for found in content["models"].values())
+            per_seed = pl.read_parquet(self.path / "per_seed.parquet") if has_seeds else per_user.clear()
         except (FileNotFoundError, ValueError, pl.exceptions.PolarsError):
             return {}
         reports = {}
         for name in self.models:
             if name in content["models"]:
                 found = content["models"][name]
-                reports[name] = Report(
-                    model=name,
-                    metrics={key: Estimate(**value) for key, value in found["metrics"].items()},
-                    per_user=per_user.filter(pl.col("model") == name).drop("model"),
-                    new_items={key: Estimate(**value) for key, value in found["new_items"].items()},
-                    protocol=content["provenance"]["protocol"],
-                )
+                protocol = content["provenance"]["protocol"]
+                rows = per_seed.filter(pl.col("model") == name).drop("model")
+                seeds = {
+                    int(seed): _report(
+                        name, one, rows.filter(pl.col("seed") == int(seed)).drop("seed"), protocol
+                    )
+                    for seed, one in found.get("seeds", {}).items()
+                }
+                own = per_user.filter(pl.col("model") == name).drop("model")
+                reports[name] = replace(_report(name, found, own, protocol), by_seed=seeds)
         return reports
 
     @property
@@ -219,12 +241,13 @@ def run(experiment: Experiment, out: str | Path, *, stage: Stage = silent) -> Ru
     check_slices(found.experiment.evaluation.slices, found.data.catalog, features="vector" in kinds)
     content = _content(found, stage)
     diverged: DivergedError | None = None
-    for name in found.models:
+    for name, seed in _to_train(found.experiment):
         try:
-            _model(found, name, content, stage)
+            _model(found, name, seed, content, stage)
         except DivergedError as error:  # the other models are still worth having
+            which = name if found.experiment.seeds == 1 or seed is None else f"{name}, seed {seed}"
             diverged = DivergedError(
-                f"models.{name}: {error} Its settings are in {found.path / 'experiment.toml'}."
+                f"models.{which}: {error} Its settings are in {found.path / 'experiment.toml'}."
             )
     if found.trained:
         evaluate_run(found, stage=stage)
@@ -262,15 +285,19 @@ def evaluate_run(
     facts: dict[str, Any] = {}
     with stage("evaluating") as progress:
         for done, name in enumerate(found.trained):
-            about = _read(found.path / "models" / name / "config.json")
-            facts[name] = {"digest": about["digest"], **about["extra"]}
-            # The fingerprint, not the digest: it holds the settings too, which decide how vectors are pooled.
-            same = before.get(name, {}).get("fingerprint") == about["extra"]["fingerprint"]
-            if name in known and same and known[name].is_current(cutoffs):
-                reports[name] = known[name]
-            else:
-                report = evaluate(found.model(name), found.split, cutoffs=tuple(cutoffs))
-                reports[name] = replace(report, model=name)
+            kept = _by_fingerprint(known.get(name), before.get(name, {}))
+            trained, seeds = {}, {}
+            for seed in found.trained_seeds(name):
+                about = _read(found.folder_of(name, seed) / "config.json")
+                trained[seed] = {"digest": about["digest"], **about["extra"]}
+                # The fingerprint, not the digest: it holds the settings too, which decide how vectors are pooled.
+                report = kept.get(about["extra"]["fingerprint"])
+                if report is None or not report.is_current(cutoffs):
+                    report = evaluate(found.model(name, seed=seed), found.split, cutoffs=tuple(cutoffs))
+                seeds[0 if seed is None else seed] = replace(report, model=name)
+            reports[name] = over_seeds(seeds)
+            own = {"seeds": {str(seed): fact for seed, fact in trained.items()}} if len(trained) > 1 else {}
+            facts[name] = next(iter(trained.values())) | own
             if progress is not None:
                 progress(done + 1, len(found.trained), "")
     with stage("slices"):
@@ -302,7 +329,8 @@ def planned(experiment: Experiment, out: Path) -> Run:
         return Run(out, experiment.resolved())
     # Models of earlier calls stay in the comparison; settings given now win, a name alone takes those it had.
     given = {name: s for name, s in experiment.models.items() if s or name not in earlier.experiment.models}
-    resolved = experiment.replace(models={**earlier.experiment.models, **given}).resolved()
+    seeds = experiment.seeds if "seeds" in experiment.model_fields_set else earlier.experiment.seeds
+    resolved = experiment.replace(models={**earlier.experiment.models, **given}, seeds=seeds).resolved()
     parts = {name: (getattr(earlier.experiment, name), getattr(resolved, name)) for name in ("data", "seed")}
     parts |= {FOLDERS[kind]: (earlier.experiment.content(kind), resolved.content(kind)) for kind in made}
     for part, (old, new) in parts.items():
@@ -363,6 +391,7 @@ def _data_facts(found: Run) -> dict[str, Any]:
         "interactions": len(data.interactions),
         "items_without_image": sum(path is None for path in data.catalog.paths),
         "split": split.how,
+        "split_digest": digest_of([split.train.digest, split.valid.digest, split.test.digest]),
         "train": len(split.train),
         "valid": len(split.valid),
         "test": len(split.test),
@@ -410,9 +439,15 @@ def _filed(found: Sequence[Features], data: Dataset) -> Content:
     return Content(**kinds, metadata=data.catalog.metadata)
 
 
-def _model(found: Run, name: str, content: Content, stage: Stage) -> None:
+def _to_train(experiment: Experiment) -> list[tuple[str, int | None]]:
+    """Models and seeds, the first seed of every model before any further one."""
+    seeds = {name: experiment.seeds_of(name) for name in experiment.models}
+    return [(name, mine[n]) for n in range(experiment.seeds) for name, mine in seeds.items() if n < len(mine)]
+
+
+def _model(found: Run, name: str, seed: int | None, content: Content, stage: Stage) -> None:
     """Train one model, unless it is there with the same settings, data and features."""
-    model = found.experiment.build(name)
+    model = found.experiment.build(name, seed=seed)
     split = found.split
     fingerprint = digest_of(
         {
@@ -423,13 +458,13 @@ def _model(found: Run, name: str, content: Content, stage: Stage) -> None:
             **model.content_digests(content),
         }
     )
-    folder = found.path / "models" / name
-    checkpoint = found.path / "models" / f"{name}.checkpoint"
+    folder = found.folder_of(name, seed)
+    checkpoint = folder.with_name(f"{folder.name}.checkpoint")
     if _fingerprint_of(folder) == fingerprint:
         checkpoint.unlink(missing_ok=True)
         return
     start = time.perf_counter()
-    with stage(f"training: {name}") as progress:
+    with stage(f"training: {folder.name}") as progress:
         model.fit(split.train, content, valid=split.valid, checkpoint=checkpoint, progress=progress)
     seconds = time.perf_counter() - start
     if model.training_log:  # of all epochs, also those before an interruption
@@ -443,6 +478,35 @@ def _fingerprint_of(folder: Path) -> str | None:
     """The fingerprint that a trained model was saved with; None if there is no model."""
     about = folder / "config.json"
     return _read(about)["extra"].get("fingerprint") if about.is_file() else None
+
+
+def _settings_in(folder: Path) -> dict[str, Any] | None:
+    """What a trained model was made with, but for its seed; None if there is no model."""
+    about = folder / "config.json"
+    if not about.is_file():
+        return None
+    saved = _read(about)
+    return {"features": saved["features"], **saved["config"], "seed": None}
+
+
+def _by_fingerprint(report: Report | None, facts: Mapping[str, Any]) -> dict[str, Report]:
+    """A model's report, or those of its seeds, by the fingerprint of the model that each is of."""
+    if report is None:
+        return {}
+    if report.by_seed:
+        return {facts["seeds"][str(seed)]["fingerprint"]: one for seed, one in report.by_seed.items()}
+    return {facts["fingerprint"]: report}
+
+
+def _report(name: str, found: Mapping[str, Any], per_user: pl.DataFrame, protocol: dict[str, Any]) -> Report:
+    """A report as report.json has it."""
+    return Report(
+        model=name,
+        metrics={key: Estimate(**value) for key, value in found["metrics"].items()},
+        per_user=per_user,
+        new_items={key: Estimate(**value) for key, value in found["new_items"].items()},
+        protocol=protocol,
+    )
 
 
 def _write_reports(
@@ -470,6 +534,16 @@ def _write_reports(
     rows = [report.per_user.with_columns(pl.lit(name).alias("model")) for name, report in reports.items()]
     with replacing(found.path / "per_user.parquet") as temporary:
         pl.concat(rows).select("model", pl.exclude("model")).write_parquet(temporary)
+    seeds = [
+        one.per_user.with_columns(pl.lit(name).alias("model"), pl.lit(seed).alias("seed"))
+        for name, report in reports.items()
+        for seed, one in report.by_seed.items()
+    ]
+    if seeds:
+        with replacing(found.path / "per_seed.parquet") as temporary:
+            pl.concat(seeds).select("model", "seed", pl.exclude("model", "seed")).write_parquet(temporary)
+    else:
+        (found.path / "per_seed.parquet").unlink(missing_ok=True)
     models = {name: report.as_dict() for name, report in reports.items()}
     slices = {one.name: one.as_dict() for one in slicings}
     write_json(found.path / "report.json", {"models": models, "slices": slices, "provenance": provenance})

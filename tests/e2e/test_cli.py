@@ -99,6 +99,35 @@ def test_a_second_run_does_only_what_is_missing(visrec, shop, finished, tmp_path
         assert same == (name != "bpr")
 
 
+def test_compare_writes_each_format_to_the_terminal_or_a_file(here, finished, tmp_path):
+    words = ("compare", finished, "--metric", "ndcg@20,auc", "--baseline", MODELS[0])
+    table = here(*words).stdout
+    assert table.count("baseline") == 2
+    assert all(name in table for name in MODELS)
+    for name, sign in (("t.md", "| --- |"), ("t.tex", "tabular"), ("t.csv", "p_holm,"), ("t.json", '"rows"')):
+        done = here(*words, "--out", tmp_path / name)
+        text = (tmp_path / name).read_text()
+        assert done.stdout == f"{tmp_path / name}\n"
+        assert sign in text
+        chosen = {"t.md": "md", "t.tex": "latex", "t.csv": "csv", "t.json": "json"}[name]
+        assert here(*words, "--format", chosen).stdout == text
+
+
+def test_compare_says_what_it_does_not_know(here, finished, tmp_path):
+    assert "table, md, latex, csv, json" in here("compare", finished, "--format", "xml", status=2).stderr
+    assert "no model 'x'" in here("compare", finished, "--baseline", "x", status=2).stderr
+    assert "no experiment.toml" in here("compare", tmp_path, status=2).stderr
+
+
+def test_seeds_of_a_run_are_one_row_with_their_spread(here, shop, tmp_path):
+    done = here("run", shop, "--models", "popularity,random", "--seeds", "3", "--out", tmp_path / "run")
+    assert "σ standard deviation between 3 seeds" in done.stdout
+    content = json.loads((tmp_path / "run" / "report.json").read_text())["models"]
+    assert content["random"]["spread"]["auc"]["sd"] > 0
+    assert list(content["random"]["seeds"]) == ["0", "1", "2"]
+    assert "seeds" not in content["popularity"]
+
+
 def test_a_later_run_can_add_a_model(here, shop, tmp_path):
     run = tmp_path / "run"
     here("run", shop, "--models", "popularity", "--out", run)

@@ -95,6 +95,7 @@ for _command in (  # in the order of `visrec --help`
     runs.run,
     features.compare_features,
     runs.evaluate,
+    runs.compare,
     runs.tune,
     runs.recommend,
     runs.similar,

@@ -52,6 +52,19 @@ def whole_numbers(text: str) -> list[int]:
         raise ConfigError(f"--cutoffs is '{text}'; expected whole numbers such as 20,100.") from None
 
 
+def text_format(chosen: str | None, out: Path | None) -> str:
+    """How a comparison is written: as asked for, or as the file is named, or as a table."""
+    from visrec.evaluation.contest import FORMATS
+
+    known = ["table", *FORMATS]
+    if chosen is None:
+        suffix = "" if out is None else out.suffix.removeprefix(".").replace("tex", "latex")
+        return suffix if suffix in known else "table"
+    if chosen not in known:
+        raise ConfigError(f"--format is '{chosen}'; expected one of {', '.join(known)}.")
+    return chosen
+
+
 def features_settings(
     weights: list[str] | None,
     options: tuple[str | None, str | None, str | None, list[str] | None],

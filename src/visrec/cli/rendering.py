@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import polars as pl
     from rich.console import Console
 
+    from visrec.evaluation.contest import Contest
     from visrec.evaluation.protocol import Report
     from visrec.evaluation.transfer import Comparison
     from visrec.features.features import Features
@@ -66,12 +68,15 @@ def show_run(found: Run, reports: dict[str, Report], *, as_json: bool = False) -
         console.print(note, highlight=False, markup=False, soft_wrap=True)
     facts = found.provenance["models"]
     seconds = {name: facts[name]["seconds"] for name in reports}
-    console.print(leaderboard(reports, seconds=seconds).to_rich())
+    board = leaderboard(reports, seconds=seconds)
+    console.print(board.to_rich())
     first = next(iter(reports.values()))
+    n_seeds = max(len(report.by_seed) for report in reports.values())
+    over = f"users and seeds; σ standard deviation between {n_seeds} seeds" if n_seeds else "users"
     cautions = "".join(f"{one}\n" for one in first.protocol["cautions"])
     console.print(
-        f"* best of its column. {first.per_user.height:,} users; all items that they had not seen were ranked; ± "
-        f"half the 95 % interval over users.\n{cautions}Pictures: {found.path / 'report.html'}",
+        f"{board.legend} {first.per_user.height:,} users; all items that they had not seen were ranked; ± half the "
+        f"95 % interval over {over}.\n{cautions}Pictures: {found.path / 'report.html'}",
         highlight=False,
         markup=False,
         soft_wrap=True,
@@ -113,6 +118,31 @@ def show_comparison(found: Comparison, out: Path, *, as_json: bool) -> None:
     lines += found.notes
     for line in [*lines, f"{out / 'comparison.html'}"]:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def show_contest(found: Contest, chosen: str, out: Path | None) -> None:
+    """Models against a baseline, on the terminal or into a file."""
+    from visrec.evaluation.contest import FORMATS
+    from visrec.files import write_text
+
+    if chosen != "table":
+        text = FORMATS[chosen](found)
+    else:
+        from rich.console import Console
+
+        console = _console() if out is None else Console(file=io.StringIO())
+        console.width = max(console.width, 140)
+        with console.capture() as capture:
+            for metric in found.metrics:
+                console.print(found.to_rich(metric))
+                console.print()
+            console.print("\n".join(found.notes), highlight=False, markup=False, soft_wrap=True)
+        text = capture.get()
+    if out is None:
+        print(text, end="")
+    else:
+        write_text(out, text)
+        print(out)
 
 
 def show_tuning(found: Tuning, out: Path, *, as_json: bool) -> None:

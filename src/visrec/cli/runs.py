@@ -1,4 +1,4 @@
-"""Commands that make a run and ask it: demo, run, evaluate, tune, recommend, similar."""
+"""Commands that make a run and ask it: demo, run, evaluate, compare, tune, recommend, similar."""
 
 from __future__ import annotations
 
@@ -36,10 +36,11 @@ from visrec.cli.parsing import (
     features_settings,
     image_file,
     names,
+    text_format,
     weights_of,
     whole_numbers,
 )
-from visrec.cli.rendering import show_items, show_run, show_table, show_tuning, stage
+from visrec.cli.rendering import show_contest, show_items, show_run, show_table, show_tuning, stage
 from visrec.errors import ConfigError
 
 
@@ -87,6 +88,10 @@ def run(
     split: SplitOption = None,
     cutoffs: Annotated[str | None, typer.Option(help="The k of the metrics at k. [default: 20,100]")] = None,
     seed: Annotated[int | None, typer.Option(help="For every model that sets none. [default: 0]")] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=1, help="Train what depends on a seed with so many, as one result. [default: 1]"),
+    ] = None,
     data: DataOption = None,
     allow_missing_images: AllowMissingImages = False,
     as_json: Json = False,
@@ -102,8 +107,7 @@ def run(
     )
     apply_features(values, features, extractor, given)
     apply(values, "evaluation", cutoffs=None if cutoffs is None else whole_numbers(cutoffs))
-    if seed is not None:
-        values["seed"] = seed
+    values |= {key: value for key, value in (("seed", seed), ("seeds", seeds)) if value is not None}
     if models is not None:
         known = values.get("models", {})
         values["models"] = {name: known.get(name, {}) for name in names(models)}
@@ -141,6 +145,29 @@ def evaluate(
         show_table(found, reports, form, out)
     else:
         show_run(found, reports, as_json=as_json)
+
+
+def compare(
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
+    metric: Annotated[
+        str | None, typer.Option(help="Comma-separated metrics. [default: the first nDCG, and auc]")
+    ] = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="The model that all others are compared with. [default: the best]")
+    ] = None,
+    format_: Annotated[
+        str | None, typer.Option("--format", help="table, md, latex, csv or json. [default: table]")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write it to a file.")] = None,
+) -> None:
+    """Put the models of runs side by side: paired tests on the same users, corrected for their number."""
+    from visrec import run_comparison
+
+    chosen = text_format(format_, out)
+    found = run_comparison.compare(
+        folders, metrics=None if metric is None else names(metric), baseline=baseline
+    )
+    show_contest(found, chosen, out)
 
 
 def tune(

@@ -1,4 +1,4 @@
-"""Models side by side: one row a model, one column a metric, the best of each column marked."""
+"""Models side by side: one row a model, one column a metric; the best of each column and its equals are marked."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from visrec.errors import ConfigError
-from visrec.evaluation.significance import Estimate
+from visrec.evaluation.paired import compare_paired, holm
+from visrec.evaluation.seeds import values_by_seed
+from visrec.evaluation.significance import Estimate, Spread
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -42,30 +44,63 @@ class Row:
         name: of the model.
         cells: one a column; None where the model's report does not have the metric.
         is_best: one a column: nothing in the column is displayed as better. Never True without a rival.
+        is_level: one a column: not the best, but the users there are do not tell it from the best. Only columns of
+            `Leaderboard.tested` have such.
+        spreads: one a column: how the mean differs between seeds; None where there is one seed, or none.
         seconds: how long the model took to fit, if known.
     """
 
     name: str
     cells: tuple[Estimate | None, ...]
     is_best: tuple[bool, ...]
+    is_level: tuple[bool, ...]
+    spreads: tuple[Spread | None, ...]
     seconds: float | None = None
 
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """A comparison as plain data: `len(columns)` cells in each row, rows in the order of the reports."""
+    """A comparison as plain data: `len(columns)` cells in each row, rows in the order of the reports.
+
+    Attributes:
+        columns: the metrics.
+        rows: the models.
+        tested: keys of the columns in which each model was tested against the best: AUC and the first nDCG.
+    """
 
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
+    tested: tuple[str, ...] = ()
+
+    @property
+    def legend(self) -> str:
+        """What the marks mean, as a sentence or two."""
+        if not self.tested:
+            return "* best of its column."
+        columns = " and ".join(heading_of(key) for key in self.tested)
+        return (
+            f"* best of its column; {LEVEL_MARK} not to be told from it by these users (tested for {columns}: paired "
+            f"randomisation test, Holm's correction, 5 %)."
+        )
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """JSON-able, one a model: its name as "model", {mean, low, high, best} or None by metric, seconds."""
+        """JSON-able, one a model: its name as "model", {mean, low, high, best, level} or None by metric, seconds.
+
+        Where there are several seeds, also "sd", the standard deviation between their means.
+        """
         return [
             {
                 "model": row.name,
                 **{
-                    column.key: None if cell is None else {**vars(cell), "best": best}
-                    for column, cell, best in zip(self.columns, row.cells, row.is_best, strict=True)
+                    self.columns[place].key: None
+                    if cell is None
+                    else {
+                        **vars(cell),
+                        "best": row.is_best[place],
+                        "level": row.is_level[place],
+                        **_sd(row.spreads[place]),
+                    }
+                    for place, cell in enumerate(row.cells)
                 },
                 **({} if row.seconds is None else {"seconds": row.seconds}),
             }
@@ -75,8 +110,9 @@ class Leaderboard:
     def to_rich(self) -> Table:
         """A table for a terminal of 100 columns.
 
-        The best of each column is bold green and ends in `*`. Below AUC and the first nDCG stands half the
-        width of the 95 % interval: on a line of its own, since ten metrics leave no room beside the means.
+        The best of each column is bold green and ends in `*`, what is not to be told from it in `≈`. Below AUC and
+        the first nDCG stand half the width of the 95 % interval and, with several seeds, the standard deviation
+        between them: on lines of their own, since ten metrics leave no room beside the means.
         """
         from rich import box
         from rich.table import Table
@@ -92,16 +128,21 @@ class Leaderboard:
         timed = any(row.seconds is not None for row in self.rows)
         if timed:
             table.add_column("fit s", justify="right", no_wrap=True)
-        widths = {"auc", next((one.key for one in self.columns if one.key.startswith("ndcg@")), "")}
+        widths = _main_keys([one.key for one in self.columns])
         for row in self.rows:
             cells = [Text(row.name)]
-            for column, cell, best in zip(self.columns, row.cells, row.is_best, strict=True):
+            for place, cell in enumerate(row.cells):
                 if cell is None:
                     cells.append(Text("- ", style="dim"))
                     continue
-                text = Text(written(cell.mean) + ("*" if best else " "), style="bold green" if best else "")
-                if column.key in widths:
+                best = row.is_best[place]
+                mark = "*" if best else LEVEL_MARK if row.is_level[place] else " "
+                text = Text(written(cell.mean) + mark, style="bold green" if best else "")
+                if self.columns[place].key in widths:
                     text = Text.assemble(text, (f"\n±{written((cell.high - cell.low) / 2)} ", "dim"))
+                    spread = row.spreads[place]
+                    if spread is not None:
+                        text = Text.assemble(text, (f"\nσ{written(spread.sd)} ", "dim"))
                 cells.append(text)
             if timed:
                 cells.append(Text("-" if row.seconds is None else f"{row.seconds:.1f}"))
@@ -147,8 +188,16 @@ def leaderboard(
             cell is not None and written(cell.mean) == top for cell, top in zip(row, best, strict=True)
         )
 
-    rows = tuple(Row(name, row, marks(row), (seconds or {}).get(name)) for name, row in cells.items())
-    return Leaderboard(shown, rows)
+    tested = {key: _level_with_best(reports, key) for key in _main_keys(keys) if _is_paired(reports, key)}
+    rows = []
+    for name, row in cells.items():
+        is_best = marks(row)
+        is_level = tuple(
+            name in tested.get(key, ()) and not best for key, best in zip(keys, is_best, strict=True)
+        )
+        spreads = tuple(None if NEW_ITEMS in key else reports[name].spread(key) for key in keys)
+        rows.append(Row(name, row, is_best, is_level, spreads, (seconds or {}).get(name)))
+    return Leaderboard(shown, tuple(rows), tuple(tested))
 
 
 def written(value: float) -> str:
@@ -165,6 +214,35 @@ def _default_keys(reports: Mapping[str, Report]) -> list[str]:
     return keys
 
 
+def _main_keys(keys: Sequence[str]) -> list[str]:
+    """The metrics that models are judged by first: AUC and the first nDCG."""
+    first_ndcg = next((key for key in keys if key.startswith("ndcg@")), "")
+    return [key for key in keys if key in ("auc", first_ndcg)]
+
+
+def _is_paired(reports: Mapping[str, Report], key: str) -> bool:
+    """Whether there are several reports with a metric, all of the same users."""
+    frames = [report.per_user for report in reports.values()]
+    if len(frames) < 2 or any(key not in frame.columns for frame in frames):
+        return False
+    return all(frame["user_id"].equals(frames[0]["user_id"]) for frame in frames)
+
+
+def _level_with_best(reports: Mapping[str, Report], key: str) -> set[str]:
+    """The models that a paired test does not tell from the one with the best mean, after Holm's correction."""
+    best = max(reports, key=lambda name: reports[name][key])
+    others = [name for name in reports if name != best]
+    found = compare_paired(
+        [values_by_seed(reports[name], key) for name in others], values_by_seed(reports[best], key)
+    )
+    corrected = holm([one.p for one in found])
+    return {name for name, one, p in zip(others, found, corrected, strict=True) if not one.is_significant(p)}
+
+
+def _sd(spread: Spread | None) -> dict[str, float]:
+    return {} if spread is None else {"sd": spread.sd}
+
+
 def _cell(report: Report, key: str) -> Estimate | None:
     if key.startswith(NEW_ITEMS):
         return report.new_items.get(key.removeprefix(NEW_ITEMS))
@@ -172,7 +250,7 @@ def _cell(report: Report, key: str) -> Estimate | None:
 
 
 def heading_of(key: str) -> str:
-    """A metric as the head of a column, such as "nDCG@20"."""
+    """A metric as a column is headed: "nDCG@20", "new items AUC"."""
     base, at, cutoff = key.removeprefix(NEW_ITEMS).partition("@")
     shown = _HEADINGS.get(base, base) + at + cutoff
     return f"new items {shown}" if key.startswith(NEW_ITEMS) else shown

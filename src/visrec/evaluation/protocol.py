@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from visrec.data.interactions import Histories, Interactions
 from visrec.data.splits import Part, Split
 from visrec.errors import ConfigError, DataError
 from visrec.evaluation.metrics import Ranks, compute, metric_names
-from visrec.evaluation.significance import Estimate, bootstrap, caution
+from visrec.evaluation.significance import METHOD, Estimate, Spread, bootstrap, caution
 from visrec.ranking import ranks_of, top_k
 from visrec.recommender import Recommender
 
@@ -35,6 +36,8 @@ class Report:
         new_items: the same metrics when only brand-new items (nobody took one in training) are candidates,
             over the users who took some; empty where there are none.
         protocol: what was done; "cautions" are sentences on what the numbers cannot bear.
+        by_seed: the reports of each seed, where the model was trained with several and this is all of them as one
+            (see `visrec.evaluation.seeds`); empty otherwise.
     """
 
     model: str
@@ -42,6 +45,7 @@ class Report:
     per_user: pl.DataFrame
     new_items: dict[str, Estimate]
     protocol: dict[str, Any]
+    by_seed: Mapping[int, Report] = field(default_factory=dict)
 
     def __getitem__(self, metric: str) -> float:
         return self.estimate(metric).mean
@@ -51,6 +55,11 @@ class Report:
         if metric not in self.metrics:
             raise ConfigError(f"The report has no '{metric}'. It has {', '.join(self.metrics)}.")
         return self.metrics[metric]
+
+    def spread(self, metric: str) -> Spread | None:
+        """How the mean of a metric differs between seeds; None where there is one seed, or none."""
+        means = [one[metric] for one in self.by_seed.values()]
+        return Spread.of(means) if means else None
 
     def is_current(self, cutoffs: list[int]) -> bool:
         """Whether a stored report was made as one with these cutoffs would be made now."""
@@ -63,11 +72,17 @@ class Report:
         write_page(path, title=self.model, reports={self.model: self})
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able: metrics, new_items, n_users."""
-        return {
+        """JSON-able: metrics, new_items, n_users; of several seeds also the spread of each metric, and each seed."""
+        own = {
             "metrics": {name: vars(estimate) for name, estimate in self.metrics.items()},
             "new_items": {name: vars(estimate) for name, estimate in self.new_items.items()},
             "n_users": self.per_user.height,
+        }
+        if not self.by_seed:
+            return own
+        return own | {
+            "spread": {name: vars(self.spread(name)) for name in self.metrics},
+            "seeds": {str(seed): report.as_dict() for seed, report in self.by_seed.items()},
         }
 
 
@@ -123,7 +138,7 @@ def evaluate(
         "n_users": len(users),
         "n_items": split.train.n_items,
         "intervals": {
-            "method": "percentile bootstrap over users",
+            "method": METHOD,
             "resamples": 1000,
             "level": 0.95,
             "seed": seed,

@@ -1,13 +1,22 @@
-"""How sure a mean is: bootstrap intervals over users."""
+"""How sure a mean is: bootstrap intervals over users, and over seeds where there are several.
+
+Nothing here imports torch.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 FEW_USERS = 30
 """Over fewer users, a mean says little and a bootstrap less than it claims."""
+METHOD = "BCa bootstrap over users"
+"""How intervals are made, in words."""
+
+LEVEL = 0.95
+"""The share of intervals that cover the truth."""
 
 _BLOCK = 1 << 22  # resampled values held at once: 32 MiB
 
@@ -21,25 +30,130 @@ class Estimate:
     high: float
 
 
-def bootstrap(values: np.ndarray, *, seed: int = 0, resamples: int = 1000, level: float = 0.95) -> Estimate:
-    """Percentile bootstrap of a mean (Efron 1979).
+@dataclass(frozen=True)
+class Spread:
+    """How a mean over users differs from seed to seed.
+
+    Attributes:
+        sd: the standard deviation between the seeds' means (n - 1 in its denominator).
+        min: the lowest of these means.
+        max: the highest.
+    """
+
+    sd: float
+    min: float
+    max: float
+
+    @classmethod
+    def of(cls, means: Sequence[float]) -> Spread:
+        """Of one mean a seed, two or more."""
+        return cls(float(np.std(means, ddof=1)), min(means), max(means))
+
+
+@dataclass(frozen=True)
+class SeedNoise:
+    """How far the mean of a few seeds may be from that of all seeds.
+
+    Attributes:
+        scale: standard error of the mean over the seeds, from their own effect alone; at least 0.
+        df: degrees of freedom, the number of seeds minus 1.
+    """
+
+    scale: float
+    df: int
+
+
+def seed_noise(values: np.ndarray) -> SeedNoise:
+    """The effect of the seed itself in a table of seeds and users.
+
+    The seeds' means differ also because, by chance, each seed suits other users better; that part is in the
+    resampling of users already, and is taken off: the variance component of a two-way analysis of variance, 0 where
+    it would be negative (Searle, Casella & McCulloch 1992, ch. 4).
+
+    Args:
+        values: `(S, B)` a row a seed, a column a user; S and B at least 2.
+    """
+    S, B = values.shape
+    by_seed, by_user = values.mean(axis=1), values.mean(axis=0)
+    rest = values - by_user - by_seed[:, None] + values.mean()
+    interaction = float((rest**2).sum()) / ((S - 1) * (B - 1))
+    component = max(0.0, float(by_seed.var(ddof=1)) - interaction / B)
+    return SeedNoise(float(np.sqrt(component / S)), S - 1)
+
+
+def bootstrap(
+    values: np.ndarray,
+    *,
+    noise: Sequence[SeedNoise] = (),
+    seed: int = 0,
+    resamples: int = 1000,
+    level: float = LEVEL,
+) -> Estimate:
+    """A mean and its interval, by resampling users: bias-corrected and accelerated (Efron 1987, sections 4 and 6).
+
+    Plain percentiles cover too little where most users have 0 and few have much, which is how nDCG looks: of the
+    truths of 100 users with a mean nDCG of .014 they held 88 % instead of 95 %, the BCa interval 93 %. The
+    acceleration is that of the mean, its skewness / 6.
+
+    Where the values are means over seeds, a random seed effect is added to each resampled mean. Seeds are too few to
+    be resampled themselves (of two, half of all resamples would see one alone): it is drawn from Student's t.
 
     Args:
         values: `(B,)` one value a user; for the difference of two models, the differences on the same users.
+        noise: of the seeds, if `values` are means over some; two for the difference of two models with seeds.
         seed: of the resampling.
         resamples: how many.
-        level: the share covered, in (0, 1).
+        level: the share covered, in (0, 1); up to .999, beyond which the method makes no sense.
     """
-    n = len(values)
+    mean = float(values.mean())
     rng = np.random.default_rng(seed)
+    means = _resampled_means(values, rng, resamples)
+    correction, acceleration = _shape(values, means, mean)
+    if noise and any(one.scale > 0 for one in noise):
+        for one in noise:
+            means = means + one.scale * rng.standard_t(one.df, size=resamples)
+        of_users = float(values.var()) / len(values)
+        # What is symmetric dilutes the skewness of the sum: third cumulants add up, and so do variances.
+        share = of_users / (of_users + sum(one.scale**2 for one in noise))
+        correction, acceleration = correction * share**1.5, acceleration * share**1.5
+    low, high = np.quantile(means, _levels(level, correction, acceleration))
+    return Estimate(mean, float(low), float(high))
+
+
+def _resampled_means(values: np.ndarray, rng: np.random.Generator, resamples: int) -> np.ndarray:
+    """Means `(resamples,)` of users drawn with replacement, in blocks of bounded memory."""
+    n = len(values)
     means = []
     step = max(1, _BLOCK // max(1, n))
     for start in range(0, resamples, step):
         drawn = rng.integers(0, n, size=(min(step, resamples - start), n))
         means.append(values[drawn].mean(axis=1))
+    return np.concatenate(means)
+
+
+def _shape(values: np.ndarray, means: np.ndarray, mean: float) -> tuple[float, float]:
+    """The two constants of a BCa interval: bias correction z0 and acceleration a."""
+    from scipy.special import ndtri
+
+    deviation = values - mean
+    square = float((deviation**2).sum())
+    if square <= 1e-24 * len(values) * max(1.0, mean**2):  # all are equal: no interval to correct
+        return 0.0, 0.0
+    tolerance = 1e-12 * max(1.0, abs(mean))
+    # Resampled means of such metrics often equal the mean itself: these count half.
+    below = float(np.mean((means < mean - tolerance) + 0.5 * (np.abs(means - mean) <= tolerance)))
+    edge = 0.5 / len(means)
+    correction = float(ndtri(np.clip(below, edge, 1 - edge)))
+    return correction, float((deviation**3).sum()) / (6 * square**1.5)
+
+
+def _levels(level: float, correction: float, acceleration: float) -> np.ndarray:
+    """Which quantiles of the resampled means are the ends of the interval: `(2,)`, in [0, 1]."""
+    from scipy.special import ndtr, ndtri
+
     tail = (1 - level) / 2
-    low, high = np.quantile(np.concatenate(means), [tail, 1 - tail])
-    return Estimate(float(values.mean()), float(low), float(high))
+    z = correction + np.asarray(ndtri([tail, 1 - tail]))
+    return np.asarray(ndtr(correction + z / (1 - acceleration * z)))
 
 
 def caution(n_users: int, what: str = "are evaluated") -> str | None:

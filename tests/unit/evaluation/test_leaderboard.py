@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
+import numpy as np
 import polars as pl
 import pytest
 from rich.console import Console
 
 from visrec.errors import ConfigError
-from visrec.evaluation.leaderboard import Leaderboard, leaderboard
+from visrec.evaluation.leaderboard import LEVEL_MARK, Leaderboard, leaderboard
 from visrec.evaluation.protocol import Report
 from visrec.evaluation.significance import Estimate
 
@@ -98,6 +100,46 @@ def test_table_fits_a_hundred_columns_with_every_number_whole() -> None:
     assert "…" not in text
 
 
+def paired_reports(n_users: int = 200) -> dict[str, Report]:
+    """Of the best model, of one that is hardly worse, and of one that is much worse; AUC alone, by user."""
+    rng = np.random.default_rng(0)
+    best = rng.random(n_users)
+    columns = {"best": best, "close": best + rng.normal(0, 0.1, n_users) - 0.001, "far": best - 0.2}
+    reports = {}
+    for name, values in columns.items():
+        made = report({"auc": float(values.mean())})
+        rows = pl.DataFrame({"user_id": range(n_users), "auc": values})
+        reports[name] = replace(made, per_user=rows)
+    return reports
+
+
+def test_what_users_do_not_tell_from_the_best_is_marked_as_its_equal() -> None:
+    board = leaderboard(paired_reports())
+    assert board.tested == ("auc",)
+    place = [column.key for column in board.columns].index("auc")
+    assert [row.is_best[place] for row in board.rows] == [True, False, False]
+    assert [row.is_level[place] for row in board.rows] == [False, True, False]
+    assert any(line.startswith("close") and f"{LEVEL_MARK} " in line for line in on_terminal(board))
+    assert LEVEL_MARK in board.legend
+
+
+def test_nothing_is_tested_where_reports_are_not_of_the_same_users() -> None:
+    reports = paired_reports()
+    reports["far"] = replace(reports["far"], per_user=reports["far"].per_user.head(50))
+    board = leaderboard(reports)
+    assert board.tested == ()
+    assert LEVEL_MARK not in board.legend
+
+
+def test_the_spread_of_seeds_stands_below_the_mean() -> None:
+    seeds = {seed: report({"auc": mean}) for seed, mean in enumerate((0.6, 0.7, 0.8))}
+    board = leaderboard({"a": replace(report({"auc": 0.7}), by_seed=seeds), "b": report({"auc": 0.2})})
+    first, second = board.to_dicts()
+    assert first["auc"]["sd"] == pytest.approx(0.1)
+    assert "sd" not in second["auc"]
+    assert any("σ0.1000" in line for line in on_terminal(board))
+
+
 def test_best_is_marked_without_colour() -> None:
     lines = on_terminal(leaderboard({"bpr": report({"auc": 0.7}), "vbpr": report({"auc": 0.8})}))
     assert any(line.startswith("vbpr") and "0.8000*" in line for line in lines)
@@ -118,7 +160,7 @@ def test_dicts_are_json() -> None:
     board = leaderboard({"a": report({"auc": 0.6}), "b": report({}, new_auc=0.7)}, seconds={"a": 1.0})
     first, second = json.loads(json.dumps(board.to_dicts()))
     assert first["model"] == "a"
-    assert first["auc"] == {"mean": 0.6, "low": 0.59, "high": 0.61, "best": True}
+    assert first["auc"] == {"mean": 0.6, "low": 0.59, "high": 0.61, "best": True, "level": False}
     assert first["new_items:auc"] is None
     assert first["seconds"] == 1.0
     assert "seconds" not in second

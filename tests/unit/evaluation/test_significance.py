@@ -4,7 +4,86 @@ import numpy as np
 import pytest
 
 from visrec.evaluation import significance
-from visrec.evaluation.significance import bootstrap
+from visrec.evaluation.significance import Spread, bootstrap, seed_noise
+
+
+def ndcg_like(rng: np.random.Generator, hit_rate: float, shape: tuple[int, ...]) -> np.ndarray:
+    """nDCG@20 of one held-out item: mostly 0, else 1 / log2(rank + 1) of a rank in 1 ... 20."""
+    rank = rng.integers(1, 21, size=shape)
+    return np.where(rng.random(shape) < hit_rate, 1 / np.log2(rank + 1), 0.0)
+
+
+TRUE_GAIN = float(np.mean(1 / np.log2(np.arange(1, 21) + 1)))  # of a hit at a random rank
+
+
+@pytest.mark.parametrize(("hit_rate", "n_users"), [(0.04, 200), (0.1, 100), (0.1, 300), (0.5, 100)])
+def test_intervals_of_a_mean_ndcg_hold_the_truth_about_as_often_as_they_say(hit_rate, n_users):
+    rng = np.random.default_rng(0)
+    truth = hit_rate * TRUE_GAIN
+    found = [bootstrap(ndcg_like(rng, hit_rate, (n_users,)), seed=n) for n in range(600)]
+    assert 0.90 <= np.mean([one.low <= truth <= one.high for one in found]) <= 0.98
+
+
+def test_the_corrected_interval_is_that_of_scipy():
+    from scipy.stats import bootstrap as of_scipy
+
+    values = ndcg_like(np.random.default_rng(0), 0.1, (150,))
+    ours = bootstrap(values, seed=1, resamples=20_000)
+    theirs = of_scipy((values,), np.mean, n_resamples=20_000, method="BCa", rng=np.random.default_rng(2))
+    width = ours.high - ours.low
+    assert ours.low == pytest.approx(theirs.confidence_interval.low, abs=0.03 * width)
+    assert ours.high == pytest.approx(theirs.confidence_interval.high, abs=0.03 * width)
+
+
+def test_the_interval_of_a_skewed_metric_reaches_further_up_than_down():
+    values = ndcg_like(np.random.default_rng(0), 0.05, (200,))
+    found = bootstrap(values)
+    assert found.high - found.mean > 1.1 * (found.mean - found.low)
+
+
+@pytest.mark.parametrize("n_seeds", [3, 5])
+@pytest.mark.parametrize("seed_sd", [0.0, 0.01])
+def test_intervals_over_users_and_seeds_hold_the_truth_where_those_over_users_alone_may_not(n_seeds, seed_sd):
+    rng = np.random.default_rng(0)
+    truth = 0.1 * TRUE_GAIN
+    over_both, over_users = [], []
+    for n in range(400):
+        effect = rng.normal(0, seed_sd, size=(n_seeds, 1))  # of the seed, on all users alike
+        values = ndcg_like(rng, 0.1, (n_seeds, 300)) + effect
+        mean = values.mean(axis=0)
+        for found, noise in ((over_both, [seed_noise(values)]), (over_users, [])):
+            one = bootstrap(mean, noise=noise, seed=n, resamples=500)
+            found.append(one.low <= truth <= one.high)
+    assert 0.90 <= np.mean(over_both) <= 0.985
+    if seed_sd > 0:
+        assert np.mean(over_users) < 0.85
+
+
+def test_the_noise_of_seeds_is_their_own_variance_over_their_number():
+    rng = np.random.default_rng(0)
+    user, effect = rng.random(50), np.array([0.0, 0.1, 0.5, 0.2])
+    found = seed_noise(user + effect[:, None])  # no seed suits any user in particular
+    assert found.scale == pytest.approx(effect.std(ddof=1) / 2)
+    assert found.df == 3
+
+
+def test_seeds_that_differ_only_by_whom_they_suit_have_almost_no_noise_of_their_own():
+    values = np.random.default_rng(0).random((5, 40))
+    raw = values.mean(axis=1).std(ddof=1) / np.sqrt(5)
+    averages = [seed_noise(np.random.default_rng(n).random((5, 40))).scale for n in range(50)]
+    assert np.mean(averages) < 0.5 * raw
+
+
+def test_no_noise_changes_nothing():
+    values = np.random.default_rng(0).random(50)
+    alike = seed_noise(np.stack([values, values]))
+    assert alike.scale == 0
+    assert bootstrap(values, noise=[alike]) == bootstrap(values)
+
+
+def test_the_spread_of_seeds_is_over_their_means():
+    found = Spread.of([0.1, 0.3, 0.2])
+    assert (found.sd, found.min, found.max) == (pytest.approx(0.1), 0.1, 0.3)
 
 
 def test_the_interval_covers_the_true_mean_about_as_often_as_it_says():
