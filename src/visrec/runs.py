@@ -103,6 +103,10 @@ class Run:
             [Features.load(self.path / FOLDERS[kind]) for kind in FOLDERS if self.has(kind)], self.data
         )
 
+    def evaluated_as(self, settings: Mapping[str, Any]) -> Run:
+        """The same run with other settings of [evaluation]; its experiment.toml keeps its own."""
+        return replace(self, experiment=self.experiment.replace(evaluation=settings))
+
     @property
     def models(self) -> list[str]:
         """Names of the models of the experiment."""
@@ -148,6 +152,8 @@ class Run:
                     per_user=per_user.filter(pl.col("model") == name).drop("model"),
                     new_items={key: Estimate(**value) for key, value in found["new_items"].items()},
                     protocol=content["provenance"]["protocol"],
+                    beyond={key: Estimate(**value) for key, value in found.get("beyond", {}).items()},
+                    system=found.get("system", {}),
                 )
         return reports
 
@@ -218,7 +224,7 @@ def evaluate_run(found: Run, *, stage: Stage = silent, afresh: bool = False) -> 
         )
     known = {} if afresh else found.reports
     before = found.provenance.get("models", {})
-    cutoffs = list(found.experiment.evaluation.cutoffs)
+    cutoffs, protocol = list(found.experiment.evaluation.cutoffs), found.experiment.evaluation.protocol
     reports: dict[str, Report] = {}
     facts: dict[str, Any] = {}
     with stage("evaluating") as progress:
@@ -227,10 +233,16 @@ def evaluate_run(found: Run, *, stage: Stage = silent, afresh: bool = False) -> 
             facts[name] = {"digest": about["digest"], **about["extra"]}
             # The fingerprint, not the digest: it holds the settings too, which decide how vectors are pooled.
             same = before.get(name, {}).get("fingerprint") == about["extra"]["fingerprint"]
-            if name in known and same and known[name].is_current(cutoffs):
+            if name in known and same and known[name].is_current(cutoffs, protocol, found.content):
                 reports[name] = known[name]
             else:
-                report = evaluate(found.model(name), found.split, cutoffs=tuple(cutoffs))
+                report = evaluate(
+                    found.model(name),
+                    found.split,
+                    cutoffs=tuple(cutoffs),
+                    protocol=protocol,
+                    content=found.content,
+                )
                 reports[name] = replace(report, model=name)
             if progress is not None:
                 progress(done + 1, len(found.trained), "")
@@ -429,7 +441,8 @@ def _draw_page(found: Run, reports: Mapping[str, Report], *, k: int = 10) -> Non
     chosen = choose_people(reports, k=k)
     rows = split.train.users.indices(chosen)
     histories, taken = split.seen("test").histories(), split.test.histories()
-    lists = {name: top_items(found.model(name), split, rows, k) for name in reports}
+    asked = {"protocol": found.experiment.evaluation.protocol, "content": found.content}
+    lists = {name: top_items(found.model(name), split, rows, k, **asked) for name in reports}
     people = [
         Person(
             user_id=str(user),
@@ -440,6 +453,7 @@ def _draw_page(found: Run, reports: Mapping[str, Report], *, k: int = 10) -> Non
         for place, (user, row) in enumerate(zip(chosen, rows, strict=True))
     ]
     data = _read(found.path / "data.json")
+    warnings = [text for text in [found.provenance["protocol"]["warning"]] if text]
     shown = [
         ("users", f"{data['users']:,}"),
         ("items", f"{data['items']:,}"),
@@ -460,5 +474,5 @@ def _draw_page(found: Run, reports: Mapping[str, Report], *, k: int = 10) -> Non
         people=people,
         catalog=found.data.catalog,
         provenance=found.provenance,
-        notes=data["notes"],
+        notes=[*warnings, *data["notes"]],
     )

@@ -60,8 +60,12 @@ def show_run(found: Run, reports: dict[str, Report], *, as_json: bool = False) -
         print((found.path / "report.json").read_text(encoding="utf-8"), end="")
         return
     from visrec.evaluation.leaderboard import leaderboard
+    from visrec.evaluation.markup import ranked_of
 
     console = _console()
+    protocol = next(iter(reports.values())).protocol
+    if protocol["warning"]:
+        console.print(f"!! {protocol['warning']}", style="bold red", highlight=False, markup=False)
     for note in found.data.notes:
         console.print(note, highlight=False, markup=False)
     facts = found.provenance["models"]
@@ -69,8 +73,7 @@ def show_run(found: Run, reports: dict[str, Report], *, as_json: bool = False) -
     console.print(leaderboard(reports, seconds=seconds).to_rich())
     n_users = next(iter(reports.values())).per_user.height
     console.print(
-        f"* best of its column. {n_users:,} users; all items that they had not seen were ranked; ± half the 95 % "
-        f"interval over users.\nPictures: {found.path / 'report.html'}",
+        f"* best of its column. {n_users:,} users; ranked: {ranked_of(protocol)}; ± half the 95 % interval over users.\nPictures: {found.path / 'report.html'}",
         highlight=False,
         markup=False,
         soft_wrap=True,

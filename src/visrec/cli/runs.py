@@ -20,14 +20,17 @@ from visrec.cli.options import (
     Pca,
     PoolOption,
     Precision,
+    ProtocolOption,
     Set,
     SplitOption,
     Standardize,
+    UsersOption,
     WeightsOption,
     Whiten,
 )
 from visrec.cli.parsing import (
     apply,
+    apply_protocol,
     compared,
     experiment_values,
     features_settings,
@@ -82,6 +85,8 @@ def run(
     min_rating: MinRating = None,
     split: SplitOption = None,
     cutoffs: Annotated[str | None, typer.Option(help="The k of the metrics at k. [default: 20,100]")] = None,
+    protocol: ProtocolOption = None,
+    users: UsersOption = None,
     seed: Annotated[int | None, typer.Option(help="For every model that sets none. [default: 0]")] = None,
     data: DataOption = None,
     allow_missing_images: AllowMissingImages = False,
@@ -100,6 +105,7 @@ def run(
         **features_settings(weights, (layer, pool, precision, set_), standardize, (pca, whiten, l2), float16),
     )
     apply(values, "evaluation", cutoffs=None if cutoffs is None else whole_numbers(cutoffs))
+    apply_protocol(values, protocol, users)
     if seed is not None:
         values["seed"] = seed
     if models is not None:
@@ -115,12 +121,17 @@ def run(
 
 def evaluate(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    protocol: ProtocolOption = None,
+    users: UsersOption = None,
     as_json: Json = False,
 ) -> None:
     """Evaluate the models of a run again and write its reports afresh."""
     from visrec.runs import Run, evaluate_run
 
     found = Run.load(folder)
+    values = {"evaluation": found.experiment.evaluation.model_dump()}
+    apply_protocol(values, protocol, users)
+    found = found.evaluated_as(values["evaluation"])
     show_run(found, evaluate_run(found, stage=stage, afresh=True), as_json=as_json)
 
 
