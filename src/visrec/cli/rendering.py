@@ -73,7 +73,8 @@ def show_run(found: Run, reports: dict[str, Report], *, as_json: bool = False) -
     console.print(leaderboard(reports, seconds=seconds).to_rich())
     n_users = next(iter(reports.values())).per_user.height
     console.print(
-        f"* best of its column. {n_users:,} users; ranked: {ranked_of(protocol)}; ± half the 95 % interval over users.\nPictures: {found.path / 'report.html'}",
+        f"* best of its column. {n_users:,} users; ranked: {ranked_of(protocol)}; ± half the 95 % interval over "
+        f"users.\nPictures: {found.path / 'report.html'}",
         highlight=False,
         markup=False,
         soft_wrap=True,

@@ -96,8 +96,8 @@ def protocol_sentence(protocol: Mapping[str, Any], n_users: int) -> str:
     ranked = ranked_of(protocol)
     return (
         f"{warning}{' ' if warning else ''}"
-        f"{ranked[0].upper()}{ranked[1:]} were ranked, for each of {n_users:,} users, and the held-out ones looked up in "
-        f"that order ({part} part{f' of {split}' if split else ''}){ties}. "
+        f"{ranked[0].upper()}{ranked[1:]} were ranked, for each of {n_users:,} users, and the held-out ones looked "
+        f"up in that order ({part} part{f' of {split}' if split else ''}){ties}. "
         f"Whiskers are 95 % bootstrap intervals over users, on one scale in each column."
     )
 

@@ -123,7 +123,8 @@ def task_of(
         task = _among(task, candidates)
     asked = np.flatnonzero(task.targets.lengths > 0)
     if len(asked) == 0 and not may_be_empty:
-        raise DataError(f"No user has held-out items in the part '{part}'; nothing can be evaluated.")
+        why = f" under the protocol '{protocol.name}' ({task.facts})" if len(held) else ""
+        raise DataError(f"No user has held-out items in the part '{part}'{why}; nothing can be evaluated.")
     task = task.only(asked)
     if protocol.users is not None and protocol.users < len(asked):
         drawn = np.random.default_rng([seed, 1]).permutation(len(asked))[: protocol.users]
