@@ -166,7 +166,7 @@ def test_what_is_one_of_a_kind_is_gone_once_it_was_taken(parts, split):
 
 
 def test_where_all_is_one_of_a_kind_each_sale_takes_one_item_from_the_inventory():
-    # Item 5 goes to user 1 at 3, between the events of users 0 (at 2) and 2 (at 4). Of a basket, both items are there.
+    # Item 5 goes to user 1 at 3, between the events of users 0 (at 2) and 2 (at 4). A basket's items are both there.
     train = [(0, 0, 0), (1, 1, 0), (2, 2, 0), (3, 6, 1)]
     test = [(0, 3, 2), (0, 4, 2), (1, 5, 3), (2, 7, 4)]
     metadata = pl.DataFrame({"item_id": ["i05", "i07", "i08"], "release": [1, 1, 5]})
