@@ -1,4 +1,4 @@
-"""What the benchmarks of extraction share: the speed, tables, facts of the machine, the place in the README."""
+"""What the benchmarks share: speed of extraction, peak memory, tables, facts of the machine, places in the README."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import statistics
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -48,6 +49,31 @@ class Pace:
             return None
         (first, _, start), (last, _, stop) = inner[0], inner[-1]
         return (last - first) / (stop - start)
+
+
+class Peak:
+    """The most memory of its own (not of mapped files) that the process has held since this began."""
+
+    def __init__(self) -> None:
+        self.before = self.most = self._now()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    @staticmethod
+    def _now() -> int:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return sum(int(line.split()[1]) << 10 for line in lines if line.startswith("RssAnon:"))
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.01):
+            self.most = max(self.most, self._now())
+
+    def mib(self) -> float:
+        """MiB above the beginning."""
+        self._done.set()
+        self._thread.join()
+        return (max(self.most, self._now()) - self.before) / 2**20
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import Table, described, machine, publish, spread
+from common import Peak, Table, described, machine, publish, spread
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, relu, selu
 
@@ -45,31 +44,6 @@ SIZES = {  # items, batch, negatives, what else
     "dvbpr, 10,000 items": {"items": 10_000, "batch": 128, "negatives": 5, "side": 64},
 }
 WAYS = ("tutorial", "visrec")
-
-
-class Peak:
-    """The most memory of its own (not of mapped files) that the process has held since this began."""
-
-    def __init__(self) -> None:
-        self.before = self.most = self._now()
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-
-    @staticmethod
-    def _now() -> int:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return sum(int(line.split()[1]) << 10 for line in lines if line.startswith("RssAnon:"))
-
-    def _watch(self) -> None:
-        while not self._done.wait(0.01):
-            self.most = max(self.most, self._now())
-
-    def mib(self) -> float:
-        """MiB above the beginning."""
-        self._done.set()
-        self._thread.join()
-        return (max(self.most, self._now()) - self.before) / 2**20
 
 
 # ---- what both see -------------------------------------------------------------------------------------

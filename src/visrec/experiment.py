@@ -23,6 +23,7 @@ from visrec.data.interactions import k_core
 from visrec.data.splits import SPLITS, Split
 from visrec.errors import ConfigError
 from visrec.evaluation.protocol import CUTOFFS
+from visrec.evaluation.tasks import Protocol
 from visrec.features.adoption import adopt
 from visrec.features.extraction import extract
 from visrec.features.extractors import options_for_regions, resolved, weights_with_paths, with_paths
@@ -134,9 +135,16 @@ class EvaluationConfig(Config):
 
     cutoffs: tuple[Annotated[int, Field(ge=1)], ...] = Field(CUTOFFS, min_length=1)
     """The k of the metrics at k."""
+    protocol: Protocol = Protocol()
+    """Who is asked what: a name ("full", "tutorial", "sampled", "temporal"), or a table with its settings."""
     slices: tuple[str, ...] | None = None
     """Groups of users that have results of their own: history, popularity, new, visual, or columns of the metadata.
     Left out: those that divide the users."""
+
+    @field_validator("protocol", mode="before")
+    @classmethod
+    def _a_name_is_a_protocol(cls, value: object) -> object:
+        return {"name": value} if isinstance(value, str) else value
 
 
 class Experiment(Config):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from visrec.errors import DivergedError
 
-_CHUNK = 1 << 24  # scores compared at once in `ranks_of`: 64 MiB of float32
+_GROUPS = 4  # times k: into how many groups `top_k` cuts a row
 
 
 def tie_order(user: int | np.ndarray, item: np.ndarray) -> np.ndarray:
@@ -33,6 +33,10 @@ def _mix(x: np.ndarray) -> np.ndarray:
 
 def check_finite(scores: Tensor, model: str) -> None:
     """Raise `DivergedError` where scores are NaN or infinite: such items would silently rank anywhere."""
+    if torch.isfinite(
+        scores.sum()
+    ):  # much quicker to know, and true of all finite scores but very large ones
+        return
     if not torch.isfinite(scores).all():
         raise DivergedError(
             f"{model} gives scores that are not finite numbers. Its training diverged, or its features are far too "
@@ -57,21 +61,17 @@ def ranks_of(
     """
     ranks = np.empty(len(rows), dtype=np.int64)
     mid = np.empty(len(rows))
-    step = max(1, _CHUNK // scores.shape[1])
-    for start in range(0, len(rows), step):
-        chunk = slice(start, start + step)
-        row = torch.from_numpy(rows[chunk])
-        others = scores[row]  # (c, I)
-        target = others.gather(1, torch.from_numpy(items[chunk])[:, None])  # (c, 1)
-        better = (others > target).sum(1).numpy()
-        equal = (others == target).sum(1).numpy()  # itself included
-        mid[chunk] = better + (equal + 1) / 2
-        for t in np.flatnonzero(equal > 1):
-            tied = (others[t] == target[t]).nonzero().numpy()[:, 0]
-            user = int(users[rows[start + t]])
-            own = tie_order(user, items[start + t : start + t + 1])
-            better[t] += int((tie_order(user, tied) < own).sum())
-        ranks[chunk] = better + 1
+    table = scores.numpy()
+    marks = np.empty(scores.shape[1], dtype=bool)  # one row at a time stays in the processor's cache
+    for t, (row, item) in enumerate(zip(rows.tolist(), items.tolist(), strict=True)):
+        line = table[row]
+        better = np.count_nonzero(np.greater(line, line[item], out=marks))
+        equal = np.count_nonzero(np.equal(line, line[item], out=marks))  # itself included
+        mid[t] = better + (equal + 1) / 2
+        if equal > 1:
+            order = tie_order(int(users[row]), np.append(np.flatnonzero(marks), item))
+            better += np.count_nonzero(order[:-1] < order[-1])
+        ranks[t] = better + 1
     return ranks, mid
 
 
@@ -90,16 +90,26 @@ def top_k(scores: Tensor, k: int, users: np.ndarray) -> tuple[np.ndarray, np.nda
     kept = min(k, n_items)
     items = np.full((n_rows, kept), -1, dtype=np.int64)
     values = np.full((n_rows, kept), -np.inf, dtype=np.float32)
-    best, index = torch.topk(scores, kept, dim=1)
-    last = best[:, -1:]
-    crowded = ((scores == last).sum(1) > (best == last).sum(1)).numpy()  # ties reach beyond the k-th place
-    for row in range(n_rows):
-        found, value = index[row].numpy(), best[row].numpy()
-        if crowded[row] and np.isfinite(value[-1]):
-            found = (scores[row] >= best[row, -1]).nonzero().numpy()[:, 0]
-            value = scores[row].numpy()[found]
+    for row, line in enumerate(scores.numpy()):
+        found = np.flatnonzero(line >= _bound(line, kept))
+        found = found[line[found] > -np.inf]
+        if len(found) > 2 * kept:  # the bound was far off
+            found = found[line[found] >= np.partition(line[found], len(found) - kept)[len(found) - kept]]
+        value = line[found]
         order = np.lexsort((tie_order(int(users[row]), found), -value))[:kept]
-        order = order[value[order] > -np.inf]
         items[row, : len(order)] = found[order]
         values[row, : len(order)] = value[order]
     return items, values
+
+
+def _bound(line: np.ndarray, k: int) -> np.float32:
+    """A number that at least k scores of a row `(I,)` reach, and few more where they are in no order.
+
+    The row is cut into many more groups than k; the k-th largest of the groups' maxima is reached by k scores.
+    """
+    size = len(line) // (_GROUPS * k)
+    if size < 2:
+        return np.float32(-np.inf)
+    n_groups = len(line) // size  # what is left over at the end can only add to those that reach it
+    best = line[: n_groups * size].reshape(size, n_groups).max(axis=0)
+    return np.float32(np.partition(best, n_groups - k)[n_groups - k])

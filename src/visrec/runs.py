@@ -113,6 +113,10 @@ class Run:
             [Features.load(self.path / FOLDERS[kind]) for kind in FOLDERS if self.has(kind)], self.data
         )
 
+    def evaluated_as(self, settings: Mapping[str, Any]) -> Run:
+        """The same run with other settings of [evaluation]; its experiment.toml keeps its own."""
+        return replace(self, experiment=self.experiment.replace(evaluation=settings))
+
     @property
     def models(self) -> list[str]:
         """Names of the models of the experiment."""
@@ -280,7 +284,7 @@ def evaluate_run(
     check_slices(names, found.data.catalog, features=vectors)
     known = {} if afresh else found.reports
     before = found.provenance.get("models", {})
-    cutoffs = list(found.experiment.evaluation.cutoffs)
+    cutoffs, protocol = list(found.experiment.evaluation.cutoffs), found.experiment.evaluation.protocol
     reports: dict[str, Report] = {}
     facts: dict[str, Any] = {}
     with stage("evaluating") as progress:
@@ -292,8 +296,14 @@ def evaluate_run(
                 trained[seed] = {"digest": about["digest"], **about["extra"]}
                 # The fingerprint, not the digest: it holds the settings too, which decide how vectors are pooled.
                 report = kept.get(about["extra"]["fingerprint"])
-                if report is None or not report.is_current(cutoffs):
-                    report = evaluate(found.model(name, seed=seed), found.split, cutoffs=tuple(cutoffs))
+                if report is None or not report.is_current(cutoffs, protocol, found.content):
+                    report = evaluate(
+                        found.model(name, seed=seed),
+                        found.split,
+                        cutoffs=tuple(cutoffs),
+                        protocol=protocol,
+                        content=found.content,
+                    )
                 seeds[0 if seed is None else seed] = replace(report, model=name)
             reports[name] = over_seeds(seeds)
             own = {"seeds": {str(seed): fact for seed, fact in trained.items()}} if len(trained) > 1 else {}
@@ -506,6 +516,8 @@ def _report(name: str, found: Mapping[str, Any], per_user: pl.DataFrame, protoco
         per_user=per_user,
         new_items={key: Estimate(**value) for key, value in found["new_items"].items()},
         protocol=protocol,
+        beyond={key: Estimate(**value) for key, value in found.get("beyond", {}).items()},
+        system=found.get("system", {}),
     )
 
 
@@ -565,7 +577,8 @@ def _draw_page(
     chosen += worst_people(reports, but=chosen)
     rows = split.train.users.indices(chosen)
     histories, taken = split.seen("test").histories(), split.test.histories()
-    lists = {name: top_items(found.model(name), split, rows, k) for name in reports}
+    asked: dict[str, Any] = {"protocol": found.experiment.evaluation.protocol, "content": found.content}
+    lists = {name: top_items(found.model(name), split, rows, k, **asked) for name in reports}
     people = [
         Person(
             user_id=str(user),
@@ -589,6 +602,7 @@ def _draw_page(
     )
     write_figures(found.path / "plots", figures)
     data = _read(found.path / "data.json")
+    warnings = [text for text in [found.provenance["protocol"]["warning"]] if text]
     shown = [
         ("users", f"{data['users']:,}"),
         ("items", f"{data['items']:,}"),
@@ -609,7 +623,7 @@ def _draw_page(
         people=people,
         catalog=found.data.catalog,
         provenance=found.provenance,
-        notes=found.notes,
+        notes=[*warnings, *found.notes],
         figures=figures,
     )
 
@@ -622,7 +636,8 @@ def _popularity(found: Run, reports: Mapping[str, Report]) -> dict[str, Estimate
     if len(users) > _ASKED:
         users = np.sort(np.random.default_rng(0).choice(users, _ASKED, replace=False))
     counts = split.train.item_counts()
-    lists = {name: top_items(found.model(name), split, users, k) for name in reports}
+    asked: dict[str, Any] = {"protocol": found.experiment.evaluation.protocol, "content": found.content}
+    lists = {name: top_items(found.model(name), split, users, k, **asked) for name in reports}
     return {name: bootstrap(mean_popularity(items, counts)) for name, items in lists.items()}
 
 

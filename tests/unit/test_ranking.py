@@ -5,7 +5,6 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from visrec import ranking
 from visrec.errors import DivergedError
 from visrec.ranking import check_finite, ranks_of, tie_order, top_k
 
@@ -40,7 +39,7 @@ def test_top_k_is_the_head_of_a_full_sort(tied, k):
         assert (values[row, n:] == -np.inf).all()
 
 
-def test_ranks_are_the_places_in_a_full_sort(tied, monkeypatch):
+def test_ranks_are_the_places_in_a_full_sort(tied):
     scores, users = tied
     rows, items = np.nonzero(scores > -np.inf)
     expected = [_sorted(scores[r], users[r]).index(i) + 1 for r, i in zip(rows, items, strict=True)]
@@ -52,8 +51,26 @@ def test_ranks_are_the_places_in_a_full_sort(tied, monkeypatch):
         for c, s in ((candidates[r], scores[r, i]) for r, i in zip(rows, items, strict=True))
     ]
     assert mid.tolist() == shared
-    monkeypatch.setattr(ranking, "_CHUNK", 50)  # two targets at a time
-    assert ranks_of(torch.from_numpy(scores), rows, items, users)[0].tolist() == expected
+
+
+@pytest.mark.parametrize("kind", ["random", "rising", "falling", "few values", "few candidates", "constant"])
+@pytest.mark.parametrize("k", [1, 7, 60])
+def test_the_head_of_a_long_row_is_found_without_sorting_it(kind, k):
+    # Long enough for the row to be cut into groups; a rising one has all its best in the last of each.
+    rng, n = np.random.default_rng(k), 1999
+    scores = {
+        "random": rng.standard_normal(n),
+        "rising": np.arange(n),
+        "falling": -np.arange(n),
+        "few values": rng.integers(0, 40, n),
+        "few candidates": np.where(rng.random(n) < 0.02, rng.random(n), -np.inf),
+        "constant": np.zeros(n),
+    }[kind].astype(np.float32)
+    items, values = top_k(torch.from_numpy(scores)[None], k, np.array([3]))
+    expected = _sorted(scores, 3)[:k]
+    assert items[0, : len(expected)].tolist() == expected
+    assert (items[0, len(expected) :] == -1).all()
+    np.testing.assert_array_equal(values[0, : len(expected)], scores[expected])
 
 
 def test_scores_without_ties_are_ranked_by_score_alone():
@@ -112,4 +129,4 @@ def test_ties_of_a_visitor_are_broken_too():
 def test_scores_that_are_not_finite_are_refused(bad):
     with pytest.raises(DivergedError, match="Mine gives scores that are not finite"):
         check_finite(torch.tensor([[1.0, bad]]), "Mine")
-    check_finite(torch.tensor([[1.0, 3e38]]), "Mine")
+    check_finite(torch.tensor([[1.0, 3e38], [3e38, 3e38]]), "Mine")  # finite, though their sum is not

@@ -62,6 +62,14 @@ SplitOption = Annotated[
     str | None,
     typer.Option("--split", help="auto, leave_last_out, by_evaluation, by_time, by_ratio. [default: auto]"),
 ]
+ProtocolOption = Annotated[
+    str | None,
+    typer.Option("--protocol", help="Who is asked what: full, temporal, sampled, tutorial. [default: full]"),
+]
+UsersOption = Annotated[
+    int | None,
+    typer.Option("--users", min=1, help="Evaluate only so many users, drawn at random: a quick look."),
+]
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="With an experiment.toml: the data set folder.")
 ]

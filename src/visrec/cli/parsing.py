@@ -41,6 +41,18 @@ def apply_features(
     apply(values, "features", extractor=extractor, **given)
 
 
+def apply_protocol(values: dict[str, Any], name: str | None, users: int | None) -> None:
+    """Lay `--protocol` and `--users` over [evaluation]. Another name takes nothing from the old one's settings."""
+    if name is None and users is None:
+        return
+    table = values.setdefault("evaluation", {})
+    before = table.get("protocol", {})
+    before = {"name": before} if isinstance(before, str) else dict(before)
+    if name is not None and name != before.get("name", "full"):
+        before = {key: before[key] for key in ("users",) if key in before} | {"name": name}
+    table["protocol"] = before | ({} if users is None else {"users": users})
+
+
 def names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 

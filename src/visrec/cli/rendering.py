@@ -62,21 +62,24 @@ def show_run(found: Run, reports: dict[str, Report], *, as_json: bool = False) -
         print((found.path / "report.json").read_text(encoding="utf-8"), end="")
         return
     from visrec.evaluation.leaderboard import leaderboard
+    from visrec.evaluation.markup import ranked_of
 
     console = _console()
+    first = next(iter(reports.values()))
+    if first.protocol["warning"]:
+        console.print(f"!! {first.protocol['warning']}", style="bold red", highlight=False, markup=False)
     for note in found.notes:
         console.print(note, highlight=False, markup=False, soft_wrap=True)
     facts = found.provenance["models"]
     seconds = {name: facts[name]["seconds"] for name in reports}
     board = leaderboard(reports, seconds=seconds)
     console.print(board.to_rich())
-    first = next(iter(reports.values()))
     n_seeds = max(len(report.by_seed) for report in reports.values())
     over = f"users and seeds; σ standard deviation between {n_seeds} seeds" if n_seeds else "users"
     cautions = "".join(f"{one}\n" for one in first.protocol["cautions"])
     console.print(
-        f"{board.legend} {first.per_user.height:,} users; all items that they had not seen were ranked; ± half the "
-        f"95 % interval over {over}.\n{cautions}Pictures: {found.path / 'report.html'}",
+        f"{board.legend} {first.per_user.height:,} users; ranked: {ranked_of(first.protocol)}; ± half the 95 % "
+        f"interval over {over}.\n{cautions}Pictures: {found.path / 'report.html'}",
         highlight=False,
         markup=False,
         soft_wrap=True,

@@ -21,15 +21,18 @@ from visrec.cli.options import (
     Pca,
     PoolOption,
     Precision,
+    ProtocolOption,
     Set,
     SplitOption,
     Standardize,
+    UsersOption,
     WeightsOption,
     Whiten,
 )
 from visrec.cli.parsing import (
     apply,
     apply_features,
+    apply_protocol,
     check_format,
     compared,
     experiment_values,
@@ -87,6 +90,8 @@ def run(
     min_rating: MinRating = None,
     split: SplitOption = None,
     cutoffs: Annotated[str | None, typer.Option(help="The k of the metrics at k. [default: 20,100]")] = None,
+    protocol: ProtocolOption = None,
+    users: UsersOption = None,
     seed: Annotated[int | None, typer.Option(help="For every model that sets none. [default: 0]")] = None,
     seeds: Annotated[
         int | None,
@@ -107,6 +112,7 @@ def run(
     )
     apply_features(values, features, extractor, given)
     apply(values, "evaluation", cutoffs=None if cutoffs is None else whole_numbers(cutoffs))
+    apply_protocol(values, protocol, users)
     values |= {key: value for key, value in (("seed", seed), ("seeds", seeds)) if value is not None}
     if models is not None:
         known = values.get("models", {})
@@ -128,6 +134,8 @@ def evaluate(
             "[default: those that divide the users]"
         ),
     ] = None,
+    protocol: ProtocolOption = None,
+    users: UsersOption = None,
     form: Annotated[
         str | None, typer.Option("--format", help="Print the leaderboard as md, latex, csv or json.")
     ] = None,
@@ -140,6 +148,9 @@ def evaluate(
     check_format(form, out, as_json=as_json)
     found = Run.load(folder)
     asked = None if slices is None else names(slices)
+    values = {"evaluation": found.experiment.evaluation.model_dump()}
+    apply_protocol(values, protocol, users)
+    found = found.evaluated_as(values["evaluation"])
     reports = evaluate_run(found, stage=stage, afresh=form is None, slices=asked)
     if form is not None:
         show_table(found, reports, form, out)

@@ -89,12 +89,24 @@ def cells_of(column: Sequence[Estimate | None], is_best: Sequence[bool]) -> list
 
 
 def protocol_sentence(protocol: Mapping[str, Any], n_users: int) -> str:
-    """What was done in an evaluation, in words."""
+    """What was done in an evaluation, in words; a warning comes first."""
     part, split = protocol.get("part", "test"), protocol.get("split", {}).get("name")
-    items = f"All {protocol['n_items']:,} items" if "n_items" in protocol else "All items"
     ties = f"; ties {protocol['ties']}" if "ties" in protocol else ""
+    warning = protocol.get("warning", "")
+    ranked = ranked_of(protocol)
     return (
-        f"{items} that a user had not taken before were ranked, for each of {n_users:,} users, and "
-        f"the held-out ones looked up in that order ({part} part{f' of {split}' if split else ''}){ties}. "
+        f"{warning}{' ' if warning else ''}"
+        f"{ranked[0].upper()}{ranked[1:]} were ranked, for each of {n_users:,} users, and the held-out ones looked "
+        f"up in that order ({part} part{f' of {split}' if split else ''}){ties}. "
         f"Whiskers are 95 % bootstrap intervals over users, on one scale in each column."
     )
+
+
+def ranked_of(protocol: Mapping[str, Any]) -> str:
+    """What was ranked in an evaluation, in words."""
+    if protocol.get("name", "full") != "full":
+        ranked = str(protocol["candidates"])
+    else:
+        items = f"all {protocol['n_items']:,} items" if "n_items" in protocol else "all items"
+        ranked = f"{items} that a user had not taken before"
+    return f"{ranked}, the next basket held out," if protocol.get("targets") == "basket" else ranked

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -52,9 +53,9 @@ class Ranks:
 def auc(ranks: Ranks) -> np.ndarray:
     """Share of (held-out, other candidate) pairs in the right order, ties counted half; in [0, 1], chance .5.
 
-    AUC = 1 - (sum_j r_j - R (R + 1) / 2) / (R (n - R)), r_j the mid-ranks (Mann & Whitney 1947). Other candidates are
-    the n - R that the user has neither seen nor taken, not the whole catalogue. With no other candidate it is .5,
-    as it is, exactly, for a constant score.
+    AUC = 1 - (sum_j r_j - R (R + 1) / 2) / (R (n - R)), r_j the mid-ranks (Mann & Whitney 1947). Other
+    candidates are the n - R that the user has neither seen nor taken, not the whole catalogue. With no other
+    candidate it is .5, as it is, exactly, for a constant score.
     """
     R = ranks.n_relevant
     above = ranks.sum(ranks.rank if ranks.mid is None else ranks.mid) - R * (R + 1) / 2
@@ -98,10 +99,26 @@ def ndcg(ranks: Ranks, k: int) -> np.ndarray:
     return ranks.sum(gain) / ideal[np.minimum(ranks.n_relevant, k)]
 
 
+def f1(ranks: Ranks, k: int) -> np.ndarray:
+    """Harmonic mean of precision and recall at k, 2 hits / (k + R); in [0, 1] (van Rijsbergen 1979)."""
+    return 2 * ranks.hits(k) / (k + ranks.n_relevant)
+
+
 def average_precision(ranks: Ranks, k: int) -> np.ndarray:
     """Average precision at k: sum over r_j <= k of j / r_j, over R; in [0, 1]. Its mean is MAP (as trec_eval)."""
     gain = np.where(ranks.rank <= k, ranks.position() / ranks.rank, 0.0)
     return ranks.sum(gain) / ranks.n_relevant
+
+
+def ndcg_of_hits(ranks: Ranks, k: int) -> np.ndarray:
+    """The tutorial's nDCG: DCG over that of its own hits, moved to the top; in [0, 1], 0 without hits.
+
+    Held-out items that are not among the k best cost nothing: ranks 1 and 51 at 20 give 1, where `ndcg` gives
+    .613. For the protocol "tutorial" alone.
+    """
+    gain = np.where(ranks.rank <= k, 1 / np.log2(ranks.rank + 1), 0.0)
+    ideal = np.concatenate([[1], np.cumsum(1 / np.log2(np.arange(2, k + 2)))])  # of no hit: 0 / 1
+    return ranks.sum(gain) / ideal[ranks.hits(k).astype(np.int64)]
 
 
 UNCUT: dict[str, Callable[[Ranks], np.ndarray]] = {"auc": auc, "rr": rr}
@@ -109,6 +126,7 @@ AT_K: dict[str, Callable[[Ranks, int], np.ndarray]] = {
     "ndcg": ndcg,
     "recall": recall,
     "precision": precision,
+    "f1": f1,
     "hit": hit,
     "map": average_precision,
     "rr": rr,
@@ -120,12 +138,19 @@ def metric_names(cutoffs: tuple[int, ...]) -> list[str]:
     return [*UNCUT, *(f"{name}@{k}" for k in cutoffs for name in AT_K)]
 
 
-def compute(name: str, ranks: Ranks) -> np.ndarray:
-    """One metric by its name, such as "auc" or "ndcg@20": `(B,)` float64. `ConfigError` for an unknown one."""
+def compute(name: str, ranks: Ranks, *, variant: Literal["paper", "tutorial"] = "paper") -> np.ndarray:
+    """One metric by its name, such as "auc" or "ndcg@20": `(B,)` float64. `ConfigError` for an unknown one.
+
+    Args:
+        name: of the metric.
+        ranks: where the held-out items stand.
+        variant: "tutorial": nDCG by the ideal of the hits, as the tutorial of ACM IUI 2021 has it.
+    """
     if name in UNCUT:
         return UNCUT[name](ranks)
     base, at, cutoff = name.partition("@")
     if base not in AT_K or not at or not cutoff.isdecimal() or int(cutoff) < 1:
         known = ", ".join([*UNCUT, *(f"{key}@k" for key in AT_K)])
         raise ConfigError(f"There is no metric '{name}'. Metrics are {known}, with k a whole number above 0.")
-    return AT_K[base](ranks, int(cutoff))
+    metric = ndcg_of_hits if (base, variant) == ("ndcg", "tutorial") else AT_K[base]
+    return metric(ranks, int(cutoff))

@@ -17,7 +17,7 @@ def over_seeds(reports: Mapping[int, Report]) -> Report:
 
     Each user's values become their means over the seeds, so that comparisons of models stay paired by user. The
     intervals are over users and seeds, see `visrec.evaluation.significance.bootstrap`. Where the values of single
-    users are not known (brand-new items), the ends of the seeds' intervals are averaged instead: over users alone.
+    users are not known (brand-new items) or not all defined (beyond accuracy), the ends of the seeds' intervals are averaged instead: over users alone.
 
     Args:
         reports: by seed. With one of them, it is that one.
@@ -37,11 +37,14 @@ def over_seeds(reports: Mapping[int, Report]) -> Report:
         for name in first.new_items
     }
     means = [pl.Series(name, table.mean(axis=0)) for name, table in tables.items()]
+    means += [_mean_where_defined(name, found) for name in first.beyond if name in first.per_user.columns]
     return replace(
         first,
         metrics=metrics,
         per_user=first.per_user.with_columns(means),
         new_items=new_items,
+        beyond={name: _mean_of([one.beyond[name] for one in found]) for name in first.beyond},
+        system={name: float(np.mean([one.system[name] for one in found])) for name in first.system},
         by_seed=dict(reports),
     )
 
@@ -57,6 +60,12 @@ def _over_both(table: np.ndarray, first: Report) -> Estimate:
     seed = int(first.protocol.get("intervals", {}).get("seed", 0))
     noise = [seed_noise(table)] if table.shape[1] > 1 else []
     return bootstrap(table.mean(axis=0), noise=noise, seed=seed)
+
+
+def _mean_where_defined(name: str, found: Sequence[Report]) -> pl.Series:
+    """Of a measure that some users have none of."""
+    columns = [one.per_user[name].alias(str(place)) for place, one in enumerate(found)]
+    return pl.DataFrame(columns).mean_horizontal().alias(name)
 
 
 def _averaged(name: str, found: Sequence[Report]) -> Estimate:

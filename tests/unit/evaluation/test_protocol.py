@@ -12,6 +12,7 @@ from visrec.data.splits import Split
 from visrec.errors import ConfigError, DataError, NotFittedError
 from visrec.evaluation.metrics import compute, metric_names
 from visrec.evaluation.protocol import evaluate, held_out_ranks, mean_metric
+from visrec.evaluation.tasks import Protocol
 from visrec.models.popularity import Popularity
 from visrec.recommender import Recommender
 
@@ -113,6 +114,9 @@ def test_tutorial_error_1_everything_seen_is_masked_and_not_only_the_newest_ten(
     report = evaluate(model, split)
     assert (report["auc"], report["rr"], report["ndcg@20"]) == (1, 1, 1)
     assert report.per_user["n_history"].to_list() == [15]
+    theirs = evaluate(model, split, protocol="tutorial")
+    assert theirs["rr"] == 1 / 6
+    assert theirs.per_user["n_candidates"].to_list() == [10]
 
 
 def test_tutorial_error_6_several_held_out_items_of_a_user_stay_what_they_are(interactions):
@@ -122,6 +126,8 @@ def test_tutorial_error_6_several_held_out_items_of_a_user_stay_what_they_are(in
     )
     model = Given(-np.arange(15.0)[None]).fit(split.train)
     assert _found(model, split, "test") == {0: ([5, 7], 14)}
+    theirs = _found(model, split, "test", protocol=Protocol(name="tutorial"))
+    assert theirs == {0: ([12], 14)}
 
 
 def test_tutorial_error_8_auc_is_by_the_number_of_candidates(interactions):
@@ -134,6 +140,8 @@ def test_tutorial_error_8_auc_is_by_the_number_of_candidates(interactions):
     report = evaluate(model, split)
     assert report.per_user["n_candidates"].to_list() == [2]
     assert report["auc"] == 0
+    # The tutorial: rank 2 of a catalogue of 10 is above 8 of 9 others, eight of which were removed, being seen.
+    assert evaluate(model, split, protocol="tutorial")["auc"] == pytest.approx(8 / 9)
 
 
 def test_users_without_held_out_items_are_not_counted(model, split):
@@ -202,6 +210,7 @@ def test_new_items_are_ranked_among_new_items_for_the_users_who_took_some(model,
     assert _found(model, split, "test", candidates=mask) == expected
     _, ranks = held_out_ranks(model, split, "test", candidates=mask)
     report = evaluate(model, split)
+    assert list(report.new_items) == list(report.metrics)
     for name, estimate in report.new_items.items():
         assert estimate.mean == pytest.approx(compute(name, ranks).mean())
 
@@ -219,9 +228,10 @@ def test_without_new_items_there_is_no_slice_of_them(interactions):
 def test_the_report_has_one_row_a_user_and_a_column_a_metric(model, split):
     report = evaluate(model, split, cutoffs=(2, 5))
     names = metric_names((2, 5))
-    assert report.per_user.columns == ["user_id", "n_history", "n_relevant", "n_candidates", *names]
-    facts = report.per_user.select("user_id", "n_history", "n_relevant", "n_candidates").rows()
-    assert facts == [("u00", 2, 2, 5), ("u01", 1, 1, 7), ("u02", 2, 1, 5)]
+    shown = [f"{name}@{k}" for k in (2, 5) for name in ("novelty", "popularity_bias")]
+    facts = ["user_id", "n_history", "n_relevant", "n_candidates"]
+    assert report.per_user.columns == [*facts, *names, *shown]
+    assert report.per_user.select(facts).rows() == [("u00", 2, 2, 5), ("u01", 1, 1, 7), ("u02", 2, 1, 5)]
     assert list(report.metrics) == names
     for name in names:
         estimate = report.estimate(name)
@@ -229,6 +239,10 @@ def test_the_report_has_one_row_a_user_and_a_column_a_metric(model, split):
         assert estimate.low <= estimate.mean <= estimate.high
     assert report.model == "Given"
     assert not report.per_user.select(pl.any_horizontal(pl.col(names).is_nan())).to_series().any()
+    assert list(report.beyond) == shown
+    assert list(report.system) == ["coverage@2", "gini@2", "coverage@5", "gini@5"]
+    assert report["novelty@2"] == pytest.approx(report.per_user["novelty@2"].mean())
+    assert report["coverage@5"] == report.system["coverage@5"]
 
 
 def test_the_report_goes_into_json(model, split):

@@ -392,6 +392,11 @@ def test_tutorial_error_3_every_item_has_its_own_score_whatever_ids_and_positive
     for user, history in ((5, [500, 12]), (70, [6001])):
         aligned = shown.align(items)
         query, *_ = _by_loops(model, aligned, users.index(user), items.indices(history).tolist())
+        # The tutorial: only positives are scored, and what stands at place j is read as the score of item j.
+        theirs = v[np.unique(train.item)] @ query
+        ours = model.score([user])[0]
+        assert len(theirs) < len(ours)
+        assert (abs(theirs - ours[: len(theirs)]) > 1e-3).all()
         for item in ids:
             expected = v[items.index(item)] @ query
             assert model.score([user], items=[item])[0, 0] == pytest.approx(expected, rel=1e-4, abs=1e-4)

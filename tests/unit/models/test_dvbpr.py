@@ -255,12 +255,19 @@ def test_tutorial_error_2_each_item_has_the_vector_of_its_own_picture(tmp_path):
     pixels = visrec.extract(data.catalog, "pixels", size=16)
     model = DVBPR(**SMALL).fit(data.interactions, pixels)
     assert len(model.items) == 12
+    # The tutorial: row n is the n-th picture that the folder lists, and is added to the factors of item n.
+    theirs = model.Z[torch.from_numpy(model.items.indices([row.partition(",")[0] for row in rows]))]
     for item in ids:
         with Image.open(tmp_path / "images" / f"{item}.png") as image:
             own = model.phi(torch.from_numpy(squeezed(image.convert("RGB"), 16))[None]).detach()[0]  # (K,)
         distance = (model.Z - own).norm(dim=1)
         assert distance.argmin() == model.items.index(item)
         assert distance.min() < 0.01 * distance.sort().values[1]
+    wrong = (theirs - model.Z).norm(dim=1) > 0.01 * model.Z.norm(dim=1)
+    assert wrong.sum() == sum(
+        row.partition(",")[0] != item for row, item in zip(rows, sorted(ids), strict=True)
+    )
+    assert wrong.any()
 
 
 def test_tutorial_error_12_grey_and_coloured_pictures_are_all_resized_rgb(tmp_path):
