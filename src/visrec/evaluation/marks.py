@@ -12,6 +12,8 @@ from visrec.evaluation.leaderboard import LEVEL_MARK
 from visrec.evaluation.significance import bootstrap
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from visrec.evaluation.leaderboard import Leaderboard
     from visrec.evaluation.protocol import Report
 
@@ -75,10 +77,8 @@ def level_marks(reports: Mapping[str, Report], board: Leaderboard) -> Marks:
     )
 
 
-def _reaches_zero(both: object, key: str) -> bool:
-    import polars as pl
-
-    assert isinstance(both, pl.DataFrame)
+def _reaches_zero(both: pl.DataFrame, key: str) -> bool:
+    """Whether the interval of a paired difference holds 0: of a column and the same one of another model."""
     difference = both[key].to_numpy() - both[f"{key} other"].to_numpy()
     difference = difference[np.isfinite(difference)]
     if len(difference) == 0:

@@ -5,7 +5,6 @@ The file needs nothing else: no request goes to any host, no script runs, each p
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from visrec.evaluation.leaderboard import NEW_ITEMS, Leaderboard, leaderboard
 from visrec.evaluation.marks import Mark, Marks, level_marks
 from visrec.evaluation.markup import MEANINGS, Cell, cells_of, protocol_sentence, template
 from visrec.evaluation.people import Person, note_for, ranks_in_list
-from visrec.evaluation.plots.drawing import look_of, outline
+from visrec.evaluation.plots.onpage import on_page
 from visrec.evaluation.thumbnails import Thumbnail, frame_of, thumbnails_of
 from visrec.files import write_text
 
@@ -29,9 +28,6 @@ HOW_CHOSEN = (
     "for whom a model was right, people on whom the models disagree the most, people for whom none was right, and "
     "last those for whom all were the furthest from it. A tick and a frame mark a hit: an item that was really taken."
 )
-
-
-_TABLE_ROWS = 400  # of a figure's data on the page; the CSV has all
 
 
 def write_page(
@@ -110,7 +106,7 @@ def render_page(
         rows=_rows(board, signs),
         marks_note=signs.note,
         ranked=len(board.rows) > 1,
-        figures=[_figure(one) for one in figures],
+        figures=[on_page(one) for one in figures],
         meanings=_meanings(board),
         protocol=protocol_sentence(first.protocol, first.per_user.height),
         how_chosen=HOW_CHOSEN,
@@ -256,55 +252,6 @@ def _marked(cell: Cell | None, mark: Mark | None) -> Cell | None:
     if cell is None or mark is None or cell.best:
         return cell
     return replace(cell, mark=mark.sign, meaning=mark.meaning)
-
-
-@dataclass(frozen=True)
-class _Plot:
-    """A figure, ready for the template.
-
-    Attributes:
-        keys: model, outline and look of each.
-        rows: of the table, as text.
-        left_out: how many rows are not in the table.
-        csv: all rows, in base64.
-    """
-
-    figure: Figure
-    keys: list[tuple[str, str, str]]
-    columns: list[tuple[str, bool]]
-    rows: list[list[str]]
-    left_out: int
-    csv: str
-
-
-def _figure(figure: Figure) -> _Plot:
-    data = figure.data
-    return _Plot(
-        figure,
-        [(model, outline(group, 8, 8), look_of(group)) for group, model in enumerate(figure.legend)],
-        [(name, data[name].dtype.is_numeric()) for name in data.columns],
-        [[_as_text(value) for value in row] for row in data.head(_TABLE_ROWS).rows()],
-        max(0, data.height - _TABLE_ROWS),
-        base64.b64encode(data.write_csv().encode()).decode(),
-    )
-
-
-def _as_text(value: object) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return (
-        f"{value:.4g}"
-        if isinstance(value, float) and abs(value) >= 10
-        else (
-            f"{value:.4f}"
-            if isinstance(value, float)
-            else f"{value:,}"
-            if isinstance(value, int)
-            else str(value)
-        )
-    )
 
 
 def _meanings(board: Leaderboard) -> list[tuple[str, str]]:
