@@ -94,7 +94,7 @@ class Report:
         write_page(path, title=self.model, reports={self.model: self})
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able: metrics, new_items, beyond, system, n_users; of several seeds also their spread, and each one."""
+        """JSON-able: metrics, new_items, beyond, system, n_users; of several seeds spread and seeds too."""
         own = {
             "metrics": {name: vars(estimate) for name, estimate in self.metrics.items()},
             "new_items": {name: vars(estimate) for name, estimate in self.new_items.items()},
