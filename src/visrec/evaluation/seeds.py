@@ -17,7 +17,8 @@ def over_seeds(reports: Mapping[int, Report]) -> Report:
 
     Each user's values become their means over the seeds, so that comparisons of models stay paired by user. The
     intervals are over users and seeds, see `visrec.evaluation.significance.bootstrap`. Where the values of single
-    users are not known (brand-new items) or not all defined (beyond accuracy), the ends of the seeds' intervals are averaged instead: over users alone.
+    users are not known (brand-new items) or not all defined (beyond accuracy), the ends of the seeds' intervals are
+    averaged instead: over users alone.
 
     Args:
         reports: by seed. With one of them, it is that one.
