@@ -16,7 +16,7 @@ class Code:
     Attributes:
         severity: "error": visrec refuses the data, or results are wrong; "warning": results may mislead; "note": good
             to know.
-        what: what was found, after the count.
+        what: what was found; the count comes behind it.
         meaning: why it matters, one sentence.
         mend: whether `visrec fix` mends it always, only when asked (`--only`, `--also`), or never (None).
         does: what `visrec fix` does.
@@ -42,7 +42,7 @@ CODES: dict[str, Code] = {
         remedy="see the example, which says what to do",
     ),
     "no-interactions": Code(
-        "note", "table of interactions is absent",
+        "note", "there is no table of interactions",
         "Pictures alone are enough for `visrec extract` and `visrec similar`, but not for recommending to people.",
         remedy="add {data}/interactions.csv with user_id,item_id,timestamp",
     ),
@@ -73,7 +73,7 @@ CODES: dict[str, Code] = {
         "asked", "removes the rows",
     ),
     "constant-time": Code(
-        "warning", "moment is that of all interactions",
+        "warning", "all interactions have one moment",
         "Without an order in time the newest interactions cannot be held out.",
         remedy="visrec run {data} --split by_evaluation (with a column evaluation), or bring the times",
     ),
@@ -132,12 +132,12 @@ CODES: dict[str, Code] = {
         "asked", "removes their rows",
     ),
     "heavy-head": Code(
-        "note", "items, a tenth of those taken, have most of the interactions",
+        "note", "a tenth of the items taken has most of the interactions",
         "More than 80 % of all interactions are theirs: popularity alone will look good. Compare with `popularity`, "
         "and look at brand-new items apart.",
     ),
     "time-gap": Code(
-        "note", "long period has no interaction",
+        "note", "a long period has no interaction",
         "More than a tenth of the whole time: data may be missing, or two collections were joined.",
     ),
     # What is held out.
@@ -157,7 +157,7 @@ CODES: dict[str, Code] = {
         "asked", "gives the held-out rows of the basket to the training part",
     ),
     "no-test-rows": Code(
-        "error", "table has a column evaluation that marks no row for the test",
+        "error", "the column evaluation marks no row for the test",
         "visrec follows the column where there is one, and finds nothing to evaluate.",
         remedy="mark rows with true or test, or remove the column evaluation",
     ),

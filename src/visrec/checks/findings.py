@@ -37,8 +37,9 @@ class Finding:
 
     @property
     def what(self) -> str:
-        """What was found, with the count."""
-        return f"{self.count:,} {CODES[self.code].what}"
+        """What was found, and how many."""
+        words = CODES[self.code].what
+        return f"{words[0].upper()}{words[1:]}: {self.count:,}"
 
     @property
     def meaning(self) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from visrec.checks.duplicates import groups_of, near_pairs, same_files
+from visrec.checks.duplicates import detailed, groups_of, near_pairs, same_files
 from visrec.checks.findings import Finding, finding
 from visrec.checks.inspection import ImageFacts, inspect_all
 from visrec.checks.tables import Tables
@@ -140,6 +140,7 @@ def _duplicates(seen: Pictures) -> tuple[list[Finding], pl.DataFrame]:
     hashes = np.array([facts[place].hash for place in first], dtype=np.uint64)
     signatures = np.array([np.frombuffer(bytes.fromhex(facts[place].signature), np.uint8) for place in first])
     near = first[near_pairs(hashes, signatures)] if len(first) > 1 else np.zeros((0, 2), dtype=np.int64)
+    near = near[detailed([seen.paths[place] for place in places], near)]
     # Two files of one item are a fault of another name.
     exact, near = (pairs[items[pairs[:, 0]] != items[pairs[:, 1]]] for pairs in (exact, near))
     groups = groups_of(len(places), np.concatenate([exact, near]))

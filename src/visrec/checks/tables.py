@@ -190,8 +190,8 @@ def _items(folder: Path) -> tuple[Path | None, pl.DataFrame | None, list[Finding
 def _images(folder: Path) -> tuple[Path | None, tuple[tuple[str, Path], ...], list[Finding]]:
     listing, table, found = _table(folder, "images", ("item_id", "path"))
     if listing is not None and table is not None:
-        images, faults = _listed(folder, listing, table)
-        return listing, images, found + faults
+        listed, faults = _listed(folder, listing, table)
+        return listing, listed, found + faults
     where = folder / "images"
     if found or not where.exists():
         return None, (), found
@@ -206,7 +206,8 @@ def _images(folder: Path) -> tuple[Path | None, tuple[tuple[str, Path], ...], li
             names = sorted(entry.name for entry in entries if entry.is_file())
     except OSError as error:
         return None, (), finding("unreadable-file", 1, [f"{where}: cannot be read ({error.strerror})."])
-    images, ignored, misnamed = [], [], []
+    images: list[tuple[str, Path]] = []
+    ignored, misnamed = [], []
     for name in names:
         item, _, suffix = name.rpartition(".")
         if name.startswith(".") or name.lower() in {"thumbs.db", "desktop.ini"}:
