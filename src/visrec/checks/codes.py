@@ -143,7 +143,7 @@ CODES: dict[str, Code] = {
     # What is held out.
     "held-out-in-training": Code(
         "error", "held-out pairs are in the training part too",
-        "The answer stands in what is learnt from. (visrec keeps the newer row of the two, other programs both.)",
+        "The answer stands in what is learnt from; visrec keeps the newer row of the two, other programs both.",
         "always", "removes the training rows",
     ),
     "training-after-held-out": Code(
@@ -173,7 +173,7 @@ CODES: dict[str, Code] = {
     "leaked-duplicate": Code(
         "warning", "held-out rows have an item whose picture the user knows from training under another id",
         "What looks like a good recommendation is the same picture again.",
-        remedy="visrec fix {data} FIXED --also exact-duplicate (merges those whose files are equal)",
+        remedy="visrec fix {data} FIXED --also exact-duplicate (makes items with equal files one)",
     ),
     # Items and where their pictures are.
     "duplicate-item": Code(
@@ -267,7 +267,7 @@ CODES: dict[str, Code] = {
     "exact-duplicate": Code(
         "warning", "items have the same picture file as another",
         "No model can tell them apart by sight; one of them recommended for the other is no merit.",
-        "asked", "makes them one item, which takes over the interactions",
+        "asked", "makes them one item, which takes over the interactions; of each user's the oldest",
         "visrec fix {data} FIXED --also exact-duplicate",
     ),
     "near-duplicate": Code(

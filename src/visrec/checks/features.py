@@ -65,7 +65,7 @@ def _numbers(folder: Path, features: Features) -> list[Finding]:
         present = ~features.missing[block]
         finite[block] = np.isfinite(values).all(axis=(1, 2)) | ~present
         zero[block] = ~values.any(axis=(1, 2)) & present
-        rows = values[present & finite[block]].reshape(-1, dim)
+        rows = values[present & finite[block] & ~zero[block]].reshape(-1, dim)
         if len(rows) == 0:
             continue
         shift = rows[0] if shift is None else shift

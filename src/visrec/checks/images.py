@@ -135,7 +135,7 @@ def _duplicates(seen: Pictures) -> tuple[list[Finding], pl.DataFrame]:
     same = same_files(np.array([one.digest for one in facts]))
     exact = _pairs_of_groups(same)
     # Of equal files one stands for all; pictures of one colour are alike for another reason, which has a name.
-    first = np.unique(same, return_index=True)[1]
+    first = np.sort(np.unique(same, return_index=True)[1])
     first = first[[not facts[place].blank for place in first]]
     hashes = np.array([facts[place].hash for place in first], dtype=np.uint64)
     signatures = np.array([np.frombuffer(bytes.fromhex(facts[place].signature), np.uint8) for place in first])

@@ -171,7 +171,7 @@ class _Plan:
         """Write the mended folder."""
         tables = found.tables
         if tables.written is not None and tables.source is not None:
-            _write_table(self._interactions(tables.written), out / tables.source.name)
+            _write_table(self._interactions(tables.written, tables.rows), out / tables.source.name)
         if tables.items is not None and tables.items_file is not None:
             kept = tables.items.filter(
                 pl.col("item_id").is_not_null()
@@ -188,16 +188,25 @@ class _Plan:
     def _gone(self, name: str) -> pl.Expr:
         return pl.col(name).is_in(sorted(self.items | set(self.merged)))
 
-    def _interactions(self, written: pl.DataFrame) -> pl.DataFrame:
+    def _interactions(self, written: pl.DataFrame, readable: pl.DataFrame) -> pl.DataFrame:
         if "evaluation" in written.columns and self.training:
             written = written.with_columns(_to_training(written["evaluation"], self.training))
+        gone = self.rows | self._repeated_by_merging(readable)
         text = pl.col("item_id").cast(pl.String)
-        keep = ~pl.Series(np.isin(np.arange(written.height), sorted(self.rows)))
+        keep = ~pl.Series(np.isin(np.arange(written.height), sorted(gone)))
         table = written.filter(keep).filter(~text.is_in(sorted(self.items)).fill_null(value=False))
         if self.merged:
-            kind = written["item_id"].dtype
-            table = table.with_columns(text.replace(self.merged).cast(kind))
+            table = table.with_columns(text.replace(self.merged).cast(written["item_id"].dtype))
         return table
+
+    def _repeated_by_merging(self, readable: pl.DataFrame) -> set[int]:
+        """Rows of users who took several of the items that become one: all but the oldest."""
+        touched = set(self.merged) | set(self.merged.values())
+        rows = readable.filter(
+            ~pl.col("row").is_in(sorted(self.rows)) & pl.col("item_id").is_in(sorted(touched))
+        )
+        rows = rows.with_columns(pl.col("item_id").replace(self.merged)).sort("time", "row")
+        return set(rows.filter(~pl.struct("user_id", "item_id").is_first_distinct())["row"].to_list())
 
     def _write_images(self, found: Checkup, out: Path) -> None:
         facts = dict(zip(found.pictures.paths, found.pictures.facts, strict=True))

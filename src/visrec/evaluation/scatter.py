@@ -225,11 +225,11 @@ def _axis(
     def place(value: float) -> float:
         return start + (scale(value) - low) / (high - low) * (end - start)
 
-    steps = _decades(10**low, 10**high) if log else _round_steps(low, high)
+    steps = _decades(10**low, 10**high) if log else round_steps(low, high)
     return place, [(place(value), text) for value, text in steps]
 
 
-def _round_steps(low: float, high: float) -> list[tuple[float, str]]:
+def round_steps(low: float, high: float) -> list[tuple[float, str]]:
     """About five round numbers from low to high."""
     rough = (high - low) / 5
     unit = 10 ** math.floor(math.log10(rough))
