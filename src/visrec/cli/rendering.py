@@ -150,13 +150,16 @@ def show_diagnosis(found: Diagnosis, *, as_json: bool) -> None:
         if one.examples and left > 0 and len(one.examples) == 5:
             _indented(console, f"· … and {left:,} more", style="dim")
         if found.remedy(one):
-            _indented(console, f"→ {found.remedy(one)}", style="bold")
+            # Not wrapped: it is there to be copied.
+            console.print(
+                f"  → {found.remedy(one)}", style="bold", soft_wrap=True, highlight=False, markup=False
+            )
     console.print(f"\n{summary_of(found)}", highlight=False, markup=False)
 
 
 def summary_of(found: Diagnosis) -> str:
     """How many findings there are of each severity, in words."""
-    counts = {word: len(found.of(word)) for word in ("error", "warning", "note")}  # type: ignore[arg-type]
+    counts = {word: len(found.of(word)) for word in ("error", "warning", "note")}
     if not any(counts.values()):
         return "Nothing is wrong with it."
     said = [f"{n} {word}{'' if n == 1 else 's'}" for word, n in counts.items()]
@@ -199,7 +202,7 @@ def _indented(console: Console, text: str, style: str = "") -> None:
     from rich.padding import Padding
     from rich.text import Text
 
-    console.print(Padding(Text(text, style=style), (0, 0, 0, 2)))
+    console.print(Padding(Text(text, style=style), (0, 0, 0, 2), expand=False))
 
 
 def _lines_of_facts(facts: dict[str, Any]) -> Iterator[str]:

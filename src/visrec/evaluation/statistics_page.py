@@ -83,9 +83,7 @@ def _sheet(dataset: Dataset) -> list[tuple[str, list[int]]]:
     order = np.argsort(-counts, kind="stable")
     order = order[have[order]]
     untaken = order[counts[order] == 0]
-    places = (
-        np.linspace(0, len(order) - 1, min(len(order), 2 * _SHOWN)).round().astype(int) if len(order) else []
-    )
+    places = np.linspace(0, max(0, len(order) - 1), min(len(order), 2 * _SHOWN)).round().astype(np.int64)
     found = [
         ("Most taken", order[:_SHOWN].tolist()),
         ("From the most taken to the least", order[places].tolist()),
