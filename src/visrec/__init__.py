@@ -20,6 +20,8 @@ _PUBLIC = {
     "by_evaluation": "visrec.data.splits",
     "by_time": "visrec.data.splits",
     "by_ratio": "visrec.data.splits",
+    "check": "visrec.checks.checkup",
+    "fix": "visrec.checks.mending",
     "Features": "visrec.features.features",
     "Content": "visrec.content",
     "extract": "visrec.features.extraction",
@@ -47,6 +49,8 @@ _PUBLIC = {
 }
 
 if TYPE_CHECKING:
+    from visrec.checks.checkup import check as check
+    from visrec.checks.mending import fix as fix
     from visrec.comparison import compare_features as compare_features
     from visrec.content import Content as Content
     from visrec.data.catalog import Catalog as Catalog

@@ -14,7 +14,16 @@ class DataError(VisrecError):
 
 
 class ImageError(DataError):
-    """One image cannot be decoded (truncated, too large, not an image)."""
+    """One image cannot be decoded (truncated, too large, not an image).
+
+    Attributes:
+        kind: which of these: "unreadable" (no file, not allowed, not a file), "empty", "other-type", "damaged",
+            "oversized".
+    """
+
+    def __init__(self, message: str, *, kind: str = "unreadable") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class FeaturesError(VisrecError):

@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from visrec.cli import data, features, models, runs
+from visrec.cli import checks, data, features, models, runs
 from visrec.errors import VisrecError
 
 app = typer.Typer(
@@ -101,6 +101,9 @@ for _command in (  # in the order of `visrec --help`
     runs.similar,
     features.extract,
     features.triples,
+    checks.check,
+    checks.fix,
+    checks.stats,
     models.models,
     features.extractors,
     data.datasets,

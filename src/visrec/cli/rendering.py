@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import polars as pl
     from rich.console import Console
 
+    from visrec.checks.findings import Diagnosis
+    from visrec.checks.mending import Mended
+    from visrec.data.statistics import Statistics
     from visrec.evaluation.contest import Contest
     from visrec.evaluation.protocol import Report
     from visrec.evaluation.transfer import Comparison
@@ -179,6 +182,105 @@ def show_items(found: Run | None, table: pl.DataFrame, title: str, *, as_json: b
     if not as_json:
         rows = [{key: f"{v:.4f}" if key == "score" else v for key, v in row.items()} for row in rows]
     print_rows(rows, title=title, as_json=as_json)
+
+
+def show_diagnosis(found: Diagnosis, *, as_json: bool) -> None:
+    """What the doctor says: what there is, each finding, and a last line to remember."""
+    if as_json:
+        print(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
+        return
+    console = _console()
+    for line in _lines_of_facts(found.facts):
+        console.print(line, highlight=False, markup=False)
+    for one in found.findings:
+        console.print(
+            f"\n{_MARKS[one.severity]} {one.what}", style=_STYLES[one.severity], highlight=False, markup=False
+        )
+        _indented(console, f"{one.severity} {one.code}", style="dim")
+        _indented(console, one.meaning)
+        for example in one.examples:
+            _indented(console, f"· {example}", style="dim")
+        left = one.count - len(one.examples)
+        if one.examples and left > 0 and len(one.examples) == 5:
+            _indented(console, f"· … and {left:,} more", style="dim")
+        if found.remedy(one):
+            # Not wrapped: it is there to be copied.
+            console.print(
+                f"  → {found.remedy(one)}", style="bold", soft_wrap=True, highlight=False, markup=False
+            )
+    console.print(f"\n{summary_of(found)}", highlight=False, markup=False)
+
+
+def summary_of(found: Diagnosis) -> str:
+    """How many findings there are of each severity, in words."""
+    counts = {word: len(found.of(word)) for word in ("error", "warning", "note")}
+    if not any(counts.values()):
+        return "Nothing is wrong with it."
+    said = [f"{n} {word}{'' if n == 1 else 's'}" for word, n in counts.items()]
+    return f"{said[0]}, {said[1]}, {said[2]}." + (
+        " visrec cannot use it as it is, or its results would be wrong."
+        if counts["error"]
+        else " It can be used."
+    )
+
+
+def show_mended(made: Mended, *, as_json: bool) -> None:
+    """What was mended, and what is left."""
+    if as_json:
+        print(json.dumps(made.as_dict(), indent=2, ensure_ascii=False))
+        return
+    for code, what in made.done.items():
+        print(f"{code}: {what}")
+    if not made.done:
+        print("There was nothing to mend; the copy is as the original.")
+    for one in made.left.of("error"):
+        print(f"left: {one.code}: {one.what}. {made.left.remedy(one)}")
+    print(f"out: {made.out}\nNext: visrec check {made.out}")
+
+
+def show_statistics(found: Statistics, notes: tuple[str, ...], written: list[Path]) -> None:
+    """A table of numbers, and the files that were written."""
+    console = _console()
+    for note in notes:
+        console.print(note, highlight=False, markup=False)
+    print_rows([{"what": name, "value": value} for name, value in found.lines()], as_json=False)
+    for path in written:
+        console.print(f"{path}", highlight=False, markup=False)
+
+
+_MARKS = {"error": "✗", "warning": "!", "note": "i"}
+_STYLES = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
+
+
+def _indented(console: Console, text: str, style: str = "") -> None:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    console.print(Padding(Text(text, style=style), (0, 0, 0, 2), expand=False))
+
+
+def _lines_of_facts(facts: dict[str, Any]) -> Iterator[str]:
+    if "interactions" in facts:
+        yield (
+            f"{facts['users']:,} users, {facts['items']:,} items ({facts['items_taken']:,} taken), "
+            f"{facts['interactions']:,} interactions: {facts['density']:.3%} of all pairs"
+        )
+        yield f"from {facts['time']['first']} to {facts['time']['last']}"
+        head = ", ".join(f"{share:.0%} by the most taken {part}" for part, share in facts["head"].items())
+        yield f"of the interactions, {head} of the items"
+        for core in facts["k_core"]:
+            yield (
+                f"{core['k']}-core: {core['users']:,} users, {core['items']:,} items, "
+                f"{core['interactions']:,} interactions"
+            )
+    images = facts.get("images", {})
+    if "width" in images:
+        across, down = images["width"], images["height"]
+        kinds = ", ".join(f"{n:,} {name}" for name, n in (images["formats"] | images["modes"]).items())
+        yield (
+            f"{images['files']:,} pictures ({kinds}); typically {across['50%']:,} x {down['50%']:,} pixels, "
+            f"from {across['0%']:,} x {down['0%']:,} to {across['100%']:,} x {down['100%']:,}"
+        )
 
 
 def print_rows(rows: list[dict[str, Any]], *, as_json: bool, title: str | None = None) -> None:

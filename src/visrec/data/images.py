@@ -49,8 +49,11 @@ def decode(path: str | Path, *, max_pixels: int = MAX_PIXELS, least_side: int | 
         ImageError: The file is missing, unreadable, empty, a folder, not an image of these formats, cut
             short or damaged, or has more than `max_pixels` pixels.
     """
-    with _opened(path) as file:
-        return _decode(Path(path), file, max_pixels, least_side)
+    with (
+        opened(path) as file,
+        loaded(Path(path), file, max_pixels=max_pixels, least_side=least_side) as (image, _),
+    ):
+        return upright(to_rgb(image), orientation_of(image))
 
 
 def content_digest(path: str | Path) -> str:
@@ -59,12 +62,12 @@ def content_digest(path: str | Path) -> str:
     Raises:
         ImageError: There is no such file, it may not be read, or it is a folder, a pipe, a device.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[io.BufferedReader]:
+def opened(path: str | Path) -> Iterator[io.BufferedReader]:
     """The file for reading; whatever the system refuses becomes an `ImageError`."""
     path = Path(path)
     try:
@@ -84,14 +87,23 @@ def _opened(path: str | Path) -> Iterator[io.BufferedReader]:
         raise ImageError(f"{path}: cannot be read ({error}).") from None
 
 
-def _decode(path: Path, file: io.BufferedReader, max_pixels: int, least_side: int | None) -> Image.Image:
+@contextmanager
+def loaded(
+    path: Path, file: io.BufferedReader, *, max_pixels: int = MAX_PIXELS, least_side: int | None = None
+) -> Iterator[tuple[ImageFile.ImageFile, tuple[int, int]]]:
+    """The picture of an open file, decoded, but neither turned upright nor brought to RGB; see `decode`.
+
+    With it comes the size that it has in the file, before any reduction. Whatever is raised inside becomes an
+    `ImageError` too.
+    """
     if os.fstat(file.fileno()).st_size == 0:
-        raise ImageError(f"{path}: is empty (0 bytes); expected an image.")
+        raise ImageError(f"{path}: is empty (0 bytes); expected an image.", kind="empty")
     head = file.read(_HEAD)
     plugin = _plugin(head)
     if plugin is None:
         raise ImageError(
-            f"{path}: is not a JPEG, PNG, WebP or GIF image (it begins with {head[:8]!r}). Save it as one of these."
+            f"{path}: is not a JPEG, PNG, WebP or GIF image (it begins with {head[:8]!r}). Save it as one of these.",
+            kind="other-type",
         )
     try:
         if plugin.format == "WEBP":  # Pillow's decoder takes memory for the canvas at once
@@ -101,18 +113,18 @@ def _decode(path: Path, file: io.BufferedReader, max_pixels: int, least_side: in
         file.seek(0)
         with plugin(file, str(path)) as image:
             _check_size(path, image.size, max_pixels)
+            size = image.size
             if least_side is not None:
                 _reduce(image, least_side)
             image.load()
-            orientation = _orientation(image.info.get("exif"))
-            return _upright(to_rgb(image), orientation)
+            yield image, size
     except ImageError:
         raise
     except Exception as error:
         # Pillow raises nearly anything (OSError, SyntaxError, struct.error, …) on damaged files, and one
         # image must never end an extraction of a million.
         what = str(error).strip().rstrip(".") or type(error).__name__
-        raise ImageError(f"{path}: is cut short or damaged ({what}).") from error
+        raise ImageError(f"{path}: is cut short or damaged ({what}).", kind="damaged") from error
 
 
 def _plugin(head: bytes) -> type[ImageFile.ImageFile] | None:
@@ -151,7 +163,8 @@ def _check_size(path: Path, size: tuple[int, int], max_pixels: int) -> None:
     if width * height > max_pixels:
         raise ImageError(
             f"{path}: has {width:,} x {height:,} pixels, {width * height / 1e6:,.0f} million; at most "
-            f"{max_pixels / 1e6:,.0f} million are decoded. Save a smaller copy."
+            f"{max_pixels / 1e6:,.0f} million are decoded. Save a smaller copy.",
+            kind="oversized",
         )
 
 
@@ -220,11 +233,12 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB") if image.mode != "RGB" else image.copy()
 
 
-def _orientation(exif: object) -> int:
-    """The orientation 1 … 8 in raw EXIF data; 1 where there is none or they are damaged.
+def orientation_of(image: Image.Image) -> int:
+    """The orientation 1 … 8 in a picture's raw EXIF data; 1 where there is none or they are damaged.
 
     Read here, because Pillow's reader warns of damaged data and reads all tags for this one.
     """
+    exif = image.info.get("exif")
     if not isinstance(exif, bytes):
         return 1
     data = exif.removeprefix(b"Exif\0\0")
@@ -243,7 +257,8 @@ def _orientation(exif: object) -> int:
     return 1
 
 
-def _upright(image: Image.Image, orientation: int) -> Image.Image:
+def upright(image: Image.Image, orientation: int) -> Image.Image:
+    """A picture turned as its EXIF orientation says."""
     from PIL import Image
 
     turn = {

@@ -237,19 +237,10 @@ def weight_column(path: Path, table: pl.DataFrame, name: str) -> np.ndarray:
 def time_column(path: Path, table: pl.DataFrame, name: str) -> np.ndarray:
     """A column of moments `(N,)`: int64 (whole numbers; microseconds since 1970 for dates) or float64."""
     column = table[name]
-    if column.dtype in (pl.Date, pl.Datetime):
-        parsed = column.cast(pl.Datetime("us"), strict=False).to_physical()
-    elif column.dtype == pl.String:
-        parsed = _parse_times(column.str.strip_chars())
-    elif column.dtype.is_integer():
-        parsed = column.cast(pl.Int64, strict=False)
-    elif column.dtype.is_numeric():
-        parsed = column.cast(pl.Float64, strict=False)
-    else:
+    parsed = parse_times(column)
+    if parsed is None:
         raise DataError(f"{path}: column {name} is of type {column.dtype}; store it as numbers or dates.")
     bad = parsed.is_null()
-    if parsed.dtype.is_float():
-        bad |= ~parsed.is_finite().fill_null(value=False)
     if bad.any():
         raise DataError(
             f"{_at(path, name, table, bad)} is not a time as the other rows have it (so in {int(bad.sum())} of "
@@ -259,7 +250,24 @@ def time_column(path: Path, table: pl.DataFrame, name: str) -> np.ndarray:
     return parsed.to_numpy() + 0  # -0.0 becomes 0.0: equal moments, equal bytes
 
 
-def _parse_times(column: pl.Series) -> pl.Series:
+def parse_times(column: pl.Series) -> pl.Series | None:
+    """Moments as numbers, null where a value is none; None where the column's type holds no times."""
+    if column.dtype in (pl.Date, pl.Datetime):
+        return column.cast(pl.Datetime("us"), strict=False).to_physical()
+    if column.dtype == pl.String:
+        parsed = _parse_texts(column.str.strip_chars())
+    elif column.dtype.is_integer():
+        parsed = column.cast(pl.Int64, strict=False)
+    elif column.dtype.is_numeric():
+        parsed = column.cast(pl.Float64, strict=False)
+    else:
+        return None
+    if parsed.dtype.is_float():
+        parsed = parsed.set(~parsed.is_finite().fill_null(value=False), None)
+    return parsed
+
+
+def _parse_texts(column: pl.Series) -> pl.Series:
     """The parse, of all forms known, that leaves the fewest rows without a value."""
     candidates = [column.cast(pl.Int64, strict=False), column.cast(pl.Float64, strict=False)]
     for form in _TIME_FORMATS:
@@ -275,8 +283,7 @@ def part_column(path: Path, table: pl.DataFrame, name: str) -> np.ndarray:
     column = table[name]
     if not (column.dtype.is_integer() or column.dtype in (pl.String, pl.Boolean, pl.Categorical, pl.Enum)):
         raise DataError(f"{path}: column {name} is of type {column.dtype}; store it as text, true or false.")
-    words = column.cast(pl.String).str.strip_chars().str.to_lowercase()
-    parts = words.replace_strict(_PARTS, default=None, return_dtype=pl.Int8)
+    parts = parse_parts(column)
     bad = parts.is_null()
     if bad.any():
         raise DataError(
@@ -284,3 +291,9 @@ def part_column(path: Path, table: pl.DataFrame, name: str) -> np.ndarray:
             f"Expected true or false (true: test), 1 or 0, or one of train, valid, test."
         )
     return parts.to_numpy()
+
+
+def parse_parts(column: pl.Series) -> pl.Series:
+    """Words for parts as 0 train, 1 valid, 2 test; null where a word is none."""
+    words = column.cast(pl.String, strict=False).str.strip_chars().str.to_lowercase()
+    return words.replace_strict(_PARTS, default=None, return_dtype=pl.Int8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
@@ -31,6 +32,16 @@ class Preparation(Config):
     def __call__(self, image: Image.Image) -> np.ndarray:
         """An upright RGB picture to an array of one shape and type for all pictures."""
         raise NotImplementedError
+
+    def of_file(self, path: Path) -> np.ndarray:
+        """A file to its array: by default the picture in it. What looks at files themselves has its own.
+
+        Raises:
+            ImageError: there is no picture in it.
+        """
+        from visrec.data.images import decode
+
+        return self(decode(path, least_side=self.least_side))
 
 
 class Pending(Protocol):

@@ -20,7 +20,6 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from visrec.data.images import decode
 from visrec.errors import ImageError
 from visrec.features.extractor import Preparation
 
@@ -32,7 +31,7 @@ _LONGEST_HEADER = 1 << 20  # bytes; what claims to be longer is no answer of our
 def prepare(preparation: Preparation, path: Path) -> np.ndarray | str:
     """The prepared picture of a file, or the reason why there is none."""
     try:
-        return preparation(decode(path, least_side=preparation.least_side))
+        return preparation.of_file(path)
     except ImageError as error:
         return str(error)
     except Exception as error:  # noqa: BLE001 - OpenCV's own is a plain Exception

@@ -30,11 +30,11 @@ def axis(
     def place(value: float) -> float:
         return start + (scale(value) - low) / (high - low) * (end - start)
 
-    steps = _decades(10**low, 10**high) if log else _round_steps(low, high)
+    steps = _decades(10**low, 10**high) if log else round_steps(low, high)
     return place, [(place(value), text) for value, text in steps]
 
 
-def _round_steps(low: float, high: float) -> list[tuple[float, str]]:
+def round_steps(low: float, high: float) -> list[tuple[float, str]]:
     """About six round numbers from low to high."""
     rough = (high - low) / 6
     unit = 10 ** math.floor(math.log10(rough))

@@ -1,0 +1,1 @@
+"""The doctor: what is wrong with a data set, what it means, and what mends it."""

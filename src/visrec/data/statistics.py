@@ -1,0 +1,222 @@
+"""A data set in numbers: sizes, density, distributions per user and item, popularity, baskets, time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from visrec.data.dataset import Dataset
+from visrec.data.interactions import Interactions
+from visrec.data.times import as_date, unit_of
+
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+HEADS = (1, 5, 10, 20)
+"""Percent of the items, the most taken first, whose share is told."""
+_PERIODS = 24  # about as many bars as a plot over time has
+_SECONDS = {"day": 86_400, "month": 30.44 * 86_400, "year": 365.25 * 86_400}
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """What there is to count in a data set. One row of the interactions is one user-item pair.
+
+    Attributes:
+        n_users: with any interaction.
+        n_items: of the catalogue.
+        n_interacted: items that anybody took.
+        n_images: items with a picture file.
+        n_interactions: pairs.
+        user_counts: `(U,)` interactions of each user, falling.
+        item_counts: `(I,)` interactions of each item that anybody took, falling.
+        basket_sizes: `(B,)` items that one user took at one moment, falling.
+        first: the day of the first interaction, or its number where the times are no dates.
+        last: the same of the last.
+        periods: how many interactions fell into each stretch of time, oldest first: its beginning, and the count.
+    """
+
+    n_users: int
+    n_items: int
+    n_interacted: int
+    n_images: int
+    n_interactions: int
+    user_counts: np.ndarray
+    item_counts: np.ndarray
+    basket_sizes: np.ndarray
+    first: str
+    last: str
+    periods: tuple[tuple[str, int], ...]
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Statistics:
+        """Count a data set."""
+        rows, paths = dataset.interactions, dataset.catalog.paths
+        users, items = rows.user_counts(), rows.item_counts()
+        unit = unit_of(rows.timestamp)
+        return cls(
+            n_users=int((users > 0).sum()),
+            n_items=rows.n_items,
+            n_interacted=int((items > 0).sum()),
+            n_images=sum(path is not None for path in paths),
+            n_interactions=len(rows),
+            user_counts=_falling(users),
+            item_counts=_falling(items),
+            basket_sizes=_falling(_basket_sizes(rows)),
+            first=as_date(float(rows.timestamp[0]), unit),
+            last=as_date(float(rows.timestamp[-1]), unit),
+            periods=_periods(rows.timestamp.astype(np.float64), unit),
+        )
+
+    @property
+    def density(self) -> float:
+        """Pairs that occurred, of all pairs of the users and the items that anybody took; in (0, 1]."""
+        return self.n_interactions / (self.n_users * self.n_interacted)
+
+    @property
+    def catalog_density(self) -> float:
+        """The same among all items of the catalogue; 1 minus it is the sparsity."""
+        return self.n_interactions / (self.n_users * self.n_items)
+
+    @property
+    def gini(self) -> float:
+        """Gini coefficient of the interactions over the items that anybody took, in [0, 1): 0 is evenly spread."""
+        return gini(self.item_counts)
+
+    @property
+    def catalog_gini(self) -> float:
+        """The same over all items of the catalogue."""
+        return gini(np.concatenate([self.item_counts, np.zeros(self.n_items - self.n_interacted)]))
+
+    def head(self, percent: int) -> float:
+        """The share of the interactions that the most taken `percent` of the items taken have; at least one item."""
+        n = max(1, self.n_interacted * percent // 100)
+        return float(self.item_counts[:n].sum() / self.n_interactions)
+
+    def lines(self) -> list[tuple[str, str]]:
+        """Everything as (name, value) in words, in the order of reading."""
+        return [
+            ("users", f"{self.n_users:,}"),
+            ("items", f"{self.n_items:,}"),
+            ("items taken by anybody", f"{self.n_interacted:,} ({self.n_interacted / self.n_items:.1%})"),
+            ("items with a picture", f"{self.n_images:,} ({self.n_images / self.n_items:.1%})"),
+            ("interactions", f"{self.n_interactions:,}"),
+            ("density, among items taken", f"{self.density:.4%}"),
+            (
+                "density, among all items",
+                f"{self.catalog_density:.4%} (sparsity {1 - self.catalog_density:.4%})",
+            ),
+            ("interactions per user", _spread(self.user_counts)),
+            ("interactions per item taken", _spread(self.item_counts)),
+            ("items taken once", f"{int((self.item_counts == 1).sum()):,}"),
+            ("users with one interaction", f"{int((self.user_counts == 1).sum()):,}"),
+            *((f"share of the most taken {percent} %", f"{self.head(percent):.1%}") for percent in HEADS),
+            ("Gini, among items taken", f"{self.gini:.3f}"),
+            ("Gini, among all items", f"{self.catalog_gini:.3f}"),
+            ("baskets (one user, one moment)", f"{len(self.basket_sizes):,}"),
+            ("items per basket", _spread(self.basket_sizes)),
+            ("time", f"{self.first} to {self.last}"),
+        ]
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {
+            "users": self.n_users,
+            "items": self.n_items,
+            "items_taken": self.n_interacted,
+            "items_with_image": self.n_images,
+            "interactions": self.n_interactions,
+            "density": self.density,
+            "density_all_items": self.catalog_density,
+            "sparsity": 1 - self.catalog_density,
+            "per_user": _quantiles(self.user_counts),
+            "per_item": _quantiles(self.item_counts),
+            "head": {f"{percent} %": self.head(percent) for percent in HEADS},
+            "gini": self.gini,
+            "gini_all_items": self.catalog_gini,
+            "baskets": len(self.basket_sizes),
+            "per_basket": _quantiles(self.basket_sizes),
+            "time": {"first": self.first, "last": self.last},
+            "over_time": [{"from": start, "interactions": n} for start, n in self.periods],
+        }
+
+
+def gini(counts: np.ndarray) -> float:
+    """Gini coefficient of counts `(n,)`, in [0, 1): half the mean difference of two of them, over their mean."""
+    rising = np.sort(counts).astype(np.float64)
+    n = len(rising)
+    if n == 0 or rising.sum() == 0:
+        return 0.0
+    return float(2 * (np.arange(1, n + 1) * rising).sum() / (n * rising.sum()) - (n + 1) / n)
+
+
+def card_of(found: Statistics, *, name: str, notes: tuple[str, ...] = ()) -> str:
+    """A card of the data set as Markdown: the numbers, and places for what numbers do not say."""
+    rows = "\n".join(f"| {what} | {value} |" for what, value in found.lines())
+    time = "\n".join(f"| {start} | {n:,} |" for start, n in found.periods)
+    said = "".join(f"- {note}\n" for note in notes)
+    return f"""# {name}
+
+## What it is
+
+_Who collected it, from where, and what an interaction means: a purchase, a like, a rating._
+
+## In numbers
+
+| | |
+|---|---|
+{rows}
+
+Five numbers are the least, the quartiles and the most. A basket is what one user took at one moment.
+{said and chr(10) + said}
+## Over time
+
+| from | interactions |
+|---|---|
+{time}
+
+## Licence and source
+
+_Under which terms it may be used and passed on; where it can be had; what to cite._
+
+## What to mind
+
+_Who is not in it, what was filtered, what the pictures may not be used for._ `visrec check` says what is wrong in it.
+"""
+
+
+def _falling(counts: np.ndarray) -> np.ndarray:
+    return np.sort(counts[counts > 0])[::-1]
+
+
+def _basket_sizes(rows: Interactions) -> np.ndarray:
+    order = np.lexsort((rows.timestamp, rows.user))
+    user, time = rows.user[order], rows.timestamp[order]
+    starts = np.flatnonzero(np.r_[True, (user[1:] != user[:-1]) | (time[1:] != time[:-1])])
+    return np.diff(np.r_[starts, len(user)])
+
+
+def _periods(times: np.ndarray, unit: float) -> tuple[tuple[str, int], ...]:
+    """Counts by year, month or day, whichever makes a plot; by even stretches where there are no dates."""
+    span = times[-1] - times[0]
+    if unit and span > 0:
+        kind = next((one for one in ("year", "month") if span / unit / _SECONDS[one] >= _PERIODS / 4), "day")
+        if span / unit / _SECONDS[kind] <= 10 * _PERIODS:
+            letter = {"year": "Y", "month": "M", "day": "D"}[kind]
+            seconds = (times / unit).astype(np.int64).astype("datetime64[s]")
+            stretch = seconds.astype(f"datetime64[{letter}]").astype(np.int64)
+            counts = np.bincount(stretch - stretch.min())
+            starts = np.arange(stretch.min(), stretch.min() + len(counts)).astype(f"datetime64[{letter}]")
+            return tuple((str(start), int(n)) for start, n in zip(starts, counts, strict=True))
+    counts, edges = np.histogram(times, bins=_PERIODS if span > 0 else 1)
+    return tuple((as_date(float(edge), unit), int(n)) for edge, n in zip(edges, counts, strict=False))
+
+
+def _quantiles(counts: np.ndarray) -> dict[str, float]:
+    found = {f"{q:.0%}": float(v) for q, v in zip(QUANTILES, np.quantile(counts, QUANTILES), strict=True)}
+    return {"mean": float(counts.mean()), **found}
+
+
+def _spread(counts: np.ndarray) -> str:
+    five = " · ".join(f"{v:,.0f}" for v in np.quantile(counts, (0, 0.25, 0.5, 0.75, 1)))
+    return f"{five} (mean {counts.mean():,.1f})"
