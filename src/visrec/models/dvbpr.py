@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from visrec.errors import FeaturesError
 from visrec.features.features import Features
 from visrec.features.weights import weights_file_digest
+from visrec.recommender import Fitting
 from visrec.space import Choice, LogRange, Space
 from visrec.training.cnnf import CHANNELS
 from visrec.training.pairwise import PairwiseRecommender
@@ -35,6 +37,9 @@ TUTORIAL = {
 }
 
 _PIECE = 64  # pictures encoded at once when nothing is learnt
+_SAME = 1e-3  # of the size of vectors: what differs by less says nothing
+
+log = logging.getLogger("visrec")
 
 
 class DVBPRConfig(TrainingConfig):
@@ -200,6 +205,29 @@ class DVBPR(PairwiseRecommender):
         self.gamma_u[users] = 0
         self.gamma_i[items] = 0
         self.beta_i[items] = 0
+
+    def _fit(self, fitting: Fitting) -> None:
+        super()._fit(fitting)
+        if self._is_blind():
+            self.notes += (
+                "its network gives every picture the same vector: it sees nothing, and what it recommends comes from "
+                "the other terms alone. Take a lower learning_rate.",
+            )
+            log.warning("%s: %s", type(self).__name__, self.notes[-1])
+
+    def _is_blind(self) -> bool:
+        """Whether some pictures, evenly spread over the catalogue, are all the same to the network.
+
+        A step too long can leave its ReLUs at 0 for every picture; no gradient brings them back.
+        """
+        assert self.pixels is not None
+        shown = np.flatnonzero(~self.pixels.missing)
+        some = shown[np.linspace(0, len(shown) - 1, min(_PIECE, len(shown))).astype(np.int64)]
+        if len(some) < 2 or (self.pixels.values[some] == self.pixels.values[some[:1]]).all():
+            return False
+        with torch.no_grad():
+            visual = self.phi(self._read(torch.from_numpy(some))).double()  # (m, K)
+        return bool(visual.std(0).norm() <= _SAME * visual.square().mean(0).sum().sqrt())
 
     def similarity_vectors(self) -> Tensor:
         return self._fitted(self.Z)[:, : self.config.dim_gamma + self.config.dim_theta]  # all but the bias

@@ -130,6 +130,23 @@ def test_the_bias_says_nothing_about_what_is_alike(train, pixels):
     assert model.similar_items([train.items.values[0]], 3).equals(before)
 
 
+def test_a_network_that_sees_nothing_is_told(train, pixels, monkeypatch, caplog):
+    assert DVBPR(**SMALL).fit(train, pixels).notes == ()
+    initialize = DVBPR.initialize
+
+    def dead(self, generator):
+        initialize(self, generator)
+        for layer in self.phi.net.fcs[:-1]:
+            torch.nn.init.zeros_(layer.weight)
+            torch.nn.init.constant_(layer.bias, -1.0)
+
+    monkeypatch.setattr(DVBPR, "initialize", dead)
+    model = DVBPR(**SMALL).fit(train, pixels)
+    assert model.Z[[0, 2, 3, 4, 5, 6]].std(0).max() < 1e-6
+    assert "sees nothing" in model.notes[0]
+    assert "lower learning_rate" in caplog.text
+
+
 # ---- what it learns ------------------------------------------------------------------------------------
 
 
