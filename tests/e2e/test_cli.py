@@ -40,6 +40,7 @@ def test_help_is_light_and_lists_every_command(visrec):
         "run",
         "compare-features",
         "evaluate",
+        "compare",
         "tune",
         "recommend",
         "similar",
