@@ -60,7 +60,10 @@ def values_by_seed(report: Report, metric: str) -> np.ndarray:
 def _over_both(table: np.ndarray, first: Report) -> Estimate:
     seed = int(first.protocol.get("intervals", {}).get("seed", 0))
     noise = [seed_noise(table)] if table.shape[1] > 1 else []
-    return bootstrap(table.mean(axis=0), noise=noise, seed=seed)
+    found = bootstrap(table.mean(axis=0), noise=noise, seed=seed)
+    # Student's t knows no bounds, but no mean is below what the worst-served user got, nor above the best.
+    low, high = np.clip([found.low, found.high], table.min(), table.max())
+    return Estimate(found.mean, float(low), float(high))
 
 
 def _mean_where_defined(name: str, found: Sequence[Report]) -> pl.Series:

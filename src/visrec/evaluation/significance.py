@@ -55,20 +55,22 @@ class SeedNoise:
     """How far the mean of a few seeds may be from that of all seeds.
 
     Attributes:
-        scale: standard error of the mean over the seeds, from their own effect alone; at least 0.
+        scale: standard error of the mean over the seeds; at least 0.
         df: degrees of freedom, the number of seeds minus 1.
+        shared: the part of its square that resampling users counts too, since by chance each seed suits other users.
     """
 
     scale: float
     df: int
+    shared: float
 
 
 def seed_noise(values: np.ndarray) -> SeedNoise:
-    """The effect of the seed itself in a table of seeds and users.
+    """What the choice of seeds adds to the uncertainty, from a table of seeds and users.
 
-    The seeds' means differ also because, by chance, each seed suits other users better; that part is in the
-    resampling of users already, and is taken off: the variance component of a two-way analysis of variance, 0 where
-    it would be negative (Searle, Casella & McCulloch 1992, ch. 4).
+    By a two-way analysis of variance (Searle, Casella & McCulloch 1992, ch. 4): the means of S seeds over B users
+    vary by the seed's own effect and by 1 / B of the interaction of seed and user; the users' means over the seeds
+    vary by the user's own effect and by 1 / S of the interaction, which is `shared`.
 
     Args:
         values: `(S, B)` a row a seed, a column a user; S and B at least 2.
@@ -77,8 +79,7 @@ def seed_noise(values: np.ndarray) -> SeedNoise:
     by_seed, by_user = values.mean(axis=1), values.mean(axis=0)
     rest = values - by_user - by_seed[:, None] + values.mean()
     interaction = float((rest**2).sum()) / ((S - 1) * (B - 1))
-    component = max(0.0, float(by_seed.var(ddof=1)) - interaction / B)
-    return SeedNoise(float(np.sqrt(component / S)), S - 1)
+    return SeedNoise(float(by_seed.std(ddof=1)) / float(np.sqrt(S)), S - 1, interaction / (S * B))
 
 
 def bootstrap(
@@ -95,8 +96,9 @@ def bootstrap(
     truths of 100 users with a mean nDCG of .014 they held 88 % instead of 95 %, the BCa interval 93 %. The
     acceleration is that of the mean, its skewness / 6.
 
-    Where the values are means over seeds, a random seed effect is added to each resampled mean. Seeds are too few to
-    be resampled themselves (of two, half of all resamples would see one alone): it is drawn from Student's t.
+    Where the values are means over seeds, what the seeds share with the users is taken off the resampled means, and
+    the seeds' standard error is added, times a draw from Student's t. Seeds are too few to be resampled themselves:
+    of two, half of all resamples would see one alone.
 
     Args:
         values: `(B,)` one value a user; for the difference of two models, the differences on the same users.
@@ -109,10 +111,12 @@ def bootstrap(
     rng = np.random.default_rng(seed)
     means = _resampled_means(values, rng, resamples)
     correction, acceleration = _shape(values, means, mean)
-    if noise and any(one.scale > 0 for one in noise):
+    if any(one.scale > 0 for one in noise):
+        variance = float(values.var()) / len(values)
+        of_users = max(0.0, variance - sum(one.shared for one in noise))
+        means = mean + (means - mean) * (np.sqrt(of_users / variance) if variance > 0 else 0.0)
         for one in noise:
             means = means + one.scale * rng.standard_t(one.df, size=resamples)
-        of_users = float(values.var()) / len(values)
         # What is symmetric dilutes the skewness of the sum: third cumulants add up, and so do variances.
         share = of_users / (of_users + sum(one.scale**2 for one in noise))
         correction, acceleration = correction * share**1.5, acceleration * share**1.5

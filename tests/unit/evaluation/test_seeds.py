@@ -48,6 +48,11 @@ def test_seeds_that_differ_make_the_interval_wider_than_users_alone():
     assert found.high - found.low > 5 * (alone.high - alone.low)
 
 
+def test_an_interval_stays_within_what_the_metric_can_be():
+    found = over_seeds({7: report([0.0, 0.0, 0.3], 0.5), 8: report([0.0, 0.0, 0.0], 0.7)}).estimate("auc")
+    assert 0 == found.low < found.mean < found.high <= 0.3
+
+
 def test_one_seed_is_its_own_report():
     only = report([0.1, 0.2, 0.3], 0.5)
     found = over_seeds({7: only})
