@@ -441,8 +441,11 @@ def _draw_page(found: Run, reports: Mapping[str, Report], *, k: int = 10) -> Non
     chosen = choose_people(reports, k=k)
     rows = split.train.users.indices(chosen)
     histories, taken = split.seen("test").histories(), split.test.histories()
-    asked = {"protocol": found.experiment.evaluation.protocol, "content": found.content}
-    lists = {name: top_items(found.model(name), split, rows, k, **asked) for name in reports}
+    protocol = found.experiment.evaluation.protocol
+    lists = {
+        name: top_items(found.model(name), split, rows, k, protocol=protocol, content=found.content)
+        for name in reports
+    }
     people = [
         Person(
             user_id=str(user),
