@@ -77,10 +77,15 @@ class Leaderboard:
         """What the marks mean, as a sentence or two."""
         if not self.tested:
             return "* best of its column."
+        return f"* best of its column; {LEVEL_MARK} {self.meaning_of_level}"
+
+    @property
+    def meaning_of_level(self) -> str:
+        """What `LEVEL_MARK` says, and by which test."""
         columns = " and ".join(heading_of(key) for key in self.tested)
         return (
-            f"* best of its column; {LEVEL_MARK} not to be told from it by these users (tested for {columns}: paired "
-            f"randomisation test, Holm's correction, 5 %)."
+            f"not to be told from it by these users (tested for {columns}: paired randomisation test, Holm's "
+            f"correction, 5 %)."
         )
 
     def to_dicts(self) -> list[dict[str, Any]]:

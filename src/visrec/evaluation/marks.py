@@ -6,16 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from visrec.evaluation.leaderboard import LEVEL_MARK
-from visrec.evaluation.significance import bootstrap
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from visrec.evaluation.leaderboard import Leaderboard
-    from visrec.evaluation.protocol import Report
 
 
 @dataclass(frozen=True)
@@ -43,45 +37,15 @@ class Marks:
         return self.signs.get(column, {}).get(model)
 
 
-def level_marks(reports: Mapping[str, Report], board: Leaderboard) -> Marks:
-    """Marks what is level with the best of its column: the interval of the difference, user by user, reaches 0.
-
-    No allowance is made for the number of models. Columns without values of each user have no marks.
-    """
-    signs: dict[str, dict[str, Mark]] = {}
-    if len(reports) < 2:
-        return Marks()
-    for place, column in enumerate(board.columns):
-        values = {
-            row.name: reports[row.name].per_user.select("user_id", column.key)
-            for row in board.rows
-            if row.cells[place] is not None and column.key in reports[row.name].per_user.columns
-        }
-        if len(values) < 2:
-            continue
-        sense = 1 if column.larger_is_better else -1
-        best = max(values, key=lambda name: sense * reports[name].metrics[column.key].mean)
-        signs[column.key] = {
+def level_marks(board: Leaderboard) -> Marks:
+    """Marks what the leaderboard's paired tests do not tell from the best of its column."""
+    signs = {
+        column.key: {
             row.name: Mark(LEVEL_MARK, "not to be told from the best")
             for row in board.rows
-            if row.name in values
-            and not row.is_best[place]
-            and _reaches_zero(values[best].join(values[row.name], on="user_id", suffix=" other"), column.key)
+            if row.is_level[place]
         }
-    if not signs:
-        return Marks()
-    return Marks(
-        signs,
-        f"{LEVEL_MARK} not to be told from the best: the 95 % interval of the difference, user by user, reaches 0. "
-        "No allowance is made for there being many models.",
-    )
-
-
-def _reaches_zero(both: pl.DataFrame, key: str) -> bool:
-    """Whether the interval of a paired difference holds 0: of a column and the same one of another model."""
-    difference = both[key].to_numpy() - both[f"{key} other"].to_numpy()
-    difference = difference[np.isfinite(difference)]
-    if len(difference) == 0:
-        return False
-    found = bootstrap(difference)
-    return found.low <= 0 <= found.high
+        for place, column in enumerate(board.columns)
+        if column.key in board.tested
+    }
+    return Marks(signs, f"{LEVEL_MARK} {board.meaning_of_level}") if signs else Marks()

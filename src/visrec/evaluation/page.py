@@ -96,7 +96,7 @@ def render_page(
     width, height = frame_of(thumbnails.values())
     labels = _labels(catalog, needed)
     board = leaderboard(reports)
-    signs = level_marks(reports, board) if marks is None else marks
+    signs = level_marks(board) if marks is None else marks
     first = next(iter(reports.values()))
     return template("report.html.j2").render(
         title=title,

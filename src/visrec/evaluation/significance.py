@@ -135,6 +135,13 @@ def _resampled_means(values: np.ndarray, rng: np.random.Generator, resamples: in
     return np.concatenate(means)
 
 
+def bca_ends(values: np.ndarray, means: np.ndarray, *, level: float = LEVEL) -> tuple[float, float]:
+    """The interval of a mean of `values (B,)` from resampled means `(resamples,)`; NaN of either is left out."""
+    values, means = values[np.isfinite(values)], means[np.isfinite(means)]
+    low, high = np.quantile(means, _levels(level, *_shape(values, means, float(values.mean()))))
+    return float(low), float(high)
+
+
 def _shape(values: np.ndarray, means: np.ndarray, mean: float) -> tuple[float, float]:
     """The two constants of a BCa interval: bias correction z0 and acceleration a."""
     from scipy.special import ndtri

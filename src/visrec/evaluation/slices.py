@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from visrec.evaluation.groups import Evaluated, Grouping, groupings
-from visrec.evaluation.significance import Estimate
+from visrec.evaluation.significance import Estimate, bca_ends
 
 if TYPE_CHECKING:
     from visrec.data.catalog import Catalog
@@ -166,30 +166,10 @@ def estimates(
         blocks.append(np.divide(counts @ sums, weight, out=nothing, where=weight > 0))
     means = np.concatenate(blocks)  # (resamples, C)
     mean = sums.sum(axis=0) / there.sum(axis=0)
-    quantiles = _bca_levels(values, means, mean, level)
     return [
-        Estimate(float(m), *map(float, np.nanquantile(column, ends)))
-        for m, column, ends in zip(mean, means.T, quantiles, strict=True)
+        Estimate(float(m), *bca_ends(column, resampled, level=level))
+        for m, column, resampled in zip(mean, values.T, means.T, strict=True)
     ]
-
-
-def _bca_levels(values: np.ndarray, means: np.ndarray, mean: np.ndarray, level: float) -> np.ndarray:
-    """Which quantiles of the resampled means `(R, C)` are the ends of each interval: `(C, 2)`."""
-    from scipy.special import ndtr, ndtri
-
-    deviation = np.where(np.isfinite(values), values - mean, 0.0)
-    square = (deviation**2).sum(axis=0)
-    varies = square > 1e-24 * len(values) * np.maximum(1.0, mean**2)
-    acceleration = np.where(
-        varies, (deviation**3).sum(axis=0) / (6 * np.where(varies, square, 1.0) ** 1.5), 0.0
-    )
-    tolerance = 1e-12 * np.maximum(1.0, np.abs(mean))
-    # Resampled means of such metrics often equal the mean itself: these count half.
-    below = (means < mean - tolerance).mean(axis=0) + 0.5 * (np.abs(means - mean) <= tolerance).mean(axis=0)
-    edge = 0.5 / len(means)
-    correction = np.where(varies, ndtri(np.clip(below, edge, 1 - edge)), 0.0)[:, None]
-    z = correction + ndtri([(1 - level) / 2, (1 + level) / 2])
-    return np.asarray(ndtr(correction + z / (1 - acceleration[:, None] * z)))
 
 
 def _places(report: Report, ids: Any) -> Any:
