@@ -154,6 +154,7 @@ class Run:
                     protocol=content["provenance"]["protocol"],
                     beyond={key: Estimate(**value) for key, value in found.get("beyond", {}).items()},
                     system=found.get("system", {}),
+                    lens=found.get("lens", {}),
                 )
         return reports
 
