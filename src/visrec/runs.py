@@ -518,6 +518,7 @@ def _report(name: str, found: Mapping[str, Any], per_user: pl.DataFrame, protoco
         protocol=protocol,
         beyond={key: Estimate(**value) for key, value in found.get("beyond", {}).items()},
         system=found.get("system", {}),
+        lens=found.get("lens", {}),
     )
 
 

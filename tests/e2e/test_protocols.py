@@ -26,7 +26,7 @@ def test_a_report_holds_what_lists_are_like_and_what_could_not_be_measured(finis
         "beyond"
     ].keys()
     assert {"coverage@20", "gini@20"} <= shown["system"].keys()
-    assert report["provenance"]["protocol"]["beyond"]["extractor"] == "color"
+    assert shown["lens"]["extractor"] == "color"
     table = pl.read_parquet(finished / "per_user.parquet").filter(pl.col("model") == "visrank")
     assert table["novelty@20"].mean() == pytest.approx(shown["beyond"]["novelty@20"]["mean"])
     # A popular list is less novel than a random one, and the same for everyone, hence of few items.

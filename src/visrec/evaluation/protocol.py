@@ -45,6 +45,8 @@ class Report:
         system: measures of all lists together, "coverage@k" and "gini@k".
         by_seed: the reports of each seed, where the model was trained with several and this is all of them as one
             (see `visrec.evaluation.seeds`); empty otherwise.
+        lens: what the lists were looked at with: "features", "extractor", "creators", and under "skipped" what could
+            not be measured, and why.
     """
 
     model: str
@@ -55,6 +57,7 @@ class Report:
     beyond: dict[str, Estimate] = field(default_factory=dict)
     system: dict[str, float] = field(default_factory=dict)
     by_seed: Mapping[int, Report] = field(default_factory=dict)
+    lens: dict[str, Any] = field(default_factory=dict)
 
     def __getitem__(self, metric: str) -> float:
         return self.system[metric] if metric in self.system else self.estimate(metric).mean
@@ -63,7 +66,7 @@ class Report:
         """Mean and interval of a metric; `ConfigError` if it was not computed."""
         found = self.metrics | self.beyond
         if metric not in found:
-            reason = self.protocol.get("beyond", {}).get("skipped", {}).get(metric.partition("@")[0])
+            reason = self.lens.get("skipped", {}).get(metric.partition("@")[0])
             because = "" if reason is None else f" ({reason})"
             raise ConfigError(
                 f"The report has no '{metric}'{because}. It has {', '.join([*found, *self.system])}."
@@ -84,7 +87,7 @@ class Report:
             made.get("version") == VERSION
             and made["cutoffs"] == cutoffs
             and made["settings"] == (protocol or Protocol()).model_dump(mode="json")
-            and made["beyond"]["features"] == beyond.digest_of_features(content or Content())
+            and self.lens.get("features") == beyond.digest_of_features(content or Content())
         )
 
     def to_html(self, path: str | Path) -> None:
@@ -94,12 +97,13 @@ class Report:
         write_page(path, title=self.model, reports={self.model: self})
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able: metrics, new_items, beyond, system, n_users; of several seeds spread and seeds too."""
+        """JSON-able: metrics, new_items, beyond, system, lens, n_users; of several seeds spread and seeds too."""
         own = {
             "metrics": {name: vars(estimate) for name, estimate in self.metrics.items()},
             "new_items": {name: vars(estimate) for name, estimate in self.new_items.items()},
             "beyond": {name: vars(estimate) for name, estimate in self.beyond.items()},
             "system": self.system,
+            "lens": self.lens,
             "n_users": self.per_user.height,
         }
         if not self.by_seed:
@@ -126,9 +130,9 @@ def evaluate(
         model: fitted on `split.train`.
         split: its `part` is held out; what users took before it is masked.
         part: "test", or "valid" for tuning.
-        cutoffs: the k of ndcg@k, recall@k, precision@k, f1@k, hit@k, map@k, rr@k, and of the measures beyond
-            accuracy. protocol: who is asked what; a name, or a `Protocol` with its settings. content:
-            features in which lists are compared with one another and with histories, and the items' table; a
+        cutoffs: the k of ndcg@k, recall@k, precision@k, f1@k, hit@k, map@k, rr@k, and of what is beyond accuracy.
+        protocol: who is asked what; a name, or a `Protocol` with its settings.
+        content: features in which lists are compared with one another and with histories, and the items' table; a
             measure that lacks what it needs is left out, and the reason kept.
         seed: of the bootstrap, and of what a protocol draws.
 
@@ -180,7 +184,6 @@ def evaluate(
             "cutoffs": list(cutoffs),
             "n_users": len(task.users),
             "n_items": split.train.n_items,
-            "beyond": lens.facts,
             "seed": seed,
             "intervals": {
                 "method": METHOD,
@@ -191,6 +194,7 @@ def evaluate(
         },
         beyond={name: bootstrap(values, seed=seed) for name, values in defined.items() if len(values)},
         system=judged.of_all,
+        lens=lens.facts,
     )
 
 

@@ -8,11 +8,13 @@ import pytest
 import torch
 
 from visrec import config, recommender
+from visrec.content import Content
 from visrec.data.splits import Split
 from visrec.errors import ConfigError, DataError, NotFittedError
 from visrec.evaluation.metrics import compute, metric_names
-from visrec.evaluation.protocol import evaluate, held_out_ranks, mean_metric
+from visrec.evaluation.protocol import evaluate, held_out_ranks, mean_metric, top_items
 from visrec.evaluation.tasks import Protocol
+from visrec.features.features import Features
 from visrec.models.popularity import Popularity
 from visrec.recommender import Recommender
 
@@ -271,8 +273,38 @@ def test_one_metric_alone_is_that_of_the_report(model, split):
 
 
 def test_a_metric_that_was_not_computed_is_named(model, split):
+    report = evaluate(model, split)
     with pytest.raises(ConfigError, match=r"no 'ndcg@7'\. It has auc, rr"):
-        evaluate(model, split)["ndcg@7"]
+        report["ndcg@7"]
+    with pytest.raises(
+        ConfigError, match=r"no 'creators@20' \(the items' table names no artist or creator\)"
+    ):
+        report["creators@20"]
+
+
+def test_a_stored_report_is_current_only_for_the_same_question_and_the_same_features(model, split):
+    features = Features.from_array(np.random.default_rng(0).normal(size=(8, 3)), split.train.items.values)
+    report = evaluate(model, split, cutoffs=(2,), content=features)
+    seen = Content.of(features)
+    assert report.is_current([2], Protocol(), seen)
+    assert not report.is_current([3], Protocol(), seen)
+    assert not report.is_current([2], Protocol(users=3), seen)
+    assert not report.is_current([2], Protocol(), Content())
+    assert not report.is_current(
+        [2], Protocol(), Content.of(Features.from_array(features.values + 1, features.items.values))
+    )
+
+
+def test_lists_are_those_of_the_protocol(model, split):
+    users = np.array([2, 0])  # in any order
+    sampled = Protocol(name="sampled", negatives=1)
+    for protocol, extra in ((None, None), (sampled, 1)):
+        lists = top_items(model, split, users, 8, protocol=protocol, seed=5)
+        report = evaluate(model, split, protocol=protocol or "full", seed=5).per_user
+        expected = [report["n_candidates"][row] for row in users.tolist()]
+        assert [len(one) for one in lists] == expected
+        assert extra is None or expected == [2, 3]
+    assert {6} < set(top_items(model, split, users, 8, protocol=sampled)[0])  # the held-out item of user 2
 
 
 @pytest.mark.parametrize("cutoffs", [(), (0,), (5, -1)])
