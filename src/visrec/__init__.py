@@ -41,6 +41,7 @@ _PUBLIC = {
     "ACF": "visrec.models.acf",
     "evaluate": "visrec.evaluation.protocol",
     "Report": "visrec.evaluation.protocol",
+    "Protocol": "visrec.evaluation.tasks",
     "Experiment": "visrec.experiment",
     "Run": "visrec.runs",
     "compare": "visrec.run_comparison",
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from visrec.errors import VisrecError as VisrecError
     from visrec.evaluation.protocol import Report as Report
     from visrec.evaluation.protocol import evaluate as evaluate
+    from visrec.evaluation.tasks import Protocol as Protocol
     from visrec.experiment import Experiment as Experiment
     from visrec.features.extraction import extract as extract
     from visrec.features.features import Features as Features

@@ -100,7 +100,7 @@ def task_of(
         part: "test" or "valid".
         protocol: how.
         candidates: `(I,)` bool, the only items to rank (held-out ones among the rest are left out); None: all.
-        metadata: the items' table, in index order; "temporal" looks there.
+        metadata: the items' table, in any order; "temporal" looks there.
         seed: of what is drawn: users and "sampled" items.
         may_be_empty: whether a task for nobody is an answer.
 
