@@ -313,15 +313,15 @@ def _blocks(model: Recommender, split: Split, task: Task, k: int) -> Iterator[_B
         targets = task.targets.take(rows)
         rank, mid = ranks_of(scores, targets.owner, targets.items, users)
         found = top_k(scores, k, users)[0] if k else np.empty((len(rows), 0), dtype=np.int64)
+        n_candidates = np.array([np.count_nonzero(line > -np.inf) for line in scores.numpy()], dtype=np.int64)
+        del scores  # or there were two blocks while the next is made
         real = found >= 0
         yield _Block(
             rows=rows,
             owner=targets.owner + done,
             rank=rank,
             mid=mid,
-            n_candidates=np.array(
-                [np.count_nonzero(line > -np.inf) for line in scores.numpy()], dtype=np.int64
-            ),
+            n_candidates=n_candidates,
             lists=Histories(np.concatenate([[0], np.cumsum(real.sum(axis=1))]).astype(np.int64), found[real]),
         )
         done += len(users)
