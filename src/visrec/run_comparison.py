@@ -11,8 +11,9 @@ from visrec.evaluation.contest import Contest, contest
 from visrec.evaluation.protocol import Report
 from visrec.runs import Run
 
-_NOT_JUDGING = ("cutoffs", "intervals")
-"""What runs may have otherwise: more metrics do not change those that both have, and intervals are made anew."""
+_NOT_JUDGING = ("cutoffs", "intervals", "warning", "cautions", "candidates", "left_out", "n_users")
+"""What runs may have otherwise: more metrics do not change those that both have, intervals are made anew, and words
+follow from the settings."""
 
 
 def compare(
@@ -119,6 +120,11 @@ def _check_same(what: str, facts: Mapping[str, Mapping[str, Any]]) -> None:
                 for key in keys
             )
             again = " `visrec evaluate RUN` judges an older run anew." if "version" in keys else ""
+            if any(facts[one].get(key) is None for key in keys for one in (first, other)):
+                again = (
+                    " What is not known in an older run is written when `visrec run` with its experiment.toml goes "
+                    "over it again."
+                )
             raise RunError(
                 f"The runs have not the same {what}, so their numbers cannot be compared: {told}.{again}"
             )

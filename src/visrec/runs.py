@@ -29,11 +29,11 @@ from visrec.data.splits import Split
 from visrec.errors import DivergedError, RunError
 from visrec.evaluation.groups import check_slices
 from visrec.evaluation.page import write_page
-from visrec.evaluation.people import Person, choose_people, worst_people
+from visrec.evaluation.people import Person, choose_people, note_for, worst_people
 from visrec.evaluation.plots.figures import figures_of
 from visrec.evaluation.plots.files import write_figures
 from visrec.evaluation.popularity import mean_popularity
-from visrec.evaluation.protocol import Report, evaluate, top_items
+from visrec.evaluation.protocol import Report, evaluate, targets_of, top_items
 from visrec.evaluation.seeds import over_seeds
 from visrec.evaluation.significance import Estimate, bootstrap
 from visrec.evaluation.slices import Slicing, slice_reports
@@ -211,8 +211,12 @@ class Run:
             *known.get("data", {}).get("notes", ()),
             *(
                 f"{name}: {one}"
-                for name, of in known.get("models", {}).items()
-                for one in of.get("notes", ())
+                for model, of in known.get("models", {}).items()
+                for name, about in (
+                    (model, of),
+                    *((f"{model}@{seed}", s) for seed, s in of.get("seeds", {}).items()),
+                )
+                for one in about.get("notes", ())
             ),
         ]
 
@@ -339,8 +343,13 @@ def planned(experiment: Experiment, out: Path) -> Run:
         return Run(out, experiment.resolved())
     # Models of earlier calls stay in the comparison; settings given now win, a name alone takes those it had.
     given = {name: s for name, s in experiment.models.items() if s or name not in earlier.experiment.models}
-    seeds = experiment.seeds if "seeds" in experiment.model_fields_set else earlier.experiment.seeds
-    resolved = experiment.replace(models={**earlier.experiment.models, **given}, seeds=seeds).resolved()
+    # So do seeds and the evaluation, where they are not given.
+    kept = {
+        name: getattr(earlier.experiment, name)
+        for name in ("seeds", "evaluation")
+        if name not in experiment.model_fields_set
+    }
+    resolved = experiment.replace(models={**earlier.experiment.models, **given}, **kept).resolved()
     parts = {name: (getattr(earlier.experiment, name), getattr(resolved, name)) for name in ("data", "seed")}
     parts |= {FOLDERS[kind]: (earlier.experiment.content(kind), resolved.content(kind)) for kind in made}
     for part, (old, new) in parts.items():
@@ -574,21 +583,26 @@ def _draw_page(
 ) -> None:
     """report.html and plots/: the comparison, plots, and for a few users what each model shows them, as pictures."""
     split = found.split
-    chosen = choose_people(reports, k=k)
-    chosen += worst_people(reports, but=chosen)
+    # Lists are those of the first seed, so what is said of them must be too.
+    judged = {name: next(iter(report.by_seed.values()), report) for name, report in reports.items()}
+    chosen = choose_people(judged, k=k)
+    chosen += worst_people(judged, but=chosen)
     rows = split.train.users.indices(chosen)
-    histories, taken = split.seen("test").histories(), split.test.histories()
+    histories = split.seen("test").histories()
+    protocol, metadata = found.experiment.evaluation.protocol, found.data.catalog.metadata
+    taken = targets_of(split, rows, protocol=protocol, metadata=metadata)
     asked: dict[str, Any] = {"protocol": found.experiment.evaluation.protocol, "content": found.content}
     lists = {name: top_items(found.model(name), split, rows, k, **asked) for name in reports}
     people = [
         Person(
             user_id=str(user),
             history=histories.of(int(row))[::-1].tolist(),
-            took=taken.of(int(row)).tolist(),
+            took=taken.of(place).tolist(),
             lists={name: lists[name][place] for name in reports},
         )
         for place, (user, row) in enumerate(zip(chosen, rows, strict=True))
     ]
+    people = [replace(person, note=note_for(person, judged)) for person in people]
     trained = found.provenance["models"]
     configs = {name: found.experiment.build(name).config for name in reports}
     figures = figures_of(

@@ -46,22 +46,17 @@ class Evaluated:
     Attributes:
         users: `(B,)` indices.
         train: what models learnt from.
-        held: the part whose items were looked up.
+        taken: the items of each of the users that were looked for in the lists, one row a user.
     """
 
     users: np.ndarray
     train: Interactions
-    held: Interactions
+    taken: Histories
 
     @cached_property
     def histories(self) -> Histories:
         """The training items of each of the users."""
         return self.train.histories().take(self.users)
-
-    @cached_property
-    def taken(self) -> Histories:
-        """The held-out items of each of the users."""
-        return self.held.histories().take(self.users)
 
     def mean(self, values: np.ndarray) -> np.ndarray:
         """The mean of `values (I,)` over the held-out items of each user: `(B,)`."""

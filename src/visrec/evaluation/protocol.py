@@ -88,6 +88,7 @@ class Report:
             and made["cutoffs"] == cutoffs
             and made["settings"] == (protocol or Protocol()).model_dump(mode="json")
             and self.lens.get("features") == beyond.digest_of_features(content or Content())
+            and self.lens.get("metadata") == beyond.digest_of_metadata(content or Content())
         )
 
     def to_html(self, path: str | Path) -> None:
@@ -159,7 +160,9 @@ def evaluate(
             **{name: pl.Series(values, nan_to_null=True) for name, values in judged.of_users.items()},
         }
     )
-    new_items, n_of_new = _new_items(model, split, part, asked, content=given, names=names, seed=seed)
+    new_items, n_of_new = _new_items(
+        model, split, part, asked, among=task.users, content=given, names=names, seed=seed
+    )
     cautions = [caution(len(task.users))]
     if new_items and cautions == [None]:
         cautions.append(caution(n_of_new, "took brand-new items, which have columns of their own"))
@@ -228,6 +231,20 @@ def held_out_ranks(
     asked = protocol or Protocol()
     task = task_of(split, part, asked, candidates=candidates, metadata=metadata, seed=seed)
     return task.users, _ranks(list(_blocks(model, split, task, 0)), task)
+
+
+def targets_of(
+    split: Split,
+    users: np.ndarray,
+    *,
+    part: Part = "test",
+    protocol: Protocol | None = None,
+    metadata: pl.DataFrame | None = None,
+    seed: int = 0,
+) -> Histories:
+    """What `evaluate` looks for in the lists of some of the users that it asked `(B,)`, one row a user."""
+    task = task_of(split, part, protocol or Protocol(), metadata=metadata, seed=seed)
+    return task.only(np.searchsorted(task.users, users)).targets
 
 
 def top_items(
@@ -370,17 +387,20 @@ def _new_items(
     part: Part,
     protocol: Protocol,
     *,
+    among: np.ndarray,
     content: Content,
     names: list[str],
     seed: int,
 ) -> tuple[dict[str, Estimate], int]:
-    """The metrics when only brand-new items are candidates, and the number of users who took some."""
+    """The metrics when only brand-new items are candidates, and how many of the users `among (B,)` took some."""
     new = split.train.item_counts() == 0
     if protocol.name == "tutorial" or not new[split.part(part).item].any():
         return {}, 0
+    all_users = protocol.replace(users=None)  # those that were drawn are known
     task = task_of(
-        split, part, protocol, candidates=new, metadata=content.metadata, seed=seed, may_be_empty=True
+        split, part, all_users, candidates=new, metadata=content.metadata, seed=seed, may_be_empty=True
     )
+    task = task.only(np.flatnonzero(np.isin(task.users, among)))
     if len(task.users) == 0:
         return {}, 0
     ranks = _ranks(list(_blocks(model, split, task, 0)), task)

@@ -44,7 +44,10 @@ def over_seeds(reports: Mapping[int, Report]) -> Report:
         metrics=metrics,
         per_user=first.per_user.with_columns(means),
         new_items=new_items,
-        beyond={name: _mean_of([one.beyond[name] for one in found]) for name in first.beyond},
+        beyond={
+            name: _mean_of([one.beyond[name] for one in found if name in one.beyond])
+            for name in dict.fromkeys(name for one in found for name in one.beyond)
+        },
         system={name: float(np.mean([one.system[name] for one in found])) for name in first.system},
         by_seed=dict(reports),
     )

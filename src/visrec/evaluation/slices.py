@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from visrec.evaluation.groups import Evaluated, Grouping, groupings
+from visrec.evaluation.protocol import targets_of
 from visrec.evaluation.significance import Estimate, bca_ends
+from visrec.evaluation.tasks import Protocol
 
 if TYPE_CHECKING:
     from visrec.data.catalog import Catalog
@@ -136,8 +138,16 @@ def slice_reports(
     if not columns or len(ids) == 0:
         return ()
     values = np.stack(list(columns.values()), axis=1).astype(np.float64)  # (B, models x metrics)
-    held = split.part(first.protocol.get("part", "test"))
-    evaluated = Evaluated(split.train.users.indices(ids.to_list()), split.train, held)
+    users = split.train.users.indices(ids.to_list())
+    taken = targets_of(
+        split,
+        users,
+        part=first.protocol.get("part", "test"),
+        protocol=Protocol(**first.protocol.get("settings", {})),
+        metadata=None if catalog is None else catalog.metadata,
+        seed=first.protocol.get("seed", 0),
+    )
+    evaluated = Evaluated(users, split.train, taken)
     found = groupings(evaluated, names, catalog=catalog, features=features, enough=SMALLEST)
     return tuple(_sliced(one, values, list(columns), seed) for one in found)
 
