@@ -37,6 +37,7 @@ from visrec.evaluation.protocol import Report, evaluate, targets_of, top_items
 from visrec.evaluation.seeds import over_seeds
 from visrec.evaluation.significance import Estimate, bootstrap
 from visrec.evaluation.slices import Slicing, slice_reports
+from visrec.evaluation.tasks import Protocol
 from visrec.experiment import Experiment, FeaturesConfig
 from visrec.features.extractor import versions
 from visrec.features.features import META, Features
@@ -116,6 +117,12 @@ class Run:
     def evaluated_as(self, settings: Mapping[str, Any]) -> Run:
         """The same run with other settings of [evaluation]; its experiment.toml keeps its own."""
         return replace(self, experiment=self.experiment.replace(evaluation=settings))
+
+    @property
+    def reported_protocol(self) -> Protocol:
+        """That of report.json, which `visrec evaluate --protocol` chooses; before any report the experiment's."""
+        settings = self.provenance.get("protocol", {}).get("settings")
+        return self.experiment.evaluation.protocol if settings is None else Protocol(**settings)
 
     @property
     def models(self) -> list[str]:

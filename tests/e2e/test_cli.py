@@ -140,6 +140,39 @@ def test_a_later_run_can_add_a_model(here, shop, tmp_path):
     assert list(json.loads((run / "report.json").read_text())["models"]) == ["popularity", "visrank"]
 
 
+def test_a_later_call_keeps_the_evaluation_that_it_does_not_name(here, shop, tmp_path):
+    run = tmp_path / "run"
+    here("run", shop, "--models", "popularity", "--cutoffs", "3,7", "--protocol", "sampled", "--out", run)
+    here("run", shop, "--models", "random", "--out", run)
+    content = json.loads((run / "report.json").read_text())
+    assert content["provenance"]["protocol"]["name"] == "sampled"
+    assert "ndcg@7" in content["models"]["random"]["metrics"]
+
+
+def test_a_table_is_of_the_protocol_that_was_evaluated_last(here, shop, tmp_path):
+    run = tmp_path / "run"
+    here("run", shop, "--models", "popularity", "--out", run)
+    here("evaluate", run, "--protocol", "sampled")
+    sampled = json.loads((run / "report.json").read_text())
+    table = here("evaluate", run, "--format", "json").stdout
+    assert json.loads((run / "report.json").read_text())["models"] == sampled["models"]
+    assert f"{sampled['models']['popularity']['metrics']['auc']['mean']:.4f}"[:5] in table
+    here("evaluate", run)  # by its experiment.toml again
+    assert json.loads((run / "report.json").read_text())["provenance"]["protocol"]["name"] == "full"
+
+
+def test_a_run_goes_on_when_the_items_table_has_lost_a_column(here, shop, tmp_path):
+    data = shutil.copytree(shop, tmp_path / "data")
+    here("run", data, "--models", "popularity", "--out", tmp_path / "run")
+    table = pl.read_csv(data / "items.csv", infer_schema=False)
+    table.select("item_id", "title").write_csv(data / "items.csv")
+    here("run", data, "--models", "random", "--out", tmp_path / "run")
+    skipped = json.loads((tmp_path / "run" / "report.json").read_text())["models"]["popularity"]["lens"][
+        "skipped"
+    ]
+    assert "creators" in skipped
+
+
 def test_a_run_folder_of_another_experiment_is_refused_and_left_alone(here, shop, finished):
     before = (finished / "experiment.toml").read_text()
     done = here("run", shop, "--models", "popularity", "--seed", "7", "--out", finished, status=2)

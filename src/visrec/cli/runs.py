@@ -149,6 +149,8 @@ def evaluate(
     found = Run.load(folder)
     asked = None if slices is None else names(slices)
     values = {"evaluation": found.experiment.evaluation.model_dump()}
+    if form is not None:  # what is there is shown, by the protocol that it was made by
+        values["evaluation"]["protocol"] = found.reported_protocol.model_dump()
     apply_protocol(values, protocol, users)
     found = found.evaluated_as(values["evaluation"])
     reports = evaluate_run(found, stage=stage, afresh=form is None, slices=asked)

@@ -12,7 +12,7 @@ from visrec.content import Content
 from visrec.data.splits import Split
 from visrec.errors import ConfigError, DataError, NotFittedError
 from visrec.evaluation.metrics import compute, metric_names
-from visrec.evaluation.protocol import evaluate, held_out_ranks, mean_metric, top_items
+from visrec.evaluation.protocol import evaluate, held_out_ranks, mean_metric, targets_of, top_items
 from visrec.evaluation.tasks import Protocol
 from visrec.features.features import Features
 from visrec.models.popularity import Popularity
@@ -364,3 +364,36 @@ def test_few_users_who_took_new_items_are_told_where_there_are_enough_users_in_a
     (said,) = _cautions(interactions, 40, 4)  # users 1 to 3
     assert said.startswith("Only 3 users took brand-new items")
     assert _cautions(interactions, 40, 31) == []
+
+
+def test_brand_new_items_are_asked_about_of_the_users_that_were_drawn(model, split):
+    """Users 0 and 2 took brand-new items, user 1 none; of the three one is drawn."""
+    for seed in range(8):
+        report = evaluate(model, split, cutoffs=(2,), protocol=Protocol(users=1), seed=seed)
+        (drawn,) = report.per_user["user_id"].to_list()
+        user = split.train.users.indices([drawn])[0]
+        users, ranks = held_out_ranks(model, split, "test", candidates=split.train.item_counts() == 0)
+        assert users.tolist() == [0, 2]
+        if user == 1:
+            assert report.new_items == {}
+        else:
+            expected = compute("auc", ranks)[users.tolist().index(user)]
+            assert report.new_items["auc"].mean == pytest.approx(expected)
+
+
+def test_a_report_is_not_current_once_the_items_table_has_changed(model, split):
+    table = pl.DataFrame({"item_id": split.train.items.values, "artist": list("aabbccdd")})
+    content = Content(metadata=table)
+    report = evaluate(model, split, cutoffs=(2,), content=content)
+    assert report.is_current([2], content=content)
+    renamed = table.with_columns(title=pl.lit("new"))
+    assert report.is_current([2], content=Content(metadata=renamed))  # titles are only shown
+    assert not report.is_current([2], content=Content(metadata=table.drop("artist")))
+    assert not report.is_current([2])
+
+
+def test_targets_are_those_that_the_protocol_judged(split):
+    users = np.array([0, 2])
+    assert [targets_of(split, users).of(row).tolist() for row in (0, 1)] == [[5, 7], [6]]
+    merged = targets_of(split, np.array([1]), protocol=Protocol(name="tutorial"))
+    assert merged.of(0).tolist() == [3]
