@@ -41,6 +41,8 @@ def test_the_tutorials_numbers_are_loudly_labelled_everywhere(run, here):
     warning = "with its errors, to be set beside old tables and nothing else"
     assert warning in " ".join(done.stdout.split())
     assert warning in " ".join((run / "report.html").read_text().split())
+    assert warning in here("evaluate", run, "--protocol", "tutorial", "--format", "md").stdout
+    assert warning in here("compare", run, "--format", "md").stdout
     report = _report(run)
     protocol = report["provenance"]["protocol"]
     assert protocol["name"] == "tutorial"

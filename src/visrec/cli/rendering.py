@@ -65,7 +65,7 @@ def show_run(found: Run, reports: dict[str, Report], *, as_json: bool = False) -
         print((found.path / "report.json").read_text(encoding="utf-8"), end="")
         return
     from visrec.evaluation.leaderboard import leaderboard
-    from visrec.evaluation.markup import ranked_of
+    from visrec.evaluation.markup import over, ranked_of
 
     console = _console()
     first = next(iter(reports.values()))
@@ -78,11 +78,11 @@ def show_run(found: Run, reports: dict[str, Report], *, as_json: bool = False) -
     board = leaderboard(reports, seconds=seconds)
     console.print(board.to_rich())
     n_seeds = max(len(report.by_seed) for report in reports.values())
-    over = f"users and seeds; σ standard deviation between {n_seeds} seeds" if n_seeds else "users"
+    spread = f"; σ standard deviation between {n_seeds} seeds" if n_seeds else ""
     cautions = "".join(f"{one}\n" for one in first.protocol["cautions"])
     console.print(
-        f"{board.legend} {first.per_user.height:,} users; ranked: {ranked_of(first.protocol)}; ± half the 95 % "
-        f"interval over {over}.\n{cautions}Pictures: {found.path / 'report.html'}",
+        f"{board.legend} {first.per_user.height:,} users; {ranked_of(first.protocol)} were ranked; ± half the 95 % "
+        f"interval {over(reports)}{spread}.\n{cautions}Pictures: {found.path / 'report.html'}",
         highlight=False,
         markup=False,
         soft_wrap=True,
@@ -92,17 +92,13 @@ def show_run(found: Run, reports: dict[str, Report], *, as_json: bool = False) -
 def show_table(found: Run, reports: dict[str, Report], form: str, out: Path | None) -> None:
     """The leaderboard in a format for papers and programs, on stdout or in a file."""
     from visrec.evaluation.leaderboard import leaderboard
+    from visrec.evaluation.markup import caption_of
     from visrec.evaluation.tables import formatted
     from visrec.files import write_text
 
     facts = found.provenance["models"]
     board = leaderboard(reports, seconds={name: facts[name]["seconds"] for name in reports})
-    n_users = next(iter(reports.values())).per_user.height
-    caption = (
-        f"Means over {n_users:,} users with 95 % bootstrap intervals; the best of each column is bold. "
-        f"All items that a user had not seen were ranked."
-    )
-    text = formatted(board, form, caption=caption)
+    text = formatted(board, form, caption=caption_of(reports))
     if out is None:
         print(text, end="")
     else:

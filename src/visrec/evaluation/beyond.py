@@ -8,7 +8,6 @@ than the real one, so that a bootstrap would not even contain it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,17 +23,6 @@ if TYPE_CHECKING:
     from visrec.features.features import Features
 
 OF_A_USER = ("novelty", "popularity_bias", "creators", "visual_diversity", "visual_distance")
-OF_ALL = ("coverage", "gini")
-LARGER_IS_BETTER: Mapping[str, bool | None] = {
-    "novelty": None,
-    "popularity_bias": None,
-    "creators": True,
-    "visual_diversity": True,
-    "visual_distance": None,
-    "coverage": True,
-    "gini": False,
-}
-"""Which way is better, as far as one can say without asking somebody: None, where it depends on what is wanted."""
 CREATORS = ("artist", "creator")
 """The columns of the items' table that may say who made an item."""
 

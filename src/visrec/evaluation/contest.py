@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from visrec.errors import ConfigError, RunError
 from visrec.evaluation.leaderboard import heading_of
+from visrec.evaluation.markup import reservations
 from visrec.evaluation.paired import ALPHA, Paired, compare_paired, holm
 from visrec.evaluation.seeds import values_by_seed
 from visrec.evaluation.significance import METHOD, Estimate, Spread
+from visrec.evaluation.tables import escaped
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -120,12 +122,14 @@ class Contest:
         n_users: on whom they are compared.
         entries: by metric, in each the best mean first.
         provenance: where the numbers come from.
+        reservations: the protocol's warning, and what so few users cannot bear: they come first in `notes`.
     """
 
     baseline: str
     n_users: int
     entries: tuple[Entry, ...]
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    reservations: tuple[str, ...] = ()
 
     @property
     def metrics(self) -> list[str]:
@@ -147,6 +151,7 @@ class Contest:
         family = sum(entry.paired is not None for entry in self.entries)
         seeds = any(entry.spread is not None for entry in self.entries)
         lines = [
+            *self.reservations,
             f"{self.n_users:,} users. Differences are to {self.baseline}, on the same users; intervals hold 95 % "
             f"({METHOD}{', and seeds' if seeds else ''}).",
             f"p: randomisation test; p Holm: corrected for the {family} comparisons of this table. "
@@ -195,17 +200,17 @@ class Contest:
 
     def to_latex(self) -> str:
         """A tabular a metric (packages booktabs, amsmath), and the notes as comments."""
-        parts = ["\n".join(f"% {_in_latex(note)}" for note in self.notes)]
+        parts = ["\n".join(f"% {escaped(note)}" for note in self.notes)]
         for metric in self.metrics:
             lines = [
                 rf"\begin{{tabular}}{{l{'r' * 10}}}",
                 r"\toprule",
-                rf"\multicolumn{{11}}{{l}}{{{_in_latex(heading_of(metric))}}} \\",
-                " & ".join(_in_latex(one) for one in HEADINGS) + r" \\",
+                rf"\multicolumn{{11}}{{l}}{{{escaped(heading_of(metric))}}} \\",
+                " & ".join(escaped(one) for one in HEADINGS) + r" \\",
                 r"\midrule",
             ]
             for place, entry in enumerate(self.of(metric)):
-                cells = [_in_latex(cell) for cell in entry.cells()]
+                cells = [escaped(cell) for cell in entry.cells()]
                 cells[1] = rf"\textbf{{{cells[1]}}}" if place == 0 else cells[1]
                 lines.append(" & ".join(cells) + r" \\")
             parts.append("\n".join([*lines, r"\bottomrule", r"\end{tabular}"]))
@@ -298,7 +303,8 @@ def contest(
         for metric in chosen
         for name in sorted(reports, key=lambda name: -reports[name][metric])
     ]
-    return Contest(base, len(users), tuple(entries), dict(provenance or {}))
+    said = dict.fromkeys(one for report in reports.values() for one in reservations(report.protocol))
+    return Contest(base, len(users), tuple(entries), dict(provenance or {}), tuple(said))
 
 
 def _default_metrics(reports: Mapping[str, Report]) -> list[str]:
@@ -326,11 +332,3 @@ def _p(value: float) -> str:
 
 def _piped(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def _in_latex(text: str) -> str:
-    """Text with LaTeX's own signs written out."""
-    signs = {"\\": r"\textbackslash{}", "%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#", "$": r"\$"}
-    signs |= {"{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    signs |= {"σ": r"$\sigma$", "<": "$<$", ">": "$>$", "≈": r"$\approx$"}
-    return "".join(signs.get(sign, sign) for sign in text)

@@ -11,6 +11,7 @@ from visrec.evaluation.leaderboard import written
 if TYPE_CHECKING:
     from jinja2 import Template
 
+    from visrec.evaluation.protocol import Report
     from visrec.evaluation.significance import Estimate
 
 MEANINGS = {
@@ -39,6 +40,7 @@ class Cell:
         width: of the scale, in CSS pixels.
         mark: a sign behind the mean, or nothing.
         meaning: the sign in words, for those who do not see it.
+        spread: the standard deviation between seeds, as text; nothing where there is one seed, or none.
     """
 
     mean: str
@@ -47,6 +49,7 @@ class Cell:
     at: dict[str, str]
     mark: str = ""
     meaning: str = ""
+    spread: str = ""
     width: int = _WHISKER
 
 
@@ -88,17 +91,44 @@ def cells_of(column: Sequence[Estimate | None], is_best: Sequence[bool]) -> list
     ]
 
 
-def protocol_sentence(protocol: Mapping[str, Any], n_users: int) -> str:
-    """What was done in an evaluation, in words; a warning comes first."""
+def over(reports: Mapping[str, Report]) -> str:
+    """What the intervals of some models' metrics are over, in words."""
+    return "over users and seeds" if any(report.by_seed for report in reports.values()) else "over users"
+
+
+def reservations(protocol: Mapping[str, Any]) -> list[str]:
+    """What a reader must know before any number of an evaluation: its warning, and what its numbers cannot bear."""
+    return [one for one in (protocol.get("warning"), *protocol.get("cautions", ())) if one]
+
+
+def caption_of(reports: Mapping[str, Report]) -> str:
+    """What a table of means and intervals is about, for a paper: it stands for itself, without a page around it."""
+    first = next(iter(reports.values()))
+    warning = first.protocol.get("warning", "")
+    said = [
+        *([warning] if warning else []),
+        f"Means over {first.per_user.height:,} users with 95 % bootstrap intervals {over(reports)}; the best of each "
+        f"column is bold.",
+        f"{_capital(ranked_of(first.protocol))} were ranked.",
+        *first.protocol.get("cautions", ()),
+    ]
+    return " ".join(said)
+
+
+def protocol_sentence(protocol: Mapping[str, Any], n_users: int, *, over: str = "over users") -> str:
+    """What was done in an evaluation, in words.
+
+    Args:
+        protocol: of the reports. Its warning is not said here, see `reservations`.
+        n_users: who were evaluated.
+        over: what the intervals are over, see the function of this name.
+    """
     part, split = protocol.get("part", "test"), protocol.get("split", {}).get("name")
     ties = f"; ties {protocol['ties']}" if "ties" in protocol else ""
-    warning = protocol.get("warning", "")
-    ranked = ranked_of(protocol)
     return (
-        f"{warning}{' ' if warning else ''}"
-        f"{ranked[0].upper()}{ranked[1:]} were ranked, for each of {n_users:,} users, and the held-out ones looked "
+        f"{_capital(ranked_of(protocol))} were ranked, for each of {n_users:,} users, and the held-out ones looked "
         f"up in that order ({part} part{f' of {split}' if split else ''}){ties}. "
-        f"Whiskers are 95 % bootstrap intervals over users, on one scale in each column."
+        f"Whiskers are 95 % bootstrap intervals {over}, on one scale in each column."
     )
 
 
@@ -110,3 +140,7 @@ def ranked_of(protocol: Mapping[str, Any]) -> str:
         items = f"all {protocol['n_items']:,} items" if "n_items" in protocol else "all items"
         ranked = f"{items} that a user had not taken before"
     return f"{ranked}, the next basket held out," if protocol.get("targets") == "basket" else ranked
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from visrec.evaluation.leaderboard import NEW_ITEMS, Leaderboard, leaderboard
+from visrec.evaluation.leaderboard import NEW_ITEMS, Leaderboard, leaderboard, written
 from visrec.evaluation.marks import Mark, Marks, level_marks
-from visrec.evaluation.markup import MEANINGS, Cell, cells_of, protocol_sentence, template
+from visrec.evaluation.markup import MEANINGS, Cell, cells_of, over, protocol_sentence, reservations, template
 from visrec.evaluation.people import Person, note_for, ranks_in_list
 from visrec.evaluation.plots.onpage import on_page
 from visrec.evaluation.thumbnails import Thumbnail, frame_of, thumbnails_of
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from visrec.data.catalog import Catalog
     from visrec.evaluation.plots.figures import Figure
     from visrec.evaluation.protocol import Report
+    from visrec.evaluation.significance import Spread
 
 HOW_CHOSEN = (
     "These are examples, not evidence; the table above counts everyone. They were picked to show all sides: people "
@@ -83,7 +84,7 @@ def render_page(
         catalog: titles, artists and pictures of the items; without one, tiles show the index of the item. A
             picture that is missing or broken becomes a plain tile.
         provenance: how the results came about, nested as it likes.
-        notes: sentences that a reader should know first.
+        notes: sentences that a reader should know first; the protocol's warning and cautions come before them.
         figures: plots, from top to bottom.
         marks: signs behind the numbers of the leaderboard; None: what is level with the best, see `level_marks`.
         shown: how many items of a history and of what was taken are shown; lists are shown whole.
@@ -101,14 +102,17 @@ def render_page(
     return template("report.html.j2").render(
         title=title,
         facts=facts,
-        notes=[*first.protocol.get("cautions", ()), *notes],
+        # Each once, whoever else says it.
+        notes=list(dict.fromkeys([*reservations(first.protocol), *notes])),
         headings=[(column.heading, column.key.startswith(NEW_ITEMS)) for column in board.columns],
         rows=_rows(board, signs),
         marks_note=signs.note,
         ranked=len(board.rows) > 1,
         figures=[on_page(one) for one in figures],
         meanings=_meanings(board),
-        protocol=protocol_sentence(first.protocol, first.per_user.height),
+        protocol=protocol_sentence(first.protocol, first.per_user.height, over=over(reports)),
+        over=over(reports),
+        n_seeds=max(len(report.by_seed) for report in reports.values()),
         how_chosen=HOW_CHOSEN,
         people=[_on_page(person, reports, labels, thumbnails, shown) for person in people],
         pictures=[(item, one.data, one.fit(width / height)) for item, one in thumbnails.items()],
@@ -239,12 +243,17 @@ def _rows(board: Leaderboard, marks: Marks) -> list[tuple[str, list[Cell | None]
         (
             row.name,
             [
-                _marked(cells[place], marks.of(column.key, row.name))
-                for column, cells in zip(board.columns, columns, strict=True)
+                _marked(_spread(cells[place], spread), marks.of(column.key, row.name))
+                for column, cells, spread in zip(board.columns, columns, row.spreads, strict=True)
             ],
         )
         for place, row in enumerate(board.rows)
     ]
+
+
+def _spread(cell: Cell | None, spread: Spread | None) -> Cell | None:
+    """A cell that knows how its mean differs between seeds."""
+    return cell if cell is None or spread is None else replace(cell, spread=written(spread.sd))
 
 
 def _marked(cell: Cell | None, mark: Mark | None) -> Cell | None:

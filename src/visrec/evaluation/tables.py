@@ -26,6 +26,8 @@ _LATEX = {
     "^": r"\textasciicircum{}",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
+    "σ": r"$\sigma$",
+    "≈": r"$\approx$",
 }
 
 

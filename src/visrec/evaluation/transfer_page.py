@@ -77,6 +77,7 @@ def render_comparison_page(
         provenance: how the results came about, nested as it likes; its "protocol" heads the table.
         notes: sentences that a reader should know first.
     """
+    protocol = (provenance or {}).get("protocol", {})
     pictures = thumbnails or {}
     width, height = frame_of(pictures.values(), area=_FRAME_AREA)
     used = {item for one in sheet for item in one.items}
@@ -84,8 +85,8 @@ def render_comparison_page(
     return template("transfer.html.j2").render(
         title=title,
         facts=facts,
-        notes=[*failures, *notes],
-        protocol=protocol_sentence((provenance or {}).get("protocol", {}), comparison.n_users),
+        notes=[*([protocol["warning"]] if protocol.get("warning") else []), *failures, *notes],
+        protocol=protocol_sentence(protocol, comparison.n_users),
         headings=comparison.headings,
         groups=_groups(comparison),
         level_mark=LEVEL_MARK,

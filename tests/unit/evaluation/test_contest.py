@@ -115,6 +115,17 @@ def test_latex_writes_its_own_signs_out(reports):
     assert {line.count(" & ") for line in rows} == {10}
 
 
+def test_what_the_protocol_warns_of_stands_once_and_before_the_other_notes(reports):
+    for one in reports.values():
+        one.protocol.update(warning="Sampled: 100% too_high.", cautions=["Few users."])
+    found = contest(reports, metrics=["auc"])
+    assert found.notes[:2] == ["Sampled: 100% too_high.", "Few users."]
+    assert found.notes.count("Few users.") == 1
+    assert json.loads(found.to_json())["notes"] == found.notes
+    assert "\n\nSampled: 100% too_high.\n\nFew users.\n\n" in found.to_markdown()
+    assert found.to_latex().startswith("% Sampled: 100\\% too\\_high.\n% Few users.\n")
+
+
 def test_what_cannot_be_compared_is_refused_with_what_there_is(reports):
     with pytest.raises(ConfigError, match="two models"):
         contest({"a": reports["a"]})

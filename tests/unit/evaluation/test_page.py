@@ -6,6 +6,7 @@ import base64
 import io
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +18,7 @@ from PIL import Image
 
 from visrec.data.catalog import Catalog
 from visrec.data.ids import IdMap
+from visrec.evaluation.markup import caption_of
 from visrec.evaluation.page import render_page, write_page
 from visrec.evaluation.people import Person, choose_people, note_for, worst_people
 from visrec.evaluation.plots.drawing import Drawing, Text
@@ -247,6 +249,43 @@ def test_the_protocol_is_said_in_a_sentence() -> None:
     html = page(None, reports={"a": report([1] * 1200)})
     assert "All 6 items that a user had not taken before were ranked, for each of 1,200 users" in html
     assert "95 % bootstrap intervals over users" in html
+
+
+def test_intervals_over_seeds_say_so_and_show_the_spread() -> None:
+    seeds = {0: report(auc=0.5), 1: report(auc=0.7)}
+    both = replace(report(auc=0.6), by_seed=seeds)
+    html = page(None, reports={"a": both, "b": report()})
+    assert "bootstrap intervals over users and seeds, on one scale" in html
+    # Two values .2 apart: their standard deviation is .2 / sqrt(2).
+    assert "<td>0.5000–0.7000<br>σ 0.1414</td>" in html
+    assert "between the means of 2 seeds" in html
+    alone = page(None, reports={"b": report()})
+    assert "σ" not in alone
+    assert "seeds" not in alone
+
+
+def test_a_warning_stands_on_the_page_once_whoever_else_gives_it() -> None:
+    sampled = report()
+    sampled.protocol["warning"] = "Sampled candidates."
+    html = render_page(title="t", reports={"a": sampled}, notes=["Sampled candidates.", "Of the data."])
+    assert html.count("Sampled candidates.") == 1
+    assert html.index("Sampled candidates.") < html.index("Of the data.")
+
+
+def test_a_caption_says_what_was_ranked_under_any_protocol() -> None:
+    full = report([1] * 1200)
+    assert caption_of({"a": full}) == (
+        "Means over 1,200 users with 95 % bootstrap intervals over users; the best of each column is bold. "
+        "All 6 items that a user had not taken before were ranked."
+    )
+    sampled = replace(full, by_seed={0: full, 1: full})
+    sampled.protocol.update(
+        name="sampled", candidates="the targets and 100 others", warning="Too high.", cautions=["Few."]
+    )
+    assert caption_of({"a": sampled}) == (
+        "Too high. Means over 1,200 users with 95 % bootstrap intervals over users and seeds; the best of each "
+        "column is bold. The targets and 100 others were ranked. Few."
+    )
 
 
 def test_headings_skip_no_level(catalog: Catalog) -> None:

@@ -56,8 +56,8 @@ def test_latex_escapes_names_and_closes_what_it_opens(board: Leaderboard) -> Non
 
 
 def test_whatever_a_name_has_latex_shows_it() -> None:
-    assert escaped(r"a\b{c}~^#$<>") == (
-        r"a\textbackslash{}b\{c\}\textasciitilde{}\textasciicircum{}\#\$\textless{}\textgreater{}"
+    assert escaped(r"a\b{c}~^#$<>σ") == (
+        r"a\textbackslash{}b\{c\}\textasciitilde{}\textasciicircum{}\#\$\textless{}\textgreater{}$\sigma$"
     )
 
 

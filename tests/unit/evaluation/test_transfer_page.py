@@ -143,6 +143,13 @@ def test_everything_from_outside_is_escaped(catalog):
     assert _Tags(html).text.count(EVIL) >= 10
 
 
+def test_the_warning_of_the_protocol_stands_on_the_page_once():
+    protocol = {**PROVENANCE["protocol"], "warning": "Sampled candidates."}
+    html = render_comparison_page(compared(), title="t", provenance={"protocol": protocol})
+    assert re.findall(r"<li>(.*?)</li>", html).count("Sampled candidates.") == 1
+    assert "Sampled candidates." not in re.findall(r"<caption><span>(.*?)</span>", html)[0]
+
+
 def test_every_number_and_interval_is_on_the_page():
     comparison = compared()
     text = _Tags(page(comparison=comparison)).text

@@ -11,6 +11,7 @@ import polars as pl
 
 from visrec.evaluation.groups import quantile_bins, range_labels
 from visrec.evaluation.leaderboard import heading_of
+from visrec.evaluation.markup import over
 from visrec.evaluation.plots.curves import curves
 from visrec.evaluation.plots.dots import Row, dots
 from visrec.evaluation.plots.drawing import Drawing
@@ -129,8 +130,9 @@ def slices_figure(slicings: Sequence[Slicing], models: Sequence[str], metric: st
     return Figure(
         "slices",
         "Who is served how well",
-        f"{heading_of(metric)} of each model over some of the users, with its 95 % interval; all panels have one "
-        f"scale. n is the number of users. Groups of fewer than {SMALLEST} are too small to say anything.",
+        f"{heading_of(metric)} of each model over some of the users, with its 95 % interval over users alone; all "
+        f"panels have one scale. n is the number of users. Groups of fewer than {SMALLEST} are too small to say "
+        f"anything.",
         tuple(panels),
         pl.DataFrame(data),
         tuple(models),
@@ -204,7 +206,7 @@ def popularity_figure(
         "popularity",
         "Accuracy and popularity",
         "Whether a model earns its accuracy by recommending what everybody takes: 50 is as popular as items drawn "
-        "at random, 100 the most popular item alone. Bars are 95 % intervals over users.",
+        f"at random, 100 the most popular item alone. Bars are 95 % intervals {over(reports)}.",
         (drawn(plot, f"{heading_of(metric)} of each model against the {x_title}. {_pairs(data, 1, 4)}"),),
         pl.DataFrame(data),
     )
@@ -230,7 +232,7 @@ def cost_figure(reports: Mapping[str, Report], metric: str, seconds: Mapping[str
         "cost",
         "Cost and quality",
         "What a model takes to fit, on the machine that did it; extracting features is not counted. The axis is "
-        "logarithmic. Bars are 95 % intervals over users.",
+        f"logarithmic. Bars are 95 % intervals {over(reports)}.",
         (
             drawn(
                 plot,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -224,6 +225,19 @@ def test_the_data_behind_a_plot_are_what_was_drawn(tmp_path: Path) -> None:
         90,
         40,
     ]
+
+
+def test_leads_say_what_the_intervals_are_over() -> None:
+    reports = {"a": report(0), "b": report(1)}
+    seconds = {"a": 1.0, "b": 2.0}
+
+    def lead() -> str:
+        return next(one.lead for one in figures_of(reports, seconds=seconds) if one.name == "cost")
+
+    assert lead().endswith("intervals over users.")
+    reports["a"] = replace(reports["a"], by_seed={0: report(0), 1: report(1)})
+    assert lead().endswith("intervals over users and seeds.")
+    assert "over users alone" in all_figures()["slices"].lead  # type: ignore[attr-defined]
 
 
 def test_slices_that_are_too_small_have_no_dots() -> None:
