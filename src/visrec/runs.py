@@ -624,7 +624,6 @@ def _draw_page(
     )
     write_figures(found.path / "plots", figures)
     data = _read(found.path / "data.json")
-    warnings = [text for text in [found.provenance["protocol"]["warning"]] if text]
     shown = [
         ("users", f"{data['users']:,}"),
         ("items", f"{data['items']:,}"),
@@ -645,7 +644,7 @@ def _draw_page(
         people=people,
         catalog=found.data.catalog,
         provenance=found.provenance,
-        notes=[*warnings, *found.notes],
+        notes=found.notes,
         figures=figures,
     )
 
