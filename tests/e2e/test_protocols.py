@@ -73,6 +73,8 @@ def test_a_run_keeps_its_protocol_and_evaluates_again_where_it_changes(shop, tmp
     assert _report(out)["provenance"]["protocol"]["name"] == "temporal"
     assert 'name = "temporal"' in (out / "experiment.toml").read_text()
     here(*words)
+    assert _report(out)["provenance"]["protocol"]["name"] == "temporal"  # what is not named stays
+    here(*words, "--protocol", "full")
     assert _report(out)["provenance"]["protocol"]["name"] == "full"
 
 
