@@ -11,7 +11,16 @@ from visrec.evaluation.contest import Contest, contest
 from visrec.evaluation.protocol import Report
 from visrec.runs import Run
 
-_NOT_JUDGING = ("cutoffs", "intervals", "warning", "cautions", "candidates", "left_out", "n_users")
+_NOT_JUDGING = (
+    "cutoffs",
+    "intervals",
+    "warning",
+    "cautions",
+    "candidates",
+    "left_out",
+    "n_users",
+    "settings",
+)
 """What runs may have otherwise: more metrics do not change those that both have, intervals are made anew, and words
 follow from the settings."""
 
@@ -100,7 +109,11 @@ def _split(one: Run) -> dict[str, Any]:
 
 def _protocol(one: Run) -> dict[str, Any]:
     protocol = one.provenance["protocol"]
-    return {key: value for key, value in protocol.items() if key not in _NOT_JUDGING}
+    every = {
+        **protocol,
+        **protocol.get("settings", {}),
+    }  # each setting by itself, so that a difference reads well
+    return {key: value for key, value in every.items() if key not in _NOT_JUDGING}
 
 
 def _picked(facts: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
@@ -116,11 +129,11 @@ def _check_same(what: str, facts: Mapping[str, Mapping[str, Any]]) -> None:
         ]
         if keys:
             told = "; ".join(
-                f"{key} is {_short(facts[first].get(key))} in {first} and {_short(facts[other].get(key))} in {other}"
+                f"{key} is {_said(facts[first], key)} in {first} and {_said(facts[other], key)} in {other}"
                 for key in keys
             )
             again = " `visrec evaluate RUN` judges an older run anew." if "version" in keys else ""
-            if any(facts[one].get(key) is None for key in keys for one in (first, other)):
+            if any(key not in facts[one] for key in keys for one in (first, other)):
                 again = (
                     " What is not known in an older run is written when `visrec run` with its experiment.toml goes "
                     "over it again."
@@ -130,6 +143,8 @@ def _check_same(what: str, facts: Mapping[str, Mapping[str, Any]]) -> None:
             )
 
 
-def _short(value: object) -> str:
-    text = "not known" if value is None else str(value)
+def _said(facts: Mapping[str, Any], key: str) -> str:
+    if key not in facts:
+        return "not known"
+    text = "not set" if facts[key] is None else str(facts[key])
     return f"{text[:12]}…" if len(text) == 64 else text

@@ -176,7 +176,7 @@ def evaluate(
             "name": asked.name,
             "version": VERSION,
             "settings": asked.model_dump(mode="json"),
-            "candidates": CANDIDATES[asked.name],
+            "candidates": CANDIDATES[asked.name].format(negatives=asked.negatives),
             "targets": asked.targets,
             "warning": warning_of(asked, len(task.users), task.facts.get("drawn_from_users")),
             "cautions": [one for one in cautions if one is not None],

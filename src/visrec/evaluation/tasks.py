@@ -39,12 +39,19 @@ class Protocol(Config):
     targets: Literal["all", "basket"] = "all"
     """"all": all held-out items of a user. "basket": only those of the first held-out moment, the next basket."""
     negatives: int | None = Field(default=None, ge=1)
-    """For "sampled": how many items are drawn for each user. [100]"""
+    """For "sampled": how many items are drawn for each user; left out: 100."""
     one_of_a_kind: bool | str = False
     """For "temporal": whether an item that somebody took is gone for all others; or the name of a column of
     the items' table that says of which items this is true."""
     users: int | None = Field(default=None, ge=1)
     """Ask only so many users, drawn at random: a quick look, with wider intervals."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _negatives_are_told(cls, values: Any) -> Any:
+        """So that what is stored with a result says how many there were."""
+        is_sampled = isinstance(values, dict) and values.get("name") == "sampled"
+        return {**values, "negatives": values.get("negatives") or 100} if is_sampled else values
 
     @model_validator(mode="after")
     def _options_belong_to_the_name(self) -> Self:
@@ -130,7 +137,7 @@ def task_of(
         drawn = np.random.default_rng([seed, 1]).permutation(len(asked))[: protocol.users]
         task = replace(task.only(np.sort(drawn)), facts={**task.facts, "drawn_from_users": len(asked)})
     if protocol.name == "sampled" and len(task.users):  # after the users are known, for it looks at each
-        task = _sampled(task, seen, protocol.negatives or 100, seed, candidates)
+        task = _sampled(task, seen, protocol.negatives or 0, seed, candidates)
     return task
 
 
@@ -145,12 +152,12 @@ def next_basket(held: Interactions) -> Interactions:
 
 
 CANDIDATES: dict[Name, str] = {
-    "full": "all items but those of the user in the parts before; rows that filters left out are not known",
-    "tutorial": f"all items but the newest {TUTORIAL_MASKED} that the user took before; older ones are ranked too",
-    "sampled": "the held-out items and items drawn at random from those that the user had not taken",
-    "temporal": "the items that were there at the moment of the user's held-out event, but those taken before",
+    "full": "all items but those of the user in the parts before (rows that filters left out are not known)",
+    "tutorial": f"all items but the newest {TUTORIAL_MASKED} that the user took before",
+    "sampled": "the held-out items and {negatives} drawn at random from those that the user had not taken",
+    "temporal": "the items that were there at the user's held-out moment and that the user had not taken before",
 }
-"""What is ranked, in words."""
+"""What is ranked, in words; for "sampled" with a place for how many."""
 
 WARNINGS: dict[Name, str] = {
     "tutorial": (
