@@ -178,8 +178,9 @@ class Contest:
         return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     def to_csv(self) -> str:
-        """`to_dicts` as CSV, numbers in full; what there is not is empty."""
-        rows = self.to_dicts()
+        """`to_dicts` as CSV, numbers in full; what there is not is empty. Reservations stand in a column "note"."""
+        note = {"note": " ".join(self.reservations)} if self.reservations else {}
+        rows = [row | note for row in self.to_dicts()]
         file = io.StringIO()
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()

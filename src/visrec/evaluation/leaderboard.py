@@ -66,11 +66,13 @@ class Leaderboard:
         columns: the metrics.
         rows: the models.
         tested: keys of the columns in which each model was tested against the best: AUC and the first nDCG.
+        protocol: the name of that of the reports, if they name one.
     """
 
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     tested: tuple[str, ...] = ()
+    protocol: str = ""
 
     @property
     def legend(self) -> str:
@@ -202,7 +204,8 @@ def leaderboard(
         )
         spreads = tuple(None if NEW_ITEMS in key else reports[name].spread(key) for key in keys)
         rows.append(Row(name, row, is_best, is_level, spreads, (seconds or {}).get(name)))
-    return Leaderboard(shown, tuple(rows), tuple(tested))
+    protocol = str(next(iter(reports.values())).protocol.get("name", ""))
+    return Leaderboard(shown, tuple(rows), tuple(tested), protocol)
 
 
 def written(value: float) -> str:

@@ -85,21 +85,30 @@ def to_latex(board: Leaderboard, caption: str = "") -> str:
 
 
 def to_csv(board: Leaderboard, caption: str = "") -> str:  # noqa: ARG001
-    """One row a model; three columns a metric: the mean as METRIC, METRIC_low, METRIC_high. Numbers in full."""
+    """One row a model; three columns a metric: the mean as METRIC, METRIC_low, METRIC_high. Numbers in full.
+
+    Then the seconds of fitting and the name of the protocol, as far as they are known.
+    """
     import csv
 
     file = StringIO()
     writer = csv.writer(file, lineterminator="\n")
     keys = [column.key for column in board.columns]
     timed = any(row.seconds is not None for row in board.rows)
+    named = [board.protocol] if board.protocol else []
     writer.writerow(
-        ["model", *(key + end for key in keys for end in ("", "_low", "_high")), *(["seconds"] * timed)]
+        [
+            "model",
+            *(key + end for key in keys for end in ("", "_low", "_high")),
+            *(["seconds"] * timed),
+            *(["protocol"] * len(named)),
+        ]
     )
     for row in board.rows:
         values: list[object] = [row.name]
         for cell in row.cells:
             values += ["", "", ""] if cell is None else [cell.mean, cell.low, cell.high]
-        writer.writerow([*values, *([row.seconds] * timed)])
+        writer.writerow([*values, *([row.seconds] * timed), *named])
     return file.getvalue()
 
 

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -59,6 +60,12 @@ def test_whatever_a_name_has_latex_shows_it() -> None:
     assert escaped(r"a\b{c}~^#$<>σ") == (
         r"a\textbackslash{}b\{c\}\textasciitilde{}\textasciicircum{}\#\$\textless{}\textgreater{}$\sigma$"
     )
+
+
+def test_csv_names_the_protocol_where_the_reports_do(board: Leaderboard) -> None:
+    rows = list(csv.DictReader(io.StringIO(formatted(replace(board, protocol="tutorial"), "csv"))))
+    assert [row["protocol"] for row in rows] == ["tutorial"] * len(board.rows)
+    assert "protocol" not in formatted(replace(board, protocol=""), "csv")
 
 
 def test_csv_has_every_number_in_full(board: Leaderboard) -> None:
