@@ -17,6 +17,7 @@ from scipy import sparse
 
 from visrec.config import digest_of
 from visrec.data.interactions import Histories, Interactions
+from visrec.evaluation.popularity import popularity_percentiles
 
 if TYPE_CHECKING:
     from visrec.content import Content
@@ -146,9 +147,7 @@ def popularity_bias(lists: Histories, histories: Histories, popularity: np.ndarr
     is the share of the catalogue that is less popular, with half of what is equally popular. NaN where a
     history or a list is empty.
     """
-    order = np.sort(popularity)
-    below, upto = (np.searchsorted(order, popularity, side=side) for side in ("left", "right"))
-    percentile = (below + upto) / (2 * len(popularity))
+    percentile = popularity_percentiles(popularity)
     return _mean(lists, percentile) - _mean(histories, percentile)
 
 

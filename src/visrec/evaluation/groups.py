@@ -81,7 +81,7 @@ def groupings(
     Raises:
         ConfigError: a name is unknown, or what it needs is not there.
     """
-    columns = [] if catalog is None else [one for one in catalog.metadata.columns if one not in _NEVER]
+    columns = _columns(catalog)
     ways: dict[str, Callable[[], Grouping]] = {
         "history": lambda: by_history(evaluated),
         "popularity": lambda: by_popularity(evaluated),
@@ -124,7 +124,7 @@ def check_slices(
     Raises:
         ConfigError: a name is unknown, or what it needs is not there.
     """
-    columns = [] if catalog is None else [one for one in catalog.metadata.columns if one not in _NEVER]
+    columns = _columns(catalog)
     known = list(dict.fromkeys(["history", "popularity", "new", *(["visual"] if features else []), *columns]))
     for name in names or ():
         if name == "visual" and not features:
@@ -134,6 +134,11 @@ def check_slices(
             )
         if name not in known:
             raise ConfigError(f"slices: there is no '{name}'. There are {', '.join(known)}.")
+
+
+def _columns(catalog: Catalog | None) -> list[str]:
+    """What can divide items in the catalogue's table."""
+    return [] if catalog is None else [one for one in catalog.metadata.columns if one not in _NEVER]
 
 
 def by_history(evaluated: Evaluated) -> Grouping:

@@ -16,7 +16,7 @@ from visrec.data.splits import Part, Split
 from visrec.errors import ConfigError, DataError
 from visrec.evaluation import beyond
 from visrec.evaluation.metrics import Ranks, compute, metric_names
-from visrec.evaluation.significance import METHOD, Estimate, Spread, bootstrap, caution
+from visrec.evaluation.significance import LEVEL, METHOD, RESAMPLES, Estimate, Spread, bootstrap, caution
 from visrec.evaluation.tasks import CANDIDATES, Name, Protocol, Task, task_of, unseen, warning_of
 from visrec.features.features import Features
 from visrec.ranking import ranks_of, top_k
@@ -190,8 +190,8 @@ def evaluate(
             "seed": seed,
             "intervals": {
                 "method": METHOD,
-                "resamples": 1000,
-                "level": 0.95,
+                "resamples": RESAMPLES,
+                "level": LEVEL,
                 "seed": seed,
             },
         },

@@ -18,6 +18,9 @@ METHOD = "BCa bootstrap over users"
 LEVEL = 0.95
 """The share of intervals that cover the truth."""
 
+RESAMPLES = 1000
+"""How often users are drawn."""
+
 _BLOCK = 1 << 22  # resampled values held at once: 32 MiB
 
 
@@ -87,7 +90,7 @@ def bootstrap(
     *,
     noise: Sequence[SeedNoise] = (),
     seed: int = 0,
-    resamples: int = 1000,
+    resamples: int = RESAMPLES,
     level: float = LEVEL,
 ) -> Estimate:
     """A mean and its interval, by resampling users: bias-corrected and accelerated (Efron 1987, sections 4 and 6).

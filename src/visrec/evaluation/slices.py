@@ -14,7 +14,7 @@ import numpy as np
 
 from visrec.evaluation.groups import Evaluated, Grouping, groupings
 from visrec.evaluation.protocol import targets_of
-from visrec.evaluation.significance import Estimate, bca_ends
+from visrec.evaluation.significance import FEW_USERS, LEVEL, RESAMPLES, Estimate, bca_ends
 from visrec.evaluation.tasks import Protocol
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from visrec.evaluation.protocol import Report
     from visrec.features.features import Features
 
-SMALLEST = 30
+SMALLEST = FEW_USERS
 """Users in a slice, below which it is too small to say: a share of 30 has a standard error of up to .09."""
 
 _BLOCK = 1 << 22  # resampled values held at once: 32 MiB
@@ -153,7 +153,7 @@ def slice_reports(
 
 
 def estimates(
-    values: np.ndarray, *, seed: int = 0, resamples: int = 1000, level: float = 0.95
+    values: np.ndarray, *, seed: int = 0, resamples: int = RESAMPLES, level: float = LEVEL
 ) -> list[Estimate]:
     """The mean of each column of `values (B, C)` with its interval, the same users drawn for all; NaN is left out.
 
