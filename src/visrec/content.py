@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 
+from visrec.data.catalog import digest_of_table
 from visrec.errors import FeaturesError
 from visrec.features.features import Features
 
@@ -54,6 +56,11 @@ class Content:
             found: Features | None = getattr(self, kind)
             if found is not None and found.kind != kind:
                 raise FeaturesError(f"Content: {kind} was given features of the kind {found.kind}.")
+
+    @cached_property
+    def metadata_digest(self) -> str | None:
+        """The digest of the items' table, see `digest_of_table`; None without one."""
+        return None if self.metadata is None else digest_of_table(self.metadata)
 
     def preferring(self, kind: Kind) -> Content:
         """Without the regions, or without the vectors where `kind` is "regions", if there are both.

@@ -598,8 +598,11 @@ def _draw_page(
     histories = split.seen("test").histories()
     protocol, metadata = found.experiment.evaluation.protocol, found.data.catalog.metadata
     taken = targets_of(split, rows, protocol=protocol, metadata=metadata)
-    asked: dict[str, Any] = {"protocol": found.experiment.evaluation.protocol, "content": found.content}
-    lists = {name: top_items(found.model(name), split, rows, k, **asked) for name in reports}
+    lists, popularity = {}, {}
+    for name in reports:
+        model = found.model(name)
+        lists[name] = top_items(model, split, rows, k, protocol=protocol, content=found.content)
+        popularity[name] = _popularity(found, model, judged[name])
     people = [
         Person(
             user_id=str(user),
@@ -616,7 +619,7 @@ def _draw_page(
         reports,
         slicings=slicings,
         seconds={name: trained[name]["seconds"] for name in reports},
-        popularity=_popularity(found, reports),
+        popularity=popularity,
         logs={name: _training_log(found.path / "models" / name) for name in reports},
         valid_metrics={
             name: config.valid_metric for name, config in configs.items() if hasattr(config, "valid_metric")
@@ -649,17 +652,16 @@ def _draw_page(
     )
 
 
-def _popularity(found: Run, reports: Mapping[str, Report]) -> dict[str, Estimate]:
-    """By model, how popular what it recommends is, over all users or as many of them as are quickly asked."""
-    split, k = found.split, found.experiment.evaluation.cutoffs[0]
-    ids = next(iter(reports.values())).per_user["user_id"]
-    users = split.train.users.indices(ids.to_list())
+def _popularity(found: Run, model: Recommender, report: Report) -> Estimate:
+    """How popular what a model recommends is, over all users or as many of them as are quickly asked."""
+    split, evaluation = found.split, found.experiment.evaluation
+    users = split.train.users.indices(report.per_user["user_id"].to_list())
     if len(users) > _ASKED:
         users = np.sort(np.random.default_rng(0).choice(users, _ASKED, replace=False))
-    counts = split.train.item_counts()
-    asked: dict[str, Any] = {"protocol": found.experiment.evaluation.protocol, "content": found.content}
-    lists = {name: top_items(found.model(name), split, users, k, **asked) for name in reports}
-    return {name: bootstrap(mean_popularity(items, counts)) for name, items in lists.items()}
+    items = top_items(
+        model, split, users, evaluation.cutoffs[0], protocol=evaluation.protocol, content=found.content
+    )
+    return bootstrap(mean_popularity(items, split.train.item_counts()))
 
 
 def _training_log(folder: Path) -> list[dict[str, Any]]:

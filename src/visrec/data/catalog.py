@@ -90,13 +90,18 @@ class Catalog:
 
     @cached_property
     def metadata_digest(self) -> str:
-        """SHA-256 (hex) of what is known of the items beside their titles, which are only shown.
+        """The digest of what is known of the items, see `digest_of_table`."""
+        return digest_of_table(self.metadata)
 
-        Rows are in index order and columns are taken in the order of their names: how the file orders them does not
-        matter.
-        """
-        digest = hashlib.sha256(self.items.digest.encode())
-        for name in sorted(set(self.metadata.columns) - {"item_id", "title"}):
-            column = [name, self.metadata[name].to_list()]
-            digest.update(json.dumps(column, ensure_ascii=False, default=str).encode() + b"\n")
-        return digest.hexdigest()
+
+def digest_of_table(table: pl.DataFrame) -> str:
+    """SHA-256 (hex) of a table of items without their titles, which are only shown.
+
+    Columns are taken in the order of their names, rows as they are: of a catalogue in index order, however its file
+    orders them.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(set(table.columns) - {"title"}):
+        column = [name, table[name].to_list()]
+        digest.update(json.dumps(column, ensure_ascii=False, default=str).encode() + b"\n")
+    return digest.hexdigest()

@@ -15,7 +15,6 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
-from visrec.config import digest_of
 from visrec.data.interactions import Histories, Interactions
 from visrec.evaluation.popularity import popularity_percentiles
 
@@ -75,7 +74,7 @@ class Lens:
             facts={
                 "creators": column,
                 "features": None if features is None else features.digest,
-                "metadata": digest_of_metadata(content),
+                "metadata": content.metadata_digest,
                 "extractor": None if features is None else features.provenance.get("extractor"),
                 "skipped": skipped,
             },
@@ -108,15 +107,6 @@ def digest_of_features(content: Content) -> str | None:
     """The digest of the features that `Lens.of` looks at, None where there are none."""
     features = _features(content)
     return None if features is None else features.digest
-
-
-def digest_of_metadata(content: Content) -> str | None:
-    """The digest of the items' table, in which a measure or a protocol may look; None without one."""
-    table = content.metadata
-    if table is None:
-        return None
-    columns = sorted(set(table.columns) - {"title"})
-    return digest_of([[name, [str(value) for value in table[name].to_list()]] for name in columns])
 
 
 def names(cutoffs: tuple[int, ...]) -> list[str]:

@@ -88,7 +88,7 @@ class Report:
             and made["cutoffs"] == cutoffs
             and made["settings"] == (protocol or Protocol()).model_dump(mode="json")
             and self.lens.get("features") == beyond.digest_of_features(content or Content())
-            and self.lens.get("metadata") == beyond.digest_of_metadata(content or Content())
+            and self.lens.get("metadata") == (content or Content()).metadata_digest
         )
 
     def to_html(self, path: str | Path) -> None:
