@@ -1,0 +1,1 @@
+"""The web page and the REST service of a run."""

@@ -1,0 +1,51 @@
+"""The app: REST under /v1, pages beside it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+from starlette.staticfiles import StaticFiles
+
+import visrec
+from visrec.runs import Run
+from visrec.serving import pages
+from visrec.serving.engine import Engine
+from visrec.serving.service import Service
+
+STATIC = Path(__file__).parent / "static"
+
+
+def create_app(run: Run | str | Path) -> FastAPI:
+    """The web page and the REST service of a run.
+
+    Args:
+        run: a run, or its folder.
+
+    Raises:
+        RunError: the folder is no run, or none of its models is trained.
+    """
+    service = Service(Engine.open(run.path if isinstance(run, Run) else run))
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await run_in_threadpool(service.engine.warm)
+        yield
+
+    app = FastAPI(
+        title="visrec",
+        version=visrec.__version__,
+        description="Recommendations of things that are seen, and why.",
+        lifespan=lifespan,
+        docs_url=None,  # its page would ask another host for scripts
+        redoc_url=None,
+        openapi_url="/v1/openapi.json",
+    )
+    app.state.service = service
+    for router in pages.ROUTERS:
+        app.include_router(router)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    return app

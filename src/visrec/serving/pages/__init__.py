@@ -1,0 +1,7 @@
+"""The pages, one file each."""
+
+from __future__ import annotations
+
+from visrec.serving.pages import home
+
+ROUTERS = (home.router,)

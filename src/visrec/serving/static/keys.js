@@ -1,0 +1,1 @@
+// Keys on every page.
