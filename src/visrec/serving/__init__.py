@@ -1,0 +1,1 @@
+"""The service: a run's pages and its REST interface."""
