@@ -13,6 +13,10 @@ class DataError(VisrecError):
     """A data set, a file of it or an id in it is not what it should be."""
 
 
+class UnknownIdError(DataError):
+    """There is no user or item of this id."""
+
+
 class ImageError(DataError):
     """One image cannot be decoded (truncated, too large, not an image).
 
