@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from visrec.serving.pages import home
+from visrec.serving.pages import home, people
 
-ROUTERS = (home.router,)
+ROUTERS = (home.router, people.router)
