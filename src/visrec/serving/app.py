@@ -13,10 +13,18 @@ from starlette.staticfiles import StaticFiles
 import visrec
 from visrec.runs import Run
 from visrec.serving import api, pages, problems
+from visrec.serving.security import Surface, protect
+from visrec.serving.security.login import login_routes
 from visrec.serving.service import Service
 from visrec.serving.settings import ServiceSettings
 
 STATIC = Path(__file__).parent / "static"
+SURFACE = Surface(
+    asking=("/v1/recommendations", "/v1/similar"),
+    uploads=("/v1/recommendations/pictures", "/v1/similar/picture", "/v1/pictures"),
+    cheap=("/pictures",),
+)
+"""Which paths are what to `visrec.serving.security`."""
 
 
 def create_app(run: Run | str | Path, settings: ServiceSettings | None = None) -> FastAPI:
@@ -49,7 +57,9 @@ def create_app(run: Run | str | Path, settings: ServiceSettings | None = None) -
     )
     app.state.service = service
     problems.install(app)
+    protect(app, service.settings, surface=SURFACE)
     app.include_router(api.router)
+    app.include_router(login_routes(service.settings))
     for router in pages.ROUTERS:
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
