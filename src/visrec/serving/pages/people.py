@@ -13,7 +13,7 @@ from visrec.errors import VisrecError
 from visrec.evaluation.people import Person as Judged
 from visrec.evaluation.people import choose_people, note_for, worst_people
 from visrec.serving.engine import Engine, Item, Person, Question
-from visrec.serving.pages.kept import once
+from visrec.serving.pages.once import once
 from visrec.serving.pages.rendering import Pager, render
 from visrec.serving.service import CurrentEngine
 
