@@ -15,7 +15,11 @@ from visrec.feedback.connections import writing
 
 T = TypeVar("T")
 _OF_THE_DATABASE = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
-_DEADLOCKS = ("40P01", "40001")  # of PostgreSQL
+_CROSSED = (
+    "40P01",
+    "40001",
+    "23503",
+)  # of PostgreSQL: another process was in the way, or deleted a session just now
 _MOST = 512  # jobs in one transaction, so that none waits for very many
 
 
@@ -80,10 +84,13 @@ class Commits:
         try:
             self._together(jobs)
         except Exception as error:  # noqa: BLE001 - it is raised where the work came from
-            passing = _is_passing(error) and not again
-            if passing or (len(jobs) > 1 and not isinstance(error, _OF_THE_DATABASE)):
+            lost = getattr(error, "connection_invalidated", False)  # perhaps the server was only started anew
+            crossed = getattr(getattr(error, "orig", None), "sqlstate", None) in _CROSSED
+            if not again and (lost or (crossed and len(jobs) == 1)):
+                self._commit(jobs, again=True)
+            elif len(jobs) > 1 and (crossed or not isinstance(error, _OF_THE_DATABASE)):
                 for job in jobs:  # alone, so that none suffers from what another does
-                    self._commit([job], again=passing)
+                    self._commit([job])
             else:
                 for job in jobs:
                     job.fail(error)
@@ -93,12 +100,6 @@ class Commits:
             results = [job.work(connection) for job in jobs]
         for job, result in zip(jobs, results, strict=True):  # only now: the transaction has ended
             job.succeed(result)
-
-
-def _is_passing(error: Exception) -> bool:
-    """Whether to try at once again may help: the server was started anew, or two processes waited for each other."""
-    state = getattr(getattr(error, "orig", None), "sqlstate", None)
-    return getattr(error, "connection_invalidated", False) or state in _DEADLOCKS
 
 
 class _Job(Generic[T]):
