@@ -106,7 +106,7 @@ class ServiceSettings(Config):
             "h11_max_incomplete_event_size": 32 << 10,  # the request line and all headers
             "server_header": False,
             "access_log": False,  # that one writes addresses and queries; `security.log` writes neither
-            "http": "h11",
+            "http": "visrec.serving.connections:PatientProtocol",
             "ws": "none",
         }
 
