@@ -62,14 +62,14 @@ class Service:
             RunError: the folder is no run, or none of its models is trained.
             FeedbackError: the database cannot be used.
         """
-        engine = Engine.open(path)
+        engine = Engine.open(path, preferred=settings.model)
         store = _store(engine.run.path, settings)
         return cls(engine, path=Path(path).absolute(), settings=settings, store=store)
 
     def swap(self, path: str | Path) -> Engine:
         """Load another run and answer from it from now on. If that fails, nothing changes."""
         with self._swapping:
-            engine = Engine.open(path)
+            engine = Engine.open(path, preferred=self.settings.model)
             engine.warm()
             self.engine = engine
             return engine
