@@ -60,10 +60,10 @@ class VisRank(Recommender):
         return self.f[queries.history]  # (B, H, F); `pool` leaves out the padding
 
     def pool(self, Q: Tensor, Z: Tensor, queries: Queries) -> Tensor:
-        real = queries.mask & (Q.abs().sum(2) > 0)  # (B, H): padding and missing images do not count
+        real = self._real(Q, queries)
         counts = real.sum(1).tolist()
-        if self.config.method == "average":  # the mean of cosines is the dot product with the mean
-            return (Q * real[:, :, None]).sum(1) / real.sum(1, keepdim=True).clamp_min(1) @ Z.T
+        if self.config.method == "average":
+            return self._mean(Q, real) @ Z.T
         scores = np.zeros((len(Q), len(Z)), dtype=np.float32)
         f_l = Q[real]  # (S, F): all histories, one after the other
         done = 0
@@ -76,6 +76,25 @@ class VisRank(Recommender):
                 start += h
             done += len(block)
         return torch.from_numpy(scores)
+
+    def probes(self, queries: Queries) -> tuple[Tensor, Tensor] | None:
+        if self.config.method == "top_n":
+            return None  # each candidate has nearest items of its own
+        Q = self.encode_queries(queries)
+        real = self._real(Q, queries)
+        if self.config.method == "maximum":
+            return Q, real
+        return self._mean(Q, real)[:, None], real.any(1, keepdim=True)
+
+    @staticmethod
+    def _real(Q: Tensor, queries: Queries) -> Tensor:
+        """`(B, H)` bool: padding and missing images do not count."""
+        return queries.mask & (Q.abs().sum(2) > 0)
+
+    @staticmethod
+    def _mean(Q: Tensor, real: Tensor) -> Tensor:
+        """`(B, F)`: the mean of cosines is the dot product with the mean."""
+        return (Q * real[:, :, None]).sum(1) / real.sum(1, keepdim=True).clamp_min(1)
 
     def _pooled(self, similarity: np.ndarray) -> np.ndarray:
         """Similarities `(h, n)` to one history as scores `(n,)`; NumPy, whose maximum over rows is the faster."""

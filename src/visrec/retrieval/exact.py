@@ -37,7 +37,7 @@ def largest(
         queries: `(B, d)` float32.
         k: how many; queries with fewer candidates are filled up with row -1, score -inf.
         owners: `(B,)` the user of each query, for the order of ties.
-        reach: at least the length of the longest vector, see `longest`.
+        reach: at least the length of the longest vector, see `visrec.retrieval.vectors.lengths`.
         closed: `(n,)` bool, True at rows that are no answer to any query; None: all may be.
         exclude: rows that are no answer to each query, B arrays; None: no more than `closed`.
 
@@ -66,24 +66,19 @@ def ordered(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k best of some rows `(m,)` for one query, best first, and their scores, float32.
 
-    A score is summed in float64, in the same order for all rows.
+    The query is one vector `(d,)`, or several `(P, d)` of which the largest product counts. A product is summed in
+    float64, in the same order for all rows.
     """
-    value = np.empty(len(found), dtype=np.float32)
-    wide = query.astype(np.float64)
+    value = np.full(len(found), -np.inf, dtype=np.float32)
     for start in range(0, len(found), _ROWS):
         part = slice(start, start + _ROWS)
-        value[part] = (vectors[found[part]] * wide).sum(axis=1)
+        block = vectors[found[part]]
+        for one in np.atleast_2d(query).astype(np.float64):
+            value[part] = np.maximum(
+                value[part], (block * one).sum(axis=1), dtype=np.float32, casting="same_kind"
+            )
     order = np.lexsort((tie_order(owner, found), -value))[:k]
     return found[order], value[order]
-
-
-def longest(vectors: np.ndarray) -> float:
-    """The length of the longest of `(n, d)` vectors."""
-    most = 0.0
-    for start in range(0, len(vectors), _ROWS):
-        block = vectors[start : start + _ROWS]
-        most = max(most, float(np.einsum("id,id->i", block, block, dtype=np.float64).max()))
-    return most**0.5
 
 
 def _candidates(

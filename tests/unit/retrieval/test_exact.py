@@ -7,6 +7,7 @@ import pytest
 
 from visrec.ranking import tie_order
 from visrec.retrieval import exact
+from visrec.retrieval.vectors import lengths
 
 
 def _loops(vectors, queries, k, owners, closed, exclude):
@@ -31,11 +32,15 @@ def test_equals_loops_over_all_rows(monkeypatch, open_share, cells):
     owners = np.array([-1, 0, 1, 2, 3, 3])
     closed = rng.random(150) >= open_share
     exclude = [np.unique(rng.integers(0, 150, size=n)) for n in (0, 1, 5, 40, 150, 3)]
-    reach = exact.longest(vectors)
+    reach = float(lengths(vectors).max())
     rows, _ = exact.largest(vectors, queries, 9, owners=owners, reach=reach, closed=closed, exclude=exclude)
     np.testing.assert_array_equal(rows, _loops(vectors, queries, 9, owners, closed, exclude))
 
 
-def test_the_longest_vector():
-    assert exact.longest(np.array([[3.0, 4.0], [1.0, 0.0]], dtype=np.float32)) == 5
-    assert exact.longest(np.empty((0, 2), dtype=np.float32)) == 0
+def test_of_several_vectors_the_nearest_counts():
+    vectors = np.array([[1, 0], [0, 2], [-3, -3]], dtype=np.float32)
+    rows, scores = exact.ordered(
+        vectors, np.arange(3), np.array([[1, 0], [0, 1]], dtype=np.float32), 3, owner=-1
+    )
+    assert rows.tolist() == [1, 0, 2]
+    assert scores.tolist() == [2, 1, -3]
