@@ -1,9 +1,9 @@
 """From an experiment to a run folder. What is there already and still fits is not done again.
 
 A run folder describes itself: `{experiment.toml, data.json, features/, models/<name>/, report.json,
-per_user.parquet, report.html, plots/}`, and `regions/` and `images/` where models look at these. `experiment.toml`
-holds every setting, resolved. With several seeds, the further ones are `models/<name>@<seed>/`, and
-`per_seed.parquet` has the rows of each.
+per_user.parquet, report.html, plots/}`, `regions/` and `images/` where models look at these, and `events.parquet`
+where feedback was folded in. `experiment.toml` holds every setting, resolved. With several seeds, the further ones
+are `models/<name>@<seed>/`, and `per_seed.parquet` has the rows of each.
 """
 
 from __future__ import annotations
@@ -41,6 +41,9 @@ from visrec.evaluation.tasks import Protocol
 from visrec.experiment import Experiment, FeaturesConfig
 from visrec.features.extractor import versions
 from visrec.features.features import META, Features
+from visrec.feedback.addresses import COPY
+from visrec.feedback.folding import Folded, fold
+from visrec.feedback.reading import read_events
 from visrec.files import is_temporary, read_json, replacing, sweep_temporaries, write_json
 from visrec.neighbours import similar_items
 from visrec.recommender import Progress, Recommender, load_model
@@ -76,9 +79,27 @@ class Run:
         return cls(path, Experiment.from_toml(path / "experiment.toml"))
 
     @cached_property
+    def events(self) -> pl.DataFrame | None:
+        """The feedback that is folded into the data: the events that the run was begun with; None without any."""
+        copy, source = self.path / COPY, self.experiment.data.events
+        if source is None:
+            return None
+        if not copy.is_file() and (self.path / "data.json").is_file():
+            raise RunError(
+                f"{copy}: is missing, the feedback that this run was begun with. Choose another --out folder for the "
+                f"events that are there now."
+            )
+        return read_events(copy if copy.is_file() else source)
+
+    @cached_property
+    def folded(self) -> Folded | None:
+        """The data set with the feedback in it, and what became of the events; None without feedback."""
+        return None if self.events is None else fold(_load_folder(self.experiment), self.events)
+
+    @cached_property
     def data(self) -> Dataset:
         """The data set that the run was made from; `RunError` if it has changed since."""
-        data = load_data(self.experiment)
+        data = _load_folder(self.experiment) if self.folded is None else self.folded.data
         facts = self.path / "data.json"
         if facts.is_file() and _read(facts)["digest"] != _data_digest(data):
             raise RunError(
@@ -229,7 +250,12 @@ class Run:
 
 
 def load_data(experiment: Experiment) -> Dataset:
-    """The data set of an experiment."""
+    """The data set of an experiment, with the feedback that there is now if it names some."""
+    data, source = _load_folder(experiment), experiment.data.events
+    return data if source is None else fold(data, read_events(source)).data
+
+
+def _load_folder(experiment: Experiment) -> Dataset:
     settings = experiment.data
     return load_dataset(settings.path, min_rating=settings.min_rating, missing_images=settings.missing_images)
 
@@ -372,13 +398,17 @@ def _begin(found: Run) -> None:
     """Write what the run is: experiment.toml and data.json. The data are read first, so that faults leave nothing."""
     out = found.path
     if not found.trained and not any((out / folder).exists() for folder in FOLDERS.values()):
-        (out / "data.json").unlink(missing_ok=True)  # of a call that came to nothing
+        for name in ("data.json", COPY):  # of a call that came to nothing
+            (out / name).unlink(missing_ok=True)
     facts = _data_facts(found)
     out.mkdir(parents=True, exist_ok=True)
     sweep_temporaries(out)
     (out / "models").mkdir(exist_ok=True)
     sweep_temporaries(out / "models")
     found.experiment.to_toml(out / "experiment.toml")
+    if found.events is not None and not (out / COPY).is_file():
+        with replacing(out / COPY) as temporary:
+            found.events.write_parquet(temporary)
     write_json(out / "data.json", facts)
 
 
@@ -424,6 +454,7 @@ def _data_facts(found: Run) -> dict[str, Any]:
         "test_users": int((split.test.user_counts() > 0).sum()),
         "test_on_new_items": int(new[split.test.item].sum()),
         "new_items": int(new.sum()),
+        **({} if found.folded is None else {"events": found.folded.facts}),
         "notes": list(data.notes),
     }
 
