@@ -7,10 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
+from visrec.content import Content
 from visrec.errors import ConfigError, FeaturesError
 from visrec.explain.explanation import Nearest, Neighbour
 from visrec.explain.question import Question
 from visrec.features.features import Features
+from visrec.recommender import Recommender
 
 
 def nearest(
@@ -66,6 +68,23 @@ def nearest(
         found = []
     found.sort(key=lambda one: -one.similarity)  # stable: of equal ones the older
     return Nearest(tuple(found[:n]), by, source)  # type: ignore[arg-type]
+
+
+def compared_by(model: Recommender, content: Features | Content | None = None) -> Features | None:
+    """The features by which a model's pictures are compared: those given, its own, or None: what it holds of items.
+
+    A model that learns what pictures show from their pixels is taken at its own word, whatever is given.
+
+    Raises:
+        FeaturesError: they are of other items.
+    """
+    if model.needs == "image":
+        return None
+    given = Content.of(content)
+    for found in (given.vector, given.regions, model.features):
+        if found is not None and found.kind in ("vector", "regions"):
+            return found.align(model.items)
+    return None
 
 
 def vectors_of_model(question: Question, items: np.ndarray) -> np.ndarray:
