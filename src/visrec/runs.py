@@ -39,6 +39,7 @@ from visrec.evaluation.significance import Estimate, bootstrap
 from visrec.evaluation.slices import Slicing, slice_reports
 from visrec.evaluation.tasks import Protocol
 from visrec.experiment import Experiment, FeaturesConfig
+from visrec.explain.attributes import FOLDER as ATTRIBUTES
 from visrec.explain.faithfulness import HEADINGS, Check, check_explanations, written
 from visrec.features.extractor import versions
 from visrec.features.features import META, Features
@@ -336,7 +337,7 @@ def evaluate_run(
             reports, found.split, names=names, catalog=found.data.catalog, features=vectors
         )
     with stage("checking explanations") as progress:
-        checks = _checks(found, facts, progress)
+        checks = _checks(found, facts, progress, known={} if afresh else found.checks)
     _write_reports(found, reports, facts, slicings, checks)
     with stage("drawing report.html"):
         _draw_page(found, reports, slicings, checks)
@@ -550,16 +551,26 @@ def _report(name: str, found: Mapping[str, Any], per_user: pl.DataFrame, protoco
     )
 
 
-def _checks(found: Run, facts: Mapping[str, Any], progress: Progress | None) -> dict[str, tuple[Check, ...]]:
+def _checks(
+    found: Run,
+    facts: Mapping[str, Any],
+    progress: Progress | None,
+    *,
+    known: Mapping[str, tuple[Check, ...]],
+) -> dict[str, tuple[Check, ...]]:
     """Whether the explanations of each model hold; what was checked of the same model before is kept."""
-    known, before = found.checks, found.provenance.get("models", {})
+    before = found.provenance.get("models", {})
+    folder = found.path / ATTRIBUTES
+    attributes = Features.load(folder) if (folder / META).is_file() else None
     checks = {}
     for done, name in enumerate(facts, start=1):
         same = before.get(name, {}).get("fingerprint") == facts[name]["fingerprint"]
         if same and name in known:
             checks[name] = known[name]
         else:
-            checks[name] = check_explanations(load_model(found.folder_of(name), found.content), found.content)
+            checks[name] = check_explanations(
+                load_model(found.folder_of(name), found.content), found.content, attributes=attributes
+            )
         if progress is not None:
             progress(done, len(facts), "")
     return checks

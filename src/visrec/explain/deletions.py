@@ -10,9 +10,10 @@ import torch
 
 from visrec.content import Content
 from visrec.explain.activation import activation_map, pixels_of
+from visrec.explain.attributes import attributes, telling
 from visrec.explain.contributions import blocks_of, contributions
 from visrec.explain.nearest import compared_by, nearest
-from visrec.explain.question import Question
+from visrec.explain.question import Question, scores_of
 from visrec.features.features import Features
 from visrec.models.acf import ACF
 from visrec.models.bpr import BPR
@@ -24,6 +25,8 @@ N_NAMED = 3
 """Items of a history that an explanation names; of short ones half."""
 REGIONS = 0.25
 """Share of a picture's regions that are deleted."""
+EXCHANGED = 50
+"""Items that one is exchanged for."""
 AREA = 0.2
 """Share of a picture that is deleted."""
 _SAMPLE = 1000  # items that say what is average
@@ -43,8 +46,10 @@ class Deletion:
     changes: Changes
 
 
-def deletions_of(model: Recommender, content: Features | Content | None = None) -> tuple[Deletion, ...]:
-    """Those that a model's explanations can be checked by."""
+def deletions_of(
+    model: Recommender, content: Features | Content | None = None, table: Features | None = None
+) -> tuple[Deletion, ...]:
+    """Those that a model's explanations can be checked by; `table` is that of the attributes."""
     compared = compared_by(model, content)
     few = f"the {N_NAMED} liked items"
     found: list[Deletion] = []
@@ -69,6 +74,8 @@ def deletions_of(model: Recommender, content: Features | Content | None = None) 
         found.append(_visual_deletion(model))
     if isinstance(model, DVBPR) and model.pixels is not None:
         found.append(_activation_deletion(model))
+    if table is not None and model.personal:
+        found.append(_attributes_deletion(table.align(model.items)))
     return tuple(found)
 
 
@@ -201,9 +208,9 @@ def _of_versions(
 def _shared_deletion(model: BPR | VBPR | DVBPR, compared: Features | None) -> Deletion:
     """Of the item's vector what it shares with the liked items named, against as much shared with others liked.
 
-    The vectors are those that the model reads: of vbpr the features, whose weights are E' theta_u + beta'; else its
-    item vectors without the bias. What is shared is the projection, as deviations from the average item, on the span
-    of the named; the random one is brought to the same length.
+    The vectors are those that the model weighs: of vbpr the features, whose weights are E' theta_u + beta'; of dvbpr
+    Phi(X_i); else its item vectors without the bias. What is shared is the projection, as deviations from the average
+    item, on the span of the named; the random one is brought to the same length.
     """
     reads = isinstance(model, VBPR) and model.f is not None
     vectors, mean = _read_by(model)
@@ -236,12 +243,16 @@ def _read_by(model: BPR | VBPR | DVBPR) -> tuple[torch.Tensor, torch.Tensor]:
     if isinstance(model, VBPR) and model.f is not None:
         return model.f, model.f.mean(0)
     assert model.Z is not None
-    Z = model.Z[:, : _width(model)]
+    Z = model.Z[:, _columns(model)]
     return Z, Z.mean(0)
 
 
-def _width(model: BPR | VBPR | DVBPR) -> int:
-    return max(part.stop for name, part in blocks_of(model).items() if name != "bias")
+def _columns(model: BPR | VBPR | DVBPR) -> slice:
+    """Of the item vectors all but the bias, of dvbpr what it sees alone."""
+    blocks = blocks_of(model)
+    if isinstance(model, DVBPR):
+        return blocks["visual"]
+    return slice(0, max(part.stop for name, part in blocks.items() if name != "bias"))
 
 
 def _weights(model: BPR | VBPR | DVBPR, question: Question) -> torch.Tensor:
@@ -249,7 +260,7 @@ def _weights(model: BPR | VBPR | DVBPR, question: Question) -> torch.Tensor:
     if isinstance(model, VBPR) and model.f is not None:
         assert question.user is not None
         return (model.theta_u[question.user] @ model.E + model.beta_prime[:, 0]).double()
-    return model.encode_queries(question.queries([question.history]))[0, : _width(model)].double()
+    return model.encode_queries(question.queries([question.history]))[0, _columns(model)].double()
 
 
 def _shared(own: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
@@ -329,6 +340,35 @@ def highest(values: np.ndarray, side: int) -> np.ndarray:
     mask = np.zeros(side * side, dtype=bool)
     mask[np.argsort(-smooth, kind="stable")[: max(1, round(AREA * side * side))]] = True
     return mask.reshape(side, side)
+
+
+# ---- the item itself -----------------------------------------------------------------------------------
+
+
+def _attributes_deletion(table: Features) -> Deletion:
+    """The item is exchanged for others that lack the telling measure, against as many of all others."""
+    raw = np.asarray(table.values if table.raw is None else table.raw, dtype=np.float64)
+    columns = list(table.provenance.get("columns") or ())
+    there = np.flatnonzero(~table.missing)
+
+    def changes(
+        question: Question, n_draws: int, rng: np.random.Generator
+    ) -> tuple[float, np.ndarray] | None:
+        named = telling(attributes(question, table))
+        if named is None:
+            return None
+        others = there[~np.isin(there, [*question.history, question.item])]
+        lacks = np.abs(raw[others, columns.index(named.name)] - named.mean) > named.std
+        if not lacks.any():
+            return None
+        drawn = [rng.choice(others[lacks], EXCHANGED)]
+        drawn += [rng.choice(others, EXCHANGED) for _ in range(n_draws)]
+        items = np.array([question.item, *np.concatenate(drawn)])
+        scores = scores_of(question.model, question.queries([question.history]), items)[0]
+        drops = scores[0] - scores[1:].reshape(1 + n_draws, EXCHANGED).mean(axis=1)
+        return float(drops[0]), drops[1:]
+
+    return Deletion("attributes", "the measure in which it fits the person (by exchange)", True, changes)
 
 
 def _some(there: np.ndarray, most: int = _SAMPLE) -> np.ndarray:

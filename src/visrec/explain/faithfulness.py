@@ -36,7 +36,8 @@ class Check:
     All changes are in standard deviations of the user's own scores over the catalogue, so that models compare.
 
     Attributes:
-        kind: the part of the explanation: "nearest", "contributions", "attention", "regions", "activation", "visual".
+        kind: the part of the explanation: "nearest", "contributions", "attention", "regions", "activation", "visual",
+            "attributes".
         deleted: what is deleted, in words.
         signed: True: how far the score falls. False: how far it moves, up or down.
         named: the mean change where what the explanation points at is deleted.
@@ -77,6 +78,7 @@ def check_explanations(
     model: Recommender,
     content: Features | Content | None = None,
     *,
+    attributes: Features | None = None,
     n_users: int = N_USERS,
     n_draws: int = N_DRAWS,
     seed: int = 0,
@@ -87,6 +89,7 @@ def check_explanations(
     Args:
         model: a fitted one; models loaded without their features have fewer explanations.
         content: features by which pictures are compared; see `explain`.
+        attributes: of `attribute_table`; None: these are not checked.
         n_users: so many users are drawn from those who took at least 4 items.
         n_draws: random deletions a user.
         seed: of users and deletions.
@@ -100,7 +103,7 @@ def check_explanations(
     """
     if n_users < 2 or n_draws < 1:
         raise ConfigError(f"n_users is {n_users} and n_draws {n_draws}; expected at least 2 and at least 1.")
-    deletions = deletions_of(model, content)
+    deletions = deletions_of(model, content, attributes)
     if not deletions:
         return ()
     rng = np.random.default_rng(seed)

@@ -9,10 +9,17 @@ import torch
 
 from visrec.content import Content
 from visrec.errors import ConfigError, FeaturesError
+from visrec.explain.contributions import blocks_of
 from visrec.explain.explanation import Nearest, Neighbour
 from visrec.explain.question import Question
 from visrec.features.features import Features
+from visrec.models.curatornet import CuratorNet
+from visrec.models.dvbpr import DVBPR
+from visrec.models.visrank import VisRank
 from visrec.recommender import Recommender
+
+SEEING = (VisRank, CuratorNet, DVBPR)
+"""Models whose own vectors of items are what pictures show."""
 
 
 def nearest(
@@ -43,6 +50,7 @@ def nearest(
         )
     model = question.model
     by, source = ("model", type(model).__name__)
+    looks = features is not None or isinstance(model, SEEING)
     if features is None:
         vectors = (
             vectors_of_model(question, question.history),
@@ -67,7 +75,7 @@ def nearest(
     if not asked.any():
         found = []
     found.sort(key=lambda one: -one.similarity)  # stable: of equal ones the older
-    return Nearest(tuple(found[:n]), by, source)  # type: ignore[arg-type]
+    return Nearest(tuple(found[:n]), by, source, looks)  # type: ignore[arg-type]
 
 
 def compared_by(model: Recommender, content: Features | Content | None = None) -> Features | None:
@@ -88,8 +96,15 @@ def compared_by(model: Recommender, content: Features | Content | None = None) -
 
 
 def vectors_of_model(question: Question, items: np.ndarray) -> np.ndarray:
-    """What the model compares items by, `(n, m)` of length 1; 0 where it knows nothing, m = 0 if it compares none."""
-    vectors = question.model.similarity_vectors()
+    """What the model compares items by, `(n, m)` of length 1; 0 where it knows nothing, m = 0 if it compares none.
+
+    Of dvbpr what it sees, Phi(X_i), without the factors.
+    """
+    model = question.model
+    vectors = model.similarity_vectors()
+    if isinstance(model, DVBPR):
+        assert model.Z is not None
+        vectors = model.Z[:, blocks_of(model)["visual"]]
     if vectors is None:
         return np.zeros((len(items), 0), dtype=np.float32)
     rows = vectors.index_select(0, torch.from_numpy(items))
