@@ -36,15 +36,15 @@ TERMS = {
 """The summands of a score in words."""
 
 ATTRIBUTES = {
-    "brightness": ("dark", "bright"),
-    "saturation": ("grey", "pure colours"),
-    "sharpness": ("soft", "sharp"),
-    "entropy": ("plain", "varied"),
-    "contrast": ("flat", "strong contrast"),
-    "colorfulness": ("one colour", "many colours"),
-    "naturalness": ("unlikely colours", "colours of nature"),
+    "brightness": ("brightness", "dark", "bright"),
+    "saturation": ("saturation", "grey", "pure colours"),
+    "sharpness": ("sharpness", "soft", "sharp"),
+    "entropy": ("variety of tones", "plain", "varied"),
+    "rgb_contrast": ("contrast", "flat", "strong"),
+    "colorfulness": ("colourfulness", "few colours", "many colours"),
+    "naturalness": ("naturalness", "unlikely colours", "colours of nature"),
 }
-"""What the two ends of a measure are like."""
+"""A measure's name in words, and what its two ends are like."""
 
 
 @router.get("/why", response_class=HTMLResponse)
@@ -52,6 +52,7 @@ def why(
     request: Request,
     engine: CurrentEngine,
     item: str,
+    *,
     model: str = "",
     user: str = "",
     liked: Annotated[list[str] | None, Query(max_length=_MOST_LIKED)] = None,
@@ -108,7 +109,9 @@ class Veil:
     def over(cls, box: Sequence[float], counts: float) -> Veil:
         """Over a box (x0, y0, x1, y1) in parts of the picture; `counts` in [0, 1], 1 leaves it uncovered."""
         x0, y0, x1, y1 = (100 * side for side in box)
-        return cls(f"{x0:.2f}", f"{y0:.2f}", f"{x1 - x0:.2f}", f"{y1 - y0:.2f}", f"{_DARKEST * (1 - counts):.3f}")
+        return cls(
+            f"{x0:.2f}", f"{y0:.2f}", f"{x1 - x0:.2f}", f"{y1 - y0:.2f}", f"{_DARKEST * (1 - counts):.3f}"
+        )
 
 
 @dataclass(frozen=True)
@@ -178,7 +181,11 @@ def _place(engine: Engine, model: str, user: str, liked: list[str] | None, found
     """The rank of the item in the list of whom it is explained to; None where it is far down, or has none."""
     index = engine.catalog.items.index(found.item)
     known = Question(
-        model, _RANKS, user or None, liked=tuple(one for one in liked or () if one != str(found.item)), known="past"
+        model,
+        _RANKS,
+        user or None,
+        liked=tuple(one for one in liked or () if one != str(found.item)),
+        known="past",
     )
     try:
         ranks = {one.index: one.rank for one in engine.recommend(known)}
@@ -212,7 +219,9 @@ def _attended(engine: Engine, found: Explanation) -> list[Looked]:
 
 def _looked(engine: Engine, one: Attended) -> Looked:
     item = _item(engine, one.item_id)
-    regions = [region for region in one.regions if region.box[2] > region.box[0] and region.box[3] > region.box[1]]
+    regions = [
+        region for region in one.regions if region.box[2] > region.box[0] and region.box[3] > region.box[1]
+    ]
     size = picture_size(engine, item)
     if not regions:
         return Looked(item, size, 100 * one.alpha, (), "")
@@ -222,8 +231,8 @@ def _looked(engine: Engine, one: Attended) -> Looked:
     veils = [Veil.over(box, float(part)) for box, part in zip(boxes.tolist(), counts, strict=True)]
     veils += _around(boxes[:, 0].min(), boxes[:, 1].min(), boxes[:, 2].max(), boxes[:, 3].max())
     if betas.max() < 1.2 / len(betas):
-        return Looked(item, size, 100 * one.alpha, tuple(veils), "everywhere alike")
-    return Looked(item, size, 100 * one.alpha, tuple(veils), _where(boxes[int(betas.argmax())]))
+        return Looked(item, size, 100 * one.alpha, tuple(veils), "alike everywhere")
+    return Looked(item, size, 100 * one.alpha, tuple(veils), f"most {_where(boxes[int(betas.argmax())])}")
 
 
 def _around(x0: float, y0: float, x1: float, y1: float) -> list[Veil]:
@@ -281,16 +290,17 @@ def _cell(map_of: Activation, at: int) -> np.ndarray:
 def _bars(found: Explanation) -> list[Bar]:
     made = []
     for one in found.attributes:
+        name, *ends = ATTRIBUTES.get(one.name, (one.name, "little", "much"))
         usual = f"what they like has {one.low_percentile:.0f} to {one.high_percentile:.0f} %"
         words = (
-            f"{one.name}: what they like lies between {one.low_percentile:.0f} and {one.high_percentile:.0f}"
+            f"{name}: what they like lies between {one.low_percentile:.0f} and {one.high_percentile:.0f}"
             if one.percentile is None
-            else f"{one.name}: more than {one.percentile:.0f} % of the catalogue; {usual}"
+            else f"{name}: more than {one.percentile:.0f} % of the catalogue; {usual}"
         )
         made.append(
             Bar(
-                one.name,
-                ATTRIBUTES.get(one.name, ("little", "much")),
+                name,
+                (ends[0], ends[1]),
                 None if one.percentile is None else round(one.percentile, 1),
                 round(one.mean_percentile, 1),
                 round(one.low_percentile, 1),
@@ -305,8 +315,12 @@ def _contributing(engine: Engine, found: Explanation) -> list[tuple[Item, float]
     """What of the history lifts the score the most, then what lowers it the most."""
     if found.contributions is None:
         return []
-    ranked = [one for one in found.contributions.ranked if one.value != 0]
-    chosen = ranked[:_CONTRIBUTING] + [one for one in ranked[_CONTRIBUTING:][-2:] if one.value < 0]
+    ranked = found.contributions.ranked
+    least = (
+        max((abs(one.value) for one in ranked), default=0.0) / 100
+    )  # what is less cannot be told from nothing
+    ranked = tuple(one for one in ranked if abs(one.value) > least)
+    chosen = [*ranked[:_CONTRIBUTING], *(one for one in ranked[_CONTRIBUTING:][-2:] if one.value < 0)]
     return [(_item(engine, one.item_id), one.value) for one in chosen]
 
 
