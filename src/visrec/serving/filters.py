@@ -18,13 +18,16 @@ from visrec.errors import ConfigError
 
 Comparison = Literal["=", "!=", "<", "<=", ">", ">="]
 
-_WRITTEN = re.compile(r"\s*(?P<column>[^=!<>]+?)\s*(?P<comparison>!=|<=|>=|=|<|>)\s*(?P<value>.*?)\s*", re.DOTALL)
+_WRITTEN = re.compile(
+    r"\s*(?P<column>[^=!<>]+?)\s*(?P<comparison>!=|<=|>=|=|<|>)\s*(?P<value>.*?)\s*", re.DOTALL
+)
 _ORDERS: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
     ">=": operator.ge,
 }
+_NAMES = ("item_id", "title")  # text, whatever they look like: 007 is not 7
 _KEPT = 64  # masks of filters, a byte an item each
 
 
@@ -49,8 +52,8 @@ class Filter:
         found = _WRITTEN.fullmatch(text)
         if found is None:
             raise ConfigError(
-                f"The filter {text!r} is none; expected a column, one of {' '.join(get_args(Comparison))} and a value, "
-                f"such as artist!=Mina Bianchi or year>=1990."
+                f"The filter {text!r} is none; expected a column, one of {' '.join(get_args(Comparison))} and a "
+                f"value, such as artist!=Mina Bianchi or year>=1990."
             )
         return cls(**found.groupdict())  # type: ignore[arg-type]
 
@@ -63,7 +66,9 @@ class Filtering:
 
     def __init__(self, metadata: pl.DataFrame) -> None:
         self._metadata = metadata
-        self._numbers = {name: _numbers(metadata[name]) for name in metadata.columns}
+        self._numbers = {
+            name: None if name in _NAMES else _numbers(metadata[name]) for name in metadata.columns
+        }
         self._mask = lru_cache(_KEPT)(self._made)
 
     @property
@@ -104,7 +109,8 @@ class Filtering:
                 f"The filter {one} compares numbers, and not everything in the column {one.column} is one; "
                 f"use = or !=."
             )
-        same = self._metadata[one.column].cast(pl.String).eq_missing(pl.lit(one.value)).to_numpy()
+        written = pl.col(one.column).cast(pl.String)
+        same = self._metadata.select(written.eq_missing(pl.lit(one.value)))[one.column].to_numpy()
         return same if one.comparison == "=" else ~same
 
 
