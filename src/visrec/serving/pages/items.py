@@ -152,10 +152,11 @@ def _rows(engine: Engine, index: int) -> list[Row]:
     if regions is not None:
         name = str(regions.provenance.get("extractor", "regions"))
         rows.append(_row(engine, name, "regions", lambda: _by_regions(engine, regions, index)))
-    for name in engine.models:
-        if _compares(engine, name):
-            rows.append(_row(engine, name, "model", partial(engine.similar, index, SHOWN, by=name)))
-    return rows
+    return rows + [
+        _row(engine, name, "model", partial(engine.similar, index, SHOWN, by=name))
+        for name in engine.models
+        if _compares(engine, name)
+    ]
 
 
 def _row(engine: Engine, name: str, kind: str, ask: Callable[[], list[Ranked]]) -> Row:
