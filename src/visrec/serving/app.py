@@ -13,6 +13,7 @@ from starlette.staticfiles import StaticFiles
 import visrec
 from visrec.runs import Run
 from visrec.serving import api, pages, problems
+from visrec.serving.pages.rendering import error_page
 from visrec.serving.security import Surface, protect
 from visrec.serving.security.login import login_routes
 from visrec.serving.service import Service
@@ -56,6 +57,7 @@ def create_app(run: Run | str | Path, settings: ServiceSettings | None = None) -
         openapi_url="/v1/openapi.json",
     )
     app.state.service = service
+    app.state.error_page = error_page
     problems.install(app)
     protect(app, service.settings, surface=SURFACE)
     app.include_router(api.router)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from visrec.serving.pages import home, people
+from visrec.serving.pages import home, items, people, why
 
-ROUTERS = (home.router, people.router)
+ROUTERS = (home.router, people.router, items.router, why.router)
