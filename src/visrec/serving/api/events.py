@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Request, Response, status
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, BeforeValidator, Field
 
 from visrec.feedback.events import Event, Kind, Opinions, new_id, now
 from visrec.serving.api.schemas import Answer, Asked, ItemId, Text
@@ -17,6 +17,13 @@ from visrec.serving.visits import CurrentSession, begun, end
 router = APIRouter(tags=["events"])
 _MOST = 100
 _LONGEST = 64
+
+
+def _written(value: object) -> object:
+    """A time as it is written, with its zone; a number says neither its zone nor its unit."""
+    if not isinstance(value, str | datetime):
+        raise ValueError("expected a time as text, such as 2026-01-31T12:00:00Z")
+    return value
 
 
 class NewEvent(Asked):
@@ -36,7 +43,7 @@ class NewEvent(Asked):
     """The account, if there is one; it need not be one of the data set."""
     weight: float | None = Field(default=None, ge=-100, le=100)
     """Of a like: how much."""
-    time: AwareDatetime | None = None
+    time: Annotated[AwareDatetime, BeforeValidator(_written)] | None = None
     """When, with a time zone. Without it: now."""
 
 

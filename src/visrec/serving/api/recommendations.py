@@ -10,7 +10,7 @@ from pydantic import Field
 
 from visrec.errors import UnsupportedError
 from visrec.feedback.events import new_id
-from visrec.serving.api.schemas import Answer, Asked, ItemId, K, RankedItem, Text, ranked_fields
+from visrec.serving.api.schemas import Answer, Asked, IdText, ItemId, K, RankedItem, Text, ranked_fields
 from visrec.serving.engine import Engine, Known, Picture, Question, Ranked
 from visrec.serving.filters import Filter
 from visrec.serving.paging import DEPTH
@@ -39,6 +39,7 @@ Filters = Annotated[
         examples=[["style=mosaic", "year>=1990"]],
     ),
 ]
+ModelName = Annotated[Text, Field(min_length=1, max_length=200)]
 Exclude = Annotated[list[ItemId], Field(max_length=1000, description="Items that must not be in the list.")]
 
 
@@ -68,7 +69,7 @@ class NewQuestion(Asked):
 
     user: ItemId | None = None
     """A user of the data set; without one, a visitor."""
-    model: Annotated[Text, Field(max_length=200)] | None = None
+    model: ModelName | None = None
     """A name from /v1/models. Without one: the best of those that can answer."""
     k: K = 20
     history: list[Liked | ItemId] = Field(default=[], max_length=500)
@@ -150,11 +151,11 @@ def recommend(
     service: CurrentService,
     engine: CurrentEngine,
     session: CurrentSession,
-    user: Annotated[str | None, Query(max_length=512, description="A user of the data set.")] = None,
-    model: Annotated[str | None, Query(max_length=200, description="A name from /v1/models.")] = None,
+    user: Annotated[IdText | None, Query(description="A user of the data set.")] = None,
+    model: Annotated[ModelName | None, Query(description="A name from /v1/models.")] = None,
     k: Annotated[K, Query()] = 20,
     item: Annotated[
-        list[Annotated[str, Field(min_length=1, max_length=512)]],
+        list[IdText],
         Query(max_length=100, description="What a visitor likes, oldest first; repeat it for several."),
     ] = [],  # noqa: B006 - FastAPI copies it
     exclude: Annotated[Exclude, Query()] = [],  # noqa: B006
