@@ -1,4 +1,4 @@
-"""The REST service against its own OpenAPI document: nothing breaks, whatever is asked, and answers are as it says."""
+"""The REST service against its own OpenAPI document: nothing breaks, whatever is asked; answers are as it says."""
 
 from __future__ import annotations
 

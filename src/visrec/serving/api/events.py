@@ -9,6 +9,7 @@ from fastapi import APIRouter, Body, Query, Request, Response, status
 from pydantic import AwareDatetime, BeforeValidator, Field
 
 from visrec.feedback.events import Event, Kind, Opinions, new_id, now
+from visrec.serving.api.recommendations import StrictWeight
 from visrec.serving.api.schemas import Answer, Asked, ItemId, Text
 from visrec.serving.problems import ProblemError
 from visrec.serving.service import CurrentEngine, CurrentService, Service, ids_of
@@ -41,7 +42,7 @@ class NewEvent(Asked):
     """That made the list."""
     user: ItemId | None = None
     """The account, if there is one; it need not be one of the data set."""
-    weight: float | None = Field(default=None, ge=-100, le=100)
+    weight: StrictWeight | None = None
     """Of a like: how much."""
     time: Annotated[AwareDatetime, BeforeValidator(_written)] | None = None
     """When, with a time zone. Without it: now."""

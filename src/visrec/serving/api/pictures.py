@@ -36,10 +36,10 @@ _PICTURES = {
     "minItems": 1,
     "description": "JPEG, PNG, WebP or GIF, told by their content.",
 }
+_NUMBER = {"type": "number", "minimum": -100, "maximum": 100}
 _WEIGHTS = {
-    "type": "array",
-    "items": {"type": "number", "minimum": -100, "maximum": 100},
-    "description": "How much each picture is liked, in their order; below 0: less of this. None: all 1.",
+    "anyOf": [{"type": "array", "items": _NUMBER}, _NUMBER],
+    "description": "How much each picture is liked, in their order; below 0: less of this. Without: all 1.",
 }
 _QUESTION = {
     "type": "string",

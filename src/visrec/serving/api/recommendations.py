@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, BackgroundTasks, Body, Query
-from pydantic import Field
+from pydantic import Field, Strict, StrictBool
 
 from visrec.errors import UnsupportedError
 from visrec.feedback.events import new_id
@@ -44,6 +44,7 @@ Exclude = Annotated[list[ItemId], Field(max_length=1000, description="Items that
 
 
 Weight = Annotated[float, Field(ge=-100, le=100)]
+StrictWeight = Annotated[Weight, Strict()]
 
 
 class KeptPicture(Asked):
@@ -51,7 +52,7 @@ class KeptPicture(Asked):
 
     name: str = Field(pattern=r"^[0-9a-f]{64}$")
     """What POST /v1/pictures answered."""
-    weight: Weight = 1.0
+    weight: StrictWeight = 1.0
     """How much it is liked; below 0: less of this."""
 
 
@@ -60,7 +61,7 @@ class Liked(Asked):
 
     item: ItemId
     """Its id."""
-    weight: Weight = 1.0
+    weight: StrictWeight = 1.0
     """How much it is liked; below 0: less of this; 0: it does not count, and is left out of the list."""
 
 
@@ -71,7 +72,7 @@ class NewQuestion(Asked):
     """A user of the data set; without one, a visitor."""
     model: ModelName | None = None
     """A name from /v1/models. Without one: the best of those that can answer."""
-    k: K = 20
+    k: Annotated[K, Strict()] = 20
     history: list[Liked | ItemId] = Field(default=[], max_length=500)
     """What the person likes, oldest first, beside what the model knows of the user and what the session likes: item
     ids, or items with weights. Never in the list."""
@@ -79,11 +80,11 @@ class NewQuestion(Asked):
     """Pictures that were kept; to ask with others, POST /v1/recommendations/pictures."""
     exclude: Exclude = Field(default=[])
     filters: Filters = Field(default=[])
-    diversity: Diversity = 0.0
+    diversity: Annotated[Diversity, Strict()] = 0.0
     known: Known = "all"
     """What of a user's own items is left out: all that the data set knows, the past (what the models were tested
     on may then come), or none."""
-    reasons: bool = False
+    reasons: StrictBool = False
     """Say of each item why it is there."""
 
 
