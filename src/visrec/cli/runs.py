@@ -11,6 +11,7 @@ from visrec.cli.options import (
     L2,
     AllowMissingImages,
     DataOption,
+    EventsOption,
     ExtractorOption,
     FeaturesOption,
     Float16,
@@ -99,6 +100,7 @@ def run(
     l2: L2 = False,
     float16: Float16 = False,
     min_rating: MinRating = None,
+    events: EventsOption = None,
     split: SplitOption = None,
     cutoffs: Annotated[str | None, typer.Option(help="The k of the metrics at k. [default: 20,100]")] = None,
     protocol: ProtocolOption = None,
@@ -116,7 +118,7 @@ def run(
     from visrec.runs import run as run_experiment
 
     values = experiment_values(source, data)
-    apply(values, "data", min_rating=min_rating, split=split)
+    apply(values, "data", min_rating=min_rating, events=events, split=split)
     apply(values, "data", missing_images="mask" if allow_missing_images else None)
     given = features_settings(
         weights, (layer, pool, precision, set_), standardize, (pca, whiten, l2), float16
