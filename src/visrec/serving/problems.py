@@ -17,10 +17,13 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from visrec.errors import (
     ConfigError,
+    ConflictingEventError,
     DataError,
     FeaturesError,
+    FeedbackError,
     ImageError,
     RunError,
+    UnavailableError,
     UnknownIdError,
     UnsupportedError,
     VisrecError,
@@ -152,6 +155,18 @@ def problem_of(error: Exception) -> Problem:
             return Problem(error.status_code, detail, headers=dict(error.headers or {}))
         case UnknownIdError():
             return Problem(404, str(error), kind="unknown-id")
+        case ConflictingEventError():
+            return Problem(409, str(error), kind="conflict")
+        case UnavailableError():  # its message is for the log: it says where the database is
+            headers = {"Retry-After": "2"}
+            return Problem(
+                503,
+                "The database of feedback does not answer. Try again.",
+                kind="no-database",
+                headers=headers,
+            )
+        case FeedbackError():
+            return Problem(422, without_paths(str(error)), kind="invalid")
         case ImageError():
             return Problem(404, "The picture of this item cannot be read.", kind="unreadable-picture")
         case DataError() | ConfigError():
@@ -214,10 +229,12 @@ def log_fault(error: Exception, *, instance: str | None) -> None:
 
 
 def _handle(request: Request, error: Exception) -> Response:
-    if isinstance(error, RunError | FeaturesError | ImageError):  # the operator's concern too
+    if isinstance(
+        error, RunError | FeaturesError | ImageError | UnavailableError
+    ):  # the operator's concern too
         _LOG.warning("%s: %s", type(error).__name__, error)
     found = problem_of(error)
-    if found.status >= 500 and not isinstance(error, ProblemError | HTTPException):
+    if found.status >= 500 and not isinstance(error, ProblemError | HTTPException | VisrecError):
         log_fault(error, instance=instance_of(request))
     return answer(request, found)
 
