@@ -1,7 +1,7 @@
 """The people behind a number: what a model gives each of them, or how far two models are apart for each.
 
-A mean says that one model is better. Whom it is better for, and for whom it is worse, is said by the rows that the mean
-was made of.
+A mean says that one model is better. Whom it is better for, and for whom it is worse, is said by the rows that the
+mean was made of.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the pages of the comparison are made of: contests, the people behind their numbers, and who is in which slice."""
+"""What the comparison is made of: contests, the people behind their numbers, and who is in which slice."""
 
 from __future__ import annotations
 
@@ -67,7 +67,9 @@ class Comparison:
             ConfigError: there are fewer than two models, or there is no such metric or baseline.
         """
         key = metric, baseline
-        if key not in self._contests:  # a wrong one raises, so that no more are kept than there are right ones
+        if (
+            key not in self._contests
+        ):  # a wrong one raises, so that no more are kept than there are right ones
             self._contests[key] = contest(self.reports, metrics=[metric], baseline=baseline)
         return self._contests[key]
 
@@ -96,9 +98,7 @@ class Comparison:
                     f"There is no report of a model '{name}'. There are {', '.join(self.reports) or 'none'}."
                 )
         among = None if piece is None else self.members(piece)
-        return gaps(
-            self.reports[one], None if other is None else self.reports[other], metric, among=among
-        )
+        return gaps(self.reports[one], None if other is None else self.reports[other], metric, among=among)
 
     def members(self, piece: str) -> frozenset[str | int]:
         """Ids of the people in a slice, "name:label"; `ConfigError` if there is none such."""
@@ -134,7 +134,7 @@ class Comparison:
         }
 
     def people(self, users: Sequence[str | int], models: Sequence[str], k: int) -> list[Person]:
-        """Some of the people with the first k of the lists that the evaluation judged (of each model's first seed)."""
+        """Some people, with the first k of the lists that the evaluation judged (of each model's first seed)."""
         if not users:
             return []
         engine, run = self.engine, self.engine.run
@@ -142,9 +142,7 @@ class Comparison:
         protocol = run.reported_protocol
         taken = targets_of(run.split, rows, protocol=protocol, metadata=run.data.catalog.metadata)
         lists = {
-            name: top_items(
-                engine.model(name), run.split, rows, k, protocol=protocol, content=run.content
-            )
+            name: top_items(engine.model(name), run.split, rows, k, protocol=protocol, content=run.content)
             for name in models
         }
         return [

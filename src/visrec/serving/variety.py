@@ -16,9 +16,9 @@ MOST = 4_000
 def varied_order(vectors: np.ndarray, *, looks: int = LOOKS, seed: int = 0) -> np.ndarray:
     """Rows in an order in which every few of them show all looks.
 
-    Rows are clustered by k-means of their directions, so that distance is what the cosine says. The most typical row of
-    each cluster comes first, then a second one of each, drawn at random, then a third one, until the small clusters and
-    at last all are used up.
+    Rows are clustered by k-means of their directions, so that distance is what the cosine says. The most typical row
+    of each cluster comes first, then a second one of each, drawn at random, then a third one, until the small clusters
+    and at last all are used up.
 
     Args:
         vectors: `(n, F)`; rows of zeros say nothing, and are a look of their own.
@@ -52,8 +52,8 @@ def varied_order(vectors: np.ndarray, *, looks: int = LOOKS, seed: int = 0) -> n
 def varied_items(engine: Engine, *, looks: int = LOOKS, seed: int = 0) -> np.ndarray:
     """Indices of at most `MOST` items with a picture, in the order of `varied_order`.
 
-    Vectors are the visual features of the run, or where it has none those by which a model for visitors compares items.
-    Where there are no vectors at all, the order is drawn at random.
+    Vectors are the visual features of the run, or where it has none those by which a model for visitors compares
+    items. Where there are no vectors at all, the order is drawn at random.
     """
     there = np.array([path is not None for path in engine.catalog.paths])
     items = np.flatnonzero(there if there.any() else ~there)

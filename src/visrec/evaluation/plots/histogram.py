@@ -46,7 +46,7 @@ def histogram(values: np.ndarray, *, x_title: str, sides: tuple[str, str] | None
         return bottom - count / most * (bottom - _TOP)
 
     parts: list[Part] = []
-    for count, text in round_steps(0, most):
+    for count, _ in round_steps(0, most):
         if count == int(count):
             parts.append(Line(_LEFT, y(count), right, y(count), "grid"))
             parts.append(Text(_LEFT - 6, y(count) + 4, f"{int(count):,}", "tick", "end"))

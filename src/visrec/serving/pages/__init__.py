@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from visrec.serving.pages import home
+from visrec.serving.pages import compare, home
 
-ROUTERS = (home.router,)
+ROUTERS = (home.router, compare.router)
