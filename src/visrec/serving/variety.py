@@ -17,8 +17,8 @@ def varied_order(vectors: np.ndarray, *, looks: int = LOOKS, seed: int = 0) -> n
     """Rows in an order in which every few of them show all looks.
 
     Rows are clustered by k-means of their directions, so that distance is what the cosine says. The most typical row
-    of each cluster comes first, then a second one of each, drawn at random, then a third one, until the small clusters
-    and at last all are used up.
+    of each cluster comes first, then a second one of each, drawn at random, then a third one, until the small
+    clusters and at last all are used up.
 
     Args:
         vectors: `(n, F)`; rows of zeros say nothing, and are a look of their own.

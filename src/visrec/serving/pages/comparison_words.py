@@ -13,7 +13,7 @@ BEYOND = {
     "popularity_bias": "how much more popular a list is than what its person takes; 0 is best",
     "creators": "different creators among the items of a list, as a share; 1 is nobody twice",
     "visual_diversity": "how unlike each other the pictures of a list are; 0 is all alike, 1 is nothing in common",
-    "visual_distance": "how far the pictures of a list are from those of the history; near is safe, far a find or a miss",
+    "visual_distance": "how far a list is from the pictures of the history; near is safe, far a find or a miss",
     "coverage": "the share of the catalogue that is in anybody's list",
     "gini": "how unevenly the items are shown; 0 is all equally often, near 1 is a few that have it all",
 }
@@ -30,8 +30,8 @@ def meaning_of(measure: str) -> str:
     base, _, _ = measure.partition("@")
     if base in BEYOND:
         return BEYOND[base]
-    shown, at, _ = heading_of(measure).partition("@")
-    return MEANINGS.get(f"{shown}@k" if at else shown, "")
+    shown, at, cutoff = heading_of(measure).partition("@")
+    return MEANINGS.get(f"{shown}@k" if at else shown, "").replace("the k best", f"the {cutoff} best")
 
 
 def is_accuracy(measure: str) -> bool:
