@@ -36,7 +36,7 @@ class ServiceSettings(Config):
     """The URL of the database of feedback, as SQLAlchemy writes it. None: an SQLite file in the run folder."""
     allowed_hosts: tuple[str, ...] = ()
     """Further names by which the service is reached ("shop.example", "*.shop.example"), without ports."""
-    max_body_bytes: int = Field(default=1 << 20, ge=1024)
+    max_body_bytes: int = Field(default=1 << 18, ge=1024)
     """Bytes of the body of a request that carries no pictures."""
     max_upload_bytes: int = Field(default=10 << 20, ge=1)
     """Bytes of one uploaded picture."""
@@ -106,6 +106,7 @@ class ServiceSettings(Config):
             "h11_max_incomplete_event_size": 32 << 10,  # the request line and all headers
             "server_header": False,
             "access_log": False,  # that one writes addresses and queries; `security.log` writes neither
+            "http": "h11",
             "ws": "none",
         }
 
