@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from visrec.serving.pages import compare, home
+from visrec.serving.pages import compare, home, people
 
-ROUTERS = (home.router, compare.router)
+ROUTERS = (home.router, people.router, compare.router)
