@@ -53,9 +53,9 @@ class ALS(Recommender):
     Items that nobody took have gamma_i = 0, which is what eq. 5 says of them.
 
     With weights, item i is folded in with the confidence c_i = 1 + (confidence - 1) |w_i| that its preference is
-    p_i = sign(w_i), so that 1 is what an item without a weight counts, and what is liked less than nothing is wanted
-    at -1: gamma_u = (Y'Y + reg 1 + sum (c_i - 1) gamma_i gamma_i')^-1 sum c_i p_i gamma_i. The paper's preferences are
-    0 and 1; -1 is ours. Of an item that comes twice, the weights are added.
+    p_i = sign(w_i): gamma_u = (Y'Y + reg 1 + sum (c_i - 1) gamma_i gamma_i')^-1 sum c_i p_i gamma_i. So the weight 1
+    is that of an item without one. The paper's preferences are 0 and 1; -1, for what is disliked, is ours. Of an item
+    that comes twice, the weights are added.
 
     Symbols: gamma_i (I, K), confidence ().
     """

@@ -90,9 +90,9 @@ class CuratorNet(PairwiseRecommender):
     item without an image is an average one as a candidate, and counts in nobody's history; a history of which nothing
     is left has the query vector 0. The tutorial's variant leaves f_i as it is and pools [max, mean].
 
-    With weights, p_u = a p(w > 0) - b p(w < 0), Rocchio's relevance feedback (1971) on query vectors: p(.) of the items
-    of one sign, whose mean is sum |w_l| q_l / sum |w_l| and whose maximum has no weights, a and b the mean |w_l| of
-    those items. Pictures that are no items count like items, beside the newest `max_history`.
+    With weights, p_u = a p(w > 0) - b p(w < 0), Rocchio's relevance feedback (1971) on query vectors: p(.) of the
+    items of one sign, whose mean is sum |w_l| q_l / sum |w_l| and whose maximum has no weights; a and b are the mean
+    |w_l| of those items. Pictures that are no items count like items, beside the newest `max_history`.
     """
 
     Config = CuratorNetConfig

@@ -6,7 +6,7 @@ Everything here is by index where it is inside, and by external id where it come
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +32,7 @@ from visrec.serving.shelf import Item, Shelf
 if TYPE_CHECKING:
     from PIL import Image
 
+    from visrec.explain.explanation import Explanation
     from visrec.features.extractor import Extractor
 
 __all__ = ["Engine", "Item", "Known", "Person", "Picture", "Question", "Ranked", "Ranking"]
@@ -137,9 +138,18 @@ class Engine:
         """Names of the models that serve a visitor by what they like: see `Recommender.new_users`."""
         return [n for n in self.models if self.kind_of(n).new_users and self.kind_of(n).personal]
 
-    def model_for(self, question: Question) -> str:
-        """The best of the models that can answer a question, whose own is not looked at."""
-        known, seen = bool(question.liked or question.pictures), bool(question.pictures)
+    def model_for(self, question: Question, *, known: bool = False) -> str:
+        """The best of the models that can answer a question, whose own is not looked at.
+
+        Args:
+            question: what is asked.
+            known: whether something of the visitor is known beside the question.
+
+        Raises:
+            UnsupportedError: none can.
+        """
+        said, seen = bool(question.liked or question.pictures), bool(question.pictures)
+        known = known or said
 
         def fits(name: str) -> bool:
             kind = self.kind_of(name)
@@ -148,7 +158,8 @@ class Engine:
             if question.user is None and not known:
                 return not kind.personal
             weighed = question.weights is None or kind.weighs
-            return kind.personal and weighed and (kind.new_pictures or not seen)
+            heard = kind.query in ("history", "both") or not said
+            return kind.personal and heard and weighed and (kind.new_pictures or not seen)
 
         found = self._best(fits)
         if found is None:
@@ -161,7 +172,11 @@ class Engine:
         key = f"ndcg@{self.run.experiment.evaluation.cutoffs[0]}"
         names = [name for name in self.models if fits(name)]
         judged = [n for n in names if n in self.reports and key in self.reports[n].metrics]
-        return max(judged, key=lambda n: self.reports[n].metrics[key].mean) if judged else next(iter(names), None)
+        return (
+            max(judged, key=lambda n: self.reports[n].metrics[key].mean)
+            if judged
+            else next(iter(names), None)
+        )
 
     @cached_property
     def _kinds(self) -> dict[str, type[Recommender]]:
@@ -259,7 +274,9 @@ class Engine:
         items, values = found[0][real], values[0][real]
         if question.diversity:
             order = np.arange(len(items))
-            order[:POOL] = rearranged(values[:POOL], self._likeness(items[:POOL], question), question.diversity)
+            order[:POOL] = rearranged(
+                values[:POOL], self._likeness(items[:POOL], question), question.diversity
+            )
             items, values = items[order], values[order]
         return Ranking(items[: question.k], values[: question.k])
 
@@ -317,6 +334,33 @@ class Engine:
         unit = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
         return unit @ unit.T
 
+    def reasons(self, question: Question, items: Sequence[int]) -> list[Explanation]:
+        """Why each of some items is in the list of a question: the nearest of what was liked, and a sentence."""
+        from visrec.explain.reasons import explain
+
+        model, ids = self.model(question.model), self.catalog.items
+        liked, weights = _distinct(ids.indices(question.liked), question.weights)
+        if weights is not None:
+            liked = liked[weights > 0]
+        if question.user is not None:
+            own = model.histories.of(model.users.index(question.user))
+            liked = np.concatenate([own[~np.isin(own, liked)], liked])
+        history = ids.take(liked).to_list()
+        pictures = {one.name: one.vector for one in question.pictures if one.weight > 0}
+        return [
+            explain(
+                model,
+                question.user,
+                self.shelf.ids[item],
+                history=history,
+                content=self.run.content,
+                catalog=self.catalog,
+                pictures=pictures or None,
+                parts=("nearest",),
+            )
+            for item in items
+        ]
+
     # ---- likeness ----------------------------------------------------------------------------------
 
     @cached_property
@@ -371,9 +415,7 @@ class Engine:
             raise ConfigError(f"Nothing called '{by}' compares items here. There are {', '.join(known)}.")
 
 
-def _distinct(
-    items: np.ndarray, weights: tuple[float, ...] | None
-) -> tuple[np.ndarray, np.ndarray | None]:
+def _distinct(items: np.ndarray, weights: tuple[float, ...] | None) -> tuple[np.ndarray, np.ndarray | None]:
     """Each item once, where it came last, and its weight; None where all weigh 1."""
     if weights is not None and len(weights) != len(items):
         raise ConfigError(f"There are {len(weights)} weights for {len(items)} items; give one each, or none.")

@@ -18,7 +18,9 @@ from visrec.errors import ConfigError
 
 Comparison = Literal["=", "!=", "<", "<=", ">", ">="]
 
-_WRITTEN = re.compile(r"\s*(?P<column>[^=!<>]+?)\s*(?P<comparison>!=|<=|>=|=|<|>)\s*(?P<value>.*?)\s*", re.DOTALL)
+_WRITTEN = re.compile(
+    r"\s*(?P<column>[^=!<>]+?)\s*(?P<comparison>!=|<=|>=|=|<|>)\s*(?P<value>.*?)\s*", re.DOTALL
+)
 _ORDERS: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -49,8 +51,8 @@ class Filter:
         found = _WRITTEN.fullmatch(text)
         if found is None:
             raise ConfigError(
-                f"The filter {text!r} is none; expected a column, one of {' '.join(get_args(Comparison))} and a value, "
-                f"such as artist!=Mina Bianchi or year>=1990."
+                f"The filter {text!r} is none; expected a column, one of {' '.join(get_args(Comparison))} and a "
+                f"value, such as artist!=Mina Bianchi or year>=1990."
             )
         return cls(**found.groupdict())  # type: ignore[arg-type]
 
@@ -104,7 +106,8 @@ class Filtering:
                 f"The filter {one} compares numbers, and not everything in the column {one.column} is one; "
                 f"use = or !=."
             )
-        same = self._metadata[one.column].cast(pl.String).eq_missing(pl.lit(one.value)).to_numpy()
+        written = pl.col(one.column).cast(pl.String)
+        same = self._metadata.select(written.eq_missing(pl.lit(one.value)))[one.column].to_numpy()
         return same if one.comparison == "=" else ~same
 
 

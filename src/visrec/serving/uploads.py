@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from visrec.serving.decoder import NAME
@@ -85,13 +85,20 @@ class Uploads:
 
     async def _decoded(self, request: Request) -> Form:
         most = self._settings.max_uploads
+        # One more than is allowed, to tell this fault from others.
+        parser = _Parser(
+            request.headers,
+            request.stream(),
+            max_files=most + 1,
+            max_fields=_MOST_FIELDS,
+            max_part_size=_FIELD_BYTES,
+        )
         try:
-            # One more than is allowed, to tell this fault from others.
-            form = await request.form(max_files=most + 1, max_fields=_MOST_FIELDS, max_part_size=_FIELD_BYTES)
-        except HTTPException as error:
-            if "Too many files" in str(error.detail):
+            form = await parser.whole()
+        except MultiPartException as error:
+            if "Too many files" in error.message:
                 raise _too_many(most) from None
-            raise ProblemError(400, f"The form cannot be read: {error.detail}", kind="bad-form") from None
+            raise ProblemError(400, f"The form cannot be read: {error.message}", kind="bad-form") from None
         try:
             fields: dict[str, tuple[str, ...]] = {}
             files: list[UploadFile] = []
@@ -119,6 +126,25 @@ class Uploads:
             found = error.problem
             detail = found.detail.replace(NAME, name, 1)
             raise ProblemError(found.status, detail, kind=found.kind, headers=found.headers) from None
+
+
+class _Parser(MultiPartParser):
+    """Starlette's, which takes a form for whole whose end is missing."""
+
+    _ended = False
+
+    def on_end(self) -> None:
+        """What comes with the last boundary."""
+        self._ended = True
+
+    async def whole(self) -> FormData:
+        """The form; `MultiPartException` where it breaks off."""
+        form = await self.parse()
+        if not self._ended:
+            for file in self._files_to_close_on_error:  # the last one is not in the form
+                file.close()
+            raise MultiPartException("It ends early.")
+        return form
 
 
 def _too_many(most: int) -> ProblemError:
