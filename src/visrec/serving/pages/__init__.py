@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from visrec.serving.pages import compare, home, people
+from visrec.serving.pages import compare, home, people, try_it
 
-ROUTERS = (home.router, people.router, compare.router)
+ROUTERS = (home.router, people.router, compare.router, try_it.router)
