@@ -13,10 +13,19 @@ from starlette.staticfiles import StaticFiles
 import visrec
 from visrec.runs import Run
 from visrec.serving import api, pages, problems
+from visrec.serving.pages.rendering import error_page
+from visrec.serving.security import Surface, protect
+from visrec.serving.security.login import login_routes
 from visrec.serving.service import Service
 from visrec.serving.settings import ServiceSettings
 
 STATIC = Path(__file__).parent / "static"
+SURFACE = Surface(
+    asking=("/v1/recommendations", "/v1/similar"),
+    uploads=("/v1/recommendations/pictures", "/v1/similar/picture", "/v1/pictures"),
+    cheap=("/pictures",),
+)
+"""Which paths are what to `visrec.serving.security`."""
 
 
 def create_app(run: Run | str | Path, settings: ServiceSettings | None = None) -> FastAPI:
@@ -48,8 +57,11 @@ def create_app(run: Run | str | Path, settings: ServiceSettings | None = None) -
         openapi_url="/v1/openapi.json",
     )
     app.state.service = service
+    app.state.error_page = error_page
     problems.install(app)
+    protect(app, service.settings, surface=SURFACE)
     app.include_router(api.router)
+    app.include_router(login_routes(service.settings))
     for router in pages.ROUTERS:
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
