@@ -6,19 +6,19 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Form, Request
-from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
-from starlette.concurrency import run_in_threadpool
+from fastapi import APIRouter, Depends, Form, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from visrec.errors import VisrecError
 from visrec.serving.because import Because, because_of
 from visrec.serving.engine import Engine, Item, Picture, Question
-from visrec.serving.pages.kept import once
+from visrec.serving.pages.once import once
+from visrec.serving.pages.photos import Photo, kept_photos, may_keep, passing_photos, takes_photos
 from visrec.serving.pages.rendering import render
-from visrec.serving.photos import CurrentPhotos, Photo, Photos
 from visrec.serving.problems import ProblemError
-from visrec.serving.service import CurrentEngine
+from visrec.serving.service import CurrentEngine, CurrentService, Service
 from visrec.serving.taste import OPINIONS, Taste
+from visrec.serving.uploads import Form as Sent
 from visrec.serving.variety import LOOKS, varied_items
 
 router = APIRouter(include_in_schema=False)
@@ -28,6 +28,13 @@ SHOWN = 15
 
 _LIKE_PHOTO = 12  # items that look like a photo
 _LESS = -0.5  # what "less of this" weighs: enough to be seen, not so much that it outweighs a like
+
+
+async def _uploaded(request: Request, service: CurrentService) -> Sent:
+    return await service.uploads.read(request)
+
+
+Uploaded = Annotated[Sent, Depends(_uploaded)]
 
 
 @dataclass(frozen=True)
@@ -77,68 +84,51 @@ class Offer:
 
 
 @router.get("/try", response_class=HTMLResponse)
-def try_it(request: Request, engine: CurrentEngine, photos: CurrentPhotos) -> Response:
+def try_it(request: Request, service: CurrentService, engine: CurrentEngine) -> Response:
     """The page of what an address says."""
     pairs = request.query_params.multi_items()
     taste = Taste.of(pairs)
     if any(name in ("drop", "away") for name, _ in pairs):  # a form's way to say it: not an address to share
         return RedirectResponse(taste.url, status_code=303)
-    return _page(request, engine, photos, taste)
+    return _page(request, service, engine, offer(engine, *kept_photos(service, engine, taste)))
 
 
 @router.get("/try/list", response_class=HTMLResponse)
-def offered(request: Request, engine: CurrentEngine, photos: CurrentPhotos) -> Response:
+def offered(request: Request, service: CurrentService, engine: CurrentEngine) -> Response:
     """The list alone, for a page that is open already."""
     taste = Taste.of(request.query_params.multi_items())
-    return _list(request, engine, offer(engine, *photos.kept(engine, taste)))
+    return _list(request, engine, offer(engine, *kept_photos(service, engine, taste)))
 
 
 @router.post("/try/list", response_class=HTMLResponse)
-async def offered_for_photos(request: Request, engine: CurrentEngine, photos: CurrentPhotos) -> Response:
+def offered_for_photos(
+    request: Request, service: CurrentService, engine: CurrentEngine, form: Uploaded
+) -> Response:
     """The same with photos, which are forgotten with the answer."""
-    taste, pictures = await _form(request, photos)
-    found = await run_in_threadpool(_seen, engine, photos, taste, pictures, shown=False)
-    return await run_in_threadpool(_list, request, engine, found)
+    return _list(request, engine, _seen(service, engine, form, shown=False))
 
 
 @router.post("/try/look", response_class=HTMLResponse)
-async def look(request: Request, engine: CurrentEngine, photos: CurrentPhotos) -> Response:
+def look(request: Request, service: CurrentService, engine: CurrentEngine, form: Uploaded) -> Response:
     """The whole page with photos, for browsers without JavaScript."""
-    taste, pictures = await _form(request, photos)
-    found = await run_in_threadpool(_seen, engine, photos, taste, pictures, shown=True)
-    return await run_in_threadpool(_page, request, engine, photos, found.taste, found)
+    return _page(request, service, engine, _seen(service, engine, form, shown=True))
 
 
 @router.post("/try/keep")
-async def keep(request: Request, photos: CurrentPhotos) -> Response:
-    """Keep photos, whose names are then a part of the address."""
-    if not photos.may_keep:
-        raise ProblemError(
-            403, "This service keeps no pictures. Look at it without keeping it.", kind="read-only"
-        )
-    taste, pictures = await _form(request, photos)
-    names = [await run_in_threadpool(photos.keep, one) for one in pictures]
-    if "application/json" in request.headers.get("accept", ""):
-        return JSONResponse({"photos": names})
-    taste = Taste.of([*taste.fields, *(("photo", name) for name in names)])
-    return RedirectResponse(taste.url, status_code=303)
+def keep(service: CurrentService, form: Uploaded) -> Response:
+    """Keep photos, whose names are then a part of the address; for browsers without JavaScript."""
+    if not may_keep(service):
+        raise ProblemError(403, "This service keeps no pictures.", kind="read-only")
+    names = [service.kept.keep(one) for one in form.pictures]
+    pairs = [*_taste(form).fields, *(("photo", name) for name in names)]
+    return RedirectResponse(Taste.of(pairs).url, status_code=303)
 
 
 @router.post("/try/forget")
-def forget(photos: CurrentPhotos, photo: Annotated[str, Form(max_length=64)]) -> Response:
+def forget(service: CurrentService, photo: Annotated[str, Form(max_length=64)]) -> Response:
     """Remove a kept photo, for everybody who has its address."""
-    if not photos.may_keep:
-        raise ProblemError(403, "This service is read-only.", kind="read-only")
-    photos.forget(photo)
+    service.kept.forget(photo)
     return RedirectResponse("/try", status_code=303)
-
-
-@router.get("/try/photo/{name}")
-def photo(photos: CurrentPhotos, name: str) -> Response:
-    """A kept photo. Its name says its content, so it never changes; but it can be forgotten, so nobody stores it."""
-    return Response(
-        photos.read(name), media_type="image/webp", headers={"Cache-Control": "private, no-store"}
-    )
 
 
 @router.get("/try/wall", response_class=HTMLResponse)
@@ -191,7 +181,7 @@ def default_model(engine: Engine) -> str:
         report = engine.reports.get(name)
         return report.metrics[key].mean if report is not None and key in report.metrics else -1.0
 
-    return max(seeing or names, key=worth)
+    return max(seeing or names, key=worth, default="")
 
 
 def _ranked(engine: Engine, found: Offer, photos: list[Photo]) -> Offer:
@@ -236,31 +226,25 @@ def _alike(engine: Engine, photo: Photo) -> tuple[Item, ...]:
     return tuple(engine.items(one.index for one in engine.similar_to_picture(photo.vector, _LIKE_PHOTO)))
 
 
-def _seen(
-    engine: Engine, photos: Photos, taste: Taste, pictures: tuple[np.ndarray, ...], *, shown: bool
-) -> Offer:
+def _seen(service: Service, engine: Engine, form: Sent, *, shown: bool) -> Offer:
     """What is offered with photos that are not kept."""
-    taste, kept = photos.kept(engine, taste)
+    taste, kept = kept_photos(service, engine, _taste(form))
     try:
-        passing = photos.passing(engine, pictures, first=len(kept), shown=shown)
+        passing = passing_photos(engine, form.pictures, first=len(kept), shown=shown)
     except VisrecError as error:
         found = offer(engine, taste, kept)
         return replace(found, notes=(*found.notes, f"The photo was not understood: {error}"))
     return offer(engine, taste, [*kept, *passing])
 
 
-async def _form(request: Request, photos: Photos) -> tuple[Taste, tuple[np.ndarray, ...]]:
-    form = await photos.uploads.read(request)
-    pairs = [(name, value) for name, values in form.fields.items() for value in values]
-    return Taste.of(pairs), form.pictures
+def _taste(form: Sent) -> Taste:
+    """What the other fields of a form say."""
+    return Taste.of((name, value) for name, values in form.fields.items() for value in values)
 
 
-def _page(
-    request: Request, engine: Engine, photos: Photos, taste: Taste, found: Offer | None = None
-) -> HTMLResponse:
+def _page(request: Request, service: Service, engine: Engine, found: Offer) -> HTMLResponse:
     if not engine.visitor_models:
         return render(request, engine, "try_nothing.html.j2")
-    found = found or offer(engine, *photos.kept(engine, taste))
     return render(
         request,
         engine,
@@ -269,8 +253,8 @@ def _page(
         taste=found.taste,
         models=engine.visitor_models,
         default=default_model(engine),
-        may_keep=photos.may_keep,
-        takes_photos=_takes_photos(engine),
+        may_keep=may_keep(service),
+        takes_photos=takes_photos(engine),
         **_wall(engine, found.taste),
     )
 
@@ -291,8 +275,3 @@ def _wall(engine: Engine, taste: Taste) -> dict[str, Any]:
 @once
 def _varied(engine: Engine) -> np.ndarray:
     return varied_items(engine)
-
-
-def _takes_photos(engine: Engine) -> bool:
-    """Whether new pictures can be seen as the run's features see them: features from elsewhere do not say how."""
-    return engine.extractor is not None and bool(engine.run.features.provenance.get("settings"))

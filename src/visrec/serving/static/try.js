@@ -236,10 +236,10 @@ async function take(files) {
 
 async function store(file) {
   const form = new FormData();
-  form.append("file", file);
+  form.append("pictures", file);
   try {
-    const answer = await ask("/try/keep", { method: "POST", body: form });
-    for (const name of (await answer.json()).photos) pairs.push(["photo", name]);
+    const answer = await ask("/v1/pictures", { method: "POST", body: form });
+    for (const { name } of (await answer.json()).pictures) pairs.push(["photo", name]);
   } catch (error) {
     say(`Not kept: ${error.message}`);
   }
