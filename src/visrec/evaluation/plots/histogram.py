@@ -34,7 +34,7 @@ def histogram(values: np.ndarray, *, x_title: str, sides: tuple[str, str] | None
     """
     drawn = values[values != 0] if sides else values
     edges = _edges(drawn, bool(sides))
-    counts = _counts(drawn, edges)
+    counts = _counts(drawn, edges) if sides else np.histogram(drawn, edges)[0]
     bottom, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
     most = max(1, int(counts.max(initial=0)))
     across = (right - _LEFT) / (edges[-1] - edges[0])
@@ -86,13 +86,10 @@ def _edges(values: np.ndarray, around_zero: bool) -> np.ndarray:
 
 
 def _counts(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """How many values lie in each bar: away from 0 the nearer end belongs to it, so that no side has the other's."""
-    middle = len(edges) // 2
-    if edges[0] == -edges[-1]:
-        below, _ = np.histogram(-values[values < 0], -edges[: middle + 1][::-1])
-        above, _ = np.histogram(values[values > 0], edges[middle:])
-        return np.concatenate([below[::-1], above])
-    return np.histogram(values, edges)[0]
+    """How many differences lie in each bar. Both sides count from 0 outwards, so that they are each other's mirror."""
+    outwards = edges[len(edges) // 2 :]
+    below, above = (np.histogram(side, outwards)[0] for side in (-values[values < 0], values[values > 0]))
+    return np.concatenate([below[::-1], above])
 
 
 def _name(values: np.ndarray, x_title: str, sides: tuple[str, str] | None) -> str:

@@ -337,7 +337,7 @@ def behind(comparison: Comparison, shown: Sequence[Gap], metric: str, a: str, b:
         cards.append(
             Card(
                 gap.user_id,
-                person_url(gap.user_id, a=a, **({"b": b} if b else {})),
+                person_url(gap.user_id, first=a, **({"second": b} if b else {})),
                 f"{gap.value:+.{digits}f}".replace("-", "−") if b else f"{gap.value:.{digits}f}",
                 sign,
                 k,

@@ -190,6 +190,7 @@ document.addEventListener("click", async (event) => {
       const found = element(await answer.text()).getElementById("wall");
       wall().replaceWith(found);
       pairs = [...pairs.filter(([name]) => name !== "wall"), ["wall", String(pairs.findLast(([name]) => name === "wall")[1])]];
+      history.replaceState(null, "", `/try?${new URLSearchParams(pairs)}`);
       press();
       say("Other pictures to choose from.", { heard: true });
     } catch (error) {
