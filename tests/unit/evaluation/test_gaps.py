@@ -98,5 +98,5 @@ def test_people_whom_one_report_lacks_or_who_have_no_value_are_left_out():
 def test_what_is_not_known_by_person_is_refused_with_what_is():
     one = report("a", A, novelty_at_5=A)
     assert measures_of(one) == ["ndcg@5", "novelty@5"]
-    with pytest.raises(ConfigError, match="'b' has no 'novelty@5' by user. It has ndcg@5"):
+    with pytest.raises(ConfigError, match=r"'b' has no 'novelty@5' by user\. It has ndcg@5"):
         gaps(one, report("b", B), "novelty@5")
