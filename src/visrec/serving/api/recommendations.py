@@ -227,7 +227,8 @@ def answer(
             f"choose one of {', '.join(n for n in engine.models if engine.kind_of(n).query in ('history', 'both'))}."
         )
     question = with_opinions(question, opinions, weighs=kind.weighs)
-    ranking = engine.rank(replace(question, k=DEPTH))
+    with service.metrics.recommending(question.model):
+        ranking = engine.rank(replace(question, k=DEPTH))
     asked = Kept(question, ranking, engine.catalog.items, engine.digest, session)
     key = service.lists.keep(asked) if len(ranking) > given.k else b""
     return _page(service, engine, tasks, key=key, asked=asked, start=0, k=given.k, reasons=reasons)
