@@ -23,8 +23,8 @@ from visrec.serving.thumbnails import thumbnail_routes
 
 STATIC = Path(__file__).parent / "static"
 SURFACE = Surface(
-    asking=("/v1/recommendations", "/v1/similar"),
-    uploads=("/v1/recommendations/pictures", "/v1/similar/picture", "/v1/pictures"),
+    asking=("/v1/recommendations", "/v1/similar", "/try/list", "/try/look"),
+    uploads=("/v1/recommendations/pictures", "/v1/similar/picture", "/v1/pictures", "/try"),
 )
 """Which paths are what to `visrec.serving.security`."""
 

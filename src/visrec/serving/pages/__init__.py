@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from visrec.serving.pages import home, items, people, why
+from visrec.serving.pages import compare, home, items, people, try_it, why
 
-ROUTERS = (home.router, people.router, items.router, why.router)
+ROUTERS = (home.router, people.router, items.router, why.router, try_it.router, compare.router)
