@@ -110,3 +110,4 @@ for _command in (  # in the order of `visrec --help`
     data.convert,
 ):
     app.command()(_command)
+app.command("map")(runs.draw_map)

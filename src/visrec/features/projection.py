@@ -13,7 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from visrec.config import digest_of
-from visrec.errors import FeaturesError
+from visrec.errors import ConfigError, FeaturesError
 from visrec.features.features import Features
 from visrec.features.finishing import Finishing, Steps, blocks, present_rows
 from visrec.files import exclusive, replacing
@@ -90,6 +90,14 @@ def project(features: Features, method: Method = "pca", *, seed: int = 0) -> Pro
         except OSError as error:  # a folder that may only be read: the next one makes it again
             log.info("the map is not kept in %s: %s", features.folder, error)
             return found or _made(features, method, seed)
+
+
+def named(method: str) -> Method:
+    """A method by its name; `ConfigError` if there is none."""
+    for one in METHODS:
+        if one == method:
+            return one
+    raise ConfigError(f"There is no map of the kind '{method}'. There is {', '.join(METHODS)}.")
 
 
 def kept(features: Features, method: Method, *, seed: int = 0) -> Projection | None:

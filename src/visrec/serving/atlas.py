@@ -17,8 +17,8 @@ from visrec.errors import ConfigError
 from visrec.features.features import Features
 from visrec.features.projection import METHODS, Method, Projection, kept, project
 from visrec.serving.colouring import Colouring, colouring, telling_columns, texts
-from visrec.serving.engine import CATEGORIES, Engine
-from visrec.serving.regions import Region, regions
+from visrec.serving.engine import Engine
+from visrec.serving.regions import Region, clusters, regions
 
 NOWHERE = 0xFFFF
 """Both coordinates of an item without a picture, in `Atlas.packed`."""
@@ -51,8 +51,8 @@ class Atlas:
     @cached_property
     def features(self) -> Features | None:
         """What is mapped: the run's vectors, else its regions; None: it has neither."""
-        content = self._run.content
-        return content.vector if content.vector is not None else content.regions
+        has_any = self._run.has("vector") or self._run.has("regions")
+        return self._run.mapped if has_any else None
 
     def map(self, method: Method) -> Projection:
         """A map by its method.
@@ -63,8 +63,7 @@ class Atlas:
         features = self.features
         if features is None:
             raise ConfigError(
-                "This run has no features to draw a map of: none of its models looks at pictures. Add one that does: "
-                f"visrec run {self._run.experiment.data.path} --models visrank --out {self._run.path}"
+                "This run has no features to draw a map of: none of its models looks at pictures."
             )
         return self._once(("map", method), lambda: project(features, method))
 
@@ -120,10 +119,20 @@ class Atlas:
         """The columns of the metadata that items can be coloured by."""
         return telling_columns(self._catalog.metadata)
 
-    @property
-    def default_column(self) -> str | None:
-        """The column to begin with: what the items are, else the first one."""
-        return next((name for name in CATEGORIES if name in self.columns), next(iter(self.columns), None))
+    def default_column(self, method: Method) -> str | None:
+        """The column to begin with: the one that says most about where items lie on a map; None: there is none."""
+        return self._once(("default", method), lambda: self._most_telling(method))
+
+    def _most_telling(self, method: Method) -> str | None:
+        from sklearn.metrics import adjusted_mutual_info_score
+
+        found = self.map(method)
+        labels, _ = clusters(found)
+
+        def telling(column: str) -> float:
+            return float(adjusted_mutual_info_score(labels, self.colouring(column).of[found.there]))
+
+        return max(self.columns, key=telling, default=None)
 
     def colouring(self, column: str) -> Colouring:
         """The classes of a column.

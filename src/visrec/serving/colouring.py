@@ -40,6 +40,11 @@ class Colouring:
     legend: tuple[Class, ...]
     of: np.ndarray
 
+    @property
+    def others(self) -> int | None:
+        """The class that is all the values without one of their own; None: each has its own."""
+        return MOST_CLASSES if self.kind == "classes" and len(self.legend) > MOST_CLASSES else None
+
 
 def telling_columns(metadata: pl.DataFrame) -> tuple[str, ...]:
     """The columns worth a colour: more than one value, and either numbers or values that many items share."""

@@ -40,7 +40,7 @@ def regions(found: Projection, values: pl.Series | None, *, shown: int = 6) -> l
         values: `(I,)` text that names them by what is most common; None: they have no names.
         shown: how many items of each are listed.
     """
-    labels, middles = _clusters(found)
+    labels, middles = clusters(found)
     made = []
     for label, middle in enumerate(middles):
         members = found.there[labels == label]
@@ -53,7 +53,7 @@ def regions(found: Projection, values: pl.Series | None, *, shown: int = 6) -> l
     return sorted(made, key=lambda one: -one.n)
 
 
-def _clusters(found: Projection) -> tuple[np.ndarray, np.ndarray]:
+def clusters(found: Projection) -> tuple[np.ndarray, np.ndarray]:
     """The region `(n,)` of each item that has a place, and the regions' middles `(k, 2)`."""
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits

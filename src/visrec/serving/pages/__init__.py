@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from visrec.serving.pages import home
+from visrec.serving.pages import map as map_page
 
-ROUTERS = (home.router,)
+ROUTERS = (home.router, map_page.router)
