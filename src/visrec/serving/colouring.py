@@ -95,7 +95,8 @@ def _classes(column: str, given: pl.Series) -> Colouring:
     legend = [Class(name, n) for name, n in zip(names[:MOST_CLASSES], sizes, strict=False)]
     rest = sum(sizes[MOST_CLASSES:])
     if rest:
-        legend.append(Class(f"{len(names) - MOST_CLASSES} others", rest))
+        others = names[MOST_CLASSES:]
+        legend.append(Class(others[0] if len(others) == 1 else f"{len(others)} others", rest))
     number = {name: min(place, MOST_CLASSES) for place, name in enumerate(names)}
     of = np.array([NO_CLASS if one is None else number[one] for one in given.to_list()], dtype=np.uint8)
     return Colouring(column, "classes", tuple(legend), of)
