@@ -46,10 +46,14 @@ _PUBLIC = {
     "Run": "visrec.runs",
     "compare": "visrec.run_comparison",
     "compare_features": "visrec.comparison",
+    "Explanation": "visrec.explain.explanation",
     "VisrecError": "visrec.errors",
 }
+# Packages that are reached as `visrec.explain.explain(…)`.
+_PACKAGES = ("explain",)
 
 if TYPE_CHECKING:
+    from visrec import explain as explain
     from visrec.checks.checkup import check as check
     from visrec.checks.mending import fix as fix
     from visrec.comparison import compare_features as compare_features
@@ -70,6 +74,7 @@ if TYPE_CHECKING:
     from visrec.evaluation.protocol import evaluate as evaluate
     from visrec.evaluation.tasks import Protocol as Protocol
     from visrec.experiment import Experiment as Experiment
+    from visrec.explain.explanation import Explanation as Explanation
     from visrec.features.extraction import extract as extract
     from visrec.features.features import Features as Features
     from visrec.models.acf import ACF as ACF
@@ -89,12 +94,14 @@ if TYPE_CHECKING:
     from visrec.run_comparison import compare as compare
     from visrec.runs import Run as Run
 
-__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604
+__all__ = ["__version__", *_PACKAGES, *_PUBLIC]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
         return getattr(import_module(_PUBLIC[name]), name)
+    if name in _PACKAGES:
+        return import_module(f"visrec.{name}")
     raise AttributeError(f"module 'visrec' has no attribute '{name}'")
 
 

@@ -13,6 +13,10 @@ class DataError(VisrecError):
     """A data set, a file of it or an id in it is not what it should be."""
 
 
+class UnknownIdError(DataError):
+    """There is no user or item of this id."""
+
+
 class ImageError(DataError):
     """One image cannot be decoded (truncated, too large, not an image).
 
@@ -48,3 +52,15 @@ class DivergedError(VisrecError):
 
 class RunError(VisrecError):
     """A run folder cannot be used as asked (another experiment, incomplete, damaged)."""
+
+
+class FeedbackError(VisrecError):
+    """Feedback (an event, a shown list, a study) or the database of it is not what it should be."""
+
+
+class ConflictingEventError(FeedbackError):
+    """An id was given that another event, or another shown list, has already."""
+
+
+class UnavailableError(FeedbackError):
+    """The database cannot be reached, or did not answer in time. What was to be written may be tried again."""

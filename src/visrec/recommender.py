@@ -9,7 +9,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeVar, final
 
@@ -48,21 +48,63 @@ class Queries:
             where a history is made up.
         history: `(B, H)` int64 item indices, oldest first; 0 where the mask is False.
         mask: `(B, H)` bool, True at real items.
+        weight: `(B, H)` float32: how much each item of a history is liked; below 0 "less of this", at 0 it does not
+            count, as at padding. None: all count the same, as in training.
+        pictures: `(B, P, F)` float32: pictures that are no items, as vectors finished as the model's features are;
+            None: there are none.
+        picture_weight: `(B, P)` float32, like `weight`; None where there are no pictures.
     """
 
     user: Tensor | None
     history: Tensor
     mask: Tensor
+    weight: Tensor | None = None
+    pictures: Tensor | None = None
+    picture_weight: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.history)
 
     @classmethod
-    def of(cls, histories: Sequence[np.ndarray], users: np.ndarray | None = None) -> Queries:
-        """Of one list of item indices `(h,)` each."""
+    def of(
+        cls,
+        histories: Sequence[np.ndarray],
+        users: np.ndarray | None = None,
+        *,
+        weights: Sequence[np.ndarray] | None = None,
+        pictures: Sequence[np.ndarray] | None = None,
+        picture_weights: Sequence[np.ndarray] | None = None,
+    ) -> Queries:
+        """Of one list of item indices `(h,)` each.
+
+        Args:
+            histories: B lists.
+            users: `(B,)` indices.
+            weights: B arrays `(h,)`; None: histories have no weights.
+            pictures: B arrays `(p, F)` of vectors; None: there are none.
+            picture_weights: B arrays `(p,)`; None: all are 1.
+
+        Raises:
+            ConfigError: there are not as many weights as items or pictures.
+        """
         indptr = np.concatenate([[0], np.cumsum([len(history) for history in histories])]).astype(np.int64)
         items = np.concatenate([np.zeros(0, dtype=np.int64), *histories])
-        return cls.padded(Histories(indptr, items), users)
+        found = cls.padded(Histories(indptr, items), users)
+        if weights is not None:
+            _check_weights(weights, histories, "items")
+            weight = torch.zeros(found.mask.shape)
+            weight[found.mask] = torch.from_numpy(np.concatenate([np.zeros(0), *weights]).astype(np.float32))
+            found = replace(found, weight=weight)
+        if pictures is not None:
+            of = [np.ones(len(one)) for one in pictures] if picture_weights is None else picture_weights
+            _check_weights(of, pictures, "pictures")
+            longest, width = max(map(len, pictures)), pictures[0].shape[1]
+            shown, weight = torch.zeros(len(pictures), longest, width), torch.zeros(len(pictures), longest)
+            for row, (vectors, its) in enumerate(zip(pictures, of, strict=True)):
+                shown[row, : len(vectors)] = torch.from_numpy(np.asarray(vectors, dtype=np.float32))
+                weight[row, : len(vectors)] = torch.from_numpy(np.asarray(its, dtype=np.float32))
+            found = replace(found, pictures=shown, picture_weight=weight)
+        return found
 
     @classmethod
     def padded(cls, histories: Histories, users: np.ndarray | None = None) -> Queries:
@@ -88,7 +130,12 @@ class Queries:
         place = (lengths - n).clamp_min(0) + torch.arange(n)  # (B, n)
         inside = place < lengths
         place = place.clamp_max(self.history.shape[1] - 1)
-        return Queries(self.user, self.history.gather(1, place) * inside, self.mask.gather(1, place) & inside)
+        return replace(
+            self,
+            history=self.history.gather(1, place) * inside,
+            mask=self.mask.gather(1, place) & inside,
+            weight=None if self.weight is None else self.weight.gather(1, place) * inside,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +171,8 @@ class Recommender(ABC):
         new_users: whether it serves a history without a user, without training.
         new_items: whether it can tell items that nobody has taken yet from one another.
         personal: whether its order of the items follows what the user took.
+        weighs: whether the items of a history may have weights, also negative ones.
+        new_pictures: whether a history may hold pictures that are no items.
         paper: where it comes from.
     """
 
@@ -134,6 +183,8 @@ class Recommender(ABC):
     new_users: ClassVar[bool]
     new_items: ClassVar[bool]
     personal: ClassVar[bool] = True
+    weighs: ClassVar[bool] = False
+    new_pictures: ClassVar[bool] = False
     paper: ClassVar[str]
 
     def __init__(self, config: configs.Config | None = None, **settings: Any) -> None:
@@ -314,10 +365,24 @@ class Recommender(ABC):
                 f"{type(self).__name__} knows only the users it was trained on; it cannot serve a history alone. "
                 f"Models that can: see `visrec models`."
             )
+        self._check_history(queries)
         with torch.no_grad():
             scores = self.pool(self.encode_queries(queries), Z, queries)
         check_finite(scores, type(self).__name__)
         return scores
+
+    def _check_history(self, queries: Queries) -> None:
+        """Refuse what the model would ignore. One that looks at nobody's history may ignore all of it."""
+        name = type(self).__name__
+        if queries.weight is not None and self.personal and not self.weighs:
+            raise UnsupportedError(
+                f"{name} cannot weigh the items of a history; leave the weights out, or choose another model."
+            )
+        if queries.pictures is not None and self.personal and not self.new_pictures:
+            raise UnsupportedError(
+                f"{name} knows items by who took them; it cannot look at an uploaded picture. Choose another model, "
+                f"such as visrank."
+            )
 
     # ---- asking ------------------------------------------------------------------------------------
 
@@ -365,18 +430,30 @@ class Recommender(ABC):
 
     @final
     def recommend_for_history(
-        self, history: Sequence[str | int], k: int = 20, *, exclude_seen: bool = True
+        self,
+        history: Sequence[str | int],
+        k: int = 20,
+        *,
+        weights: Sequence[float] | None = None,
+        exclude_seen: bool = True,
     ) -> pl.DataFrame:
         """The k best items for a visitor who has taken some items: a table item_id, score, rank.
 
+        Args:
+            history: item ids, oldest first.
+            k: list length.
+            weights: how much each is liked; below 0 "less of this". None: all count the same.
+            exclude_seen: leave out the items of the history.
+
         Raises:
-            UnsupportedError: the model serves only users that it was trained on.
-            ConfigError: the history is empty.
+            UnsupportedError: the model serves only users that it was trained on, or cannot weigh a history.
+            ConfigError: the history is empty, or there are not as many weights.
         """
         _check_k(k)
         if len(history) == 0:
             raise ConfigError("The history is empty; give at least one item id.")
-        queries = Queries.of([self.items.indices(history)])
+        given = None if weights is None else [np.asarray(weights)]
+        queries = Queries.of([self.items.indices(history)], weights=given)
         scores = self.score_queries(queries)
         if self.personal and bool(scores.min() == scores.max()):
             raise UnsupportedError(
@@ -565,6 +642,14 @@ def _marks(queries: Queries, shape: torch.Size) -> Tensor:
     row = torch.arange(len(queries))[:, None].expand_as(queries.history)
     marks[row[queries.mask], queries.history[queries.mask]] = True
     return marks
+
+
+def _check_weights(weights: Sequence[np.ndarray], of: Sequence[np.ndarray], what: str) -> None:
+    for its, given in zip(weights, of, strict=True):
+        if len(its) != len(given):
+            raise ConfigError(f"There are {len(its)} weights for {len(given)} {what}; give one each.")
+        if not np.isfinite(its).all():
+            raise ConfigError(f"A weight is not a finite number; expected one for each of the {what}.")
 
 
 def _check_k(k: int) -> None:

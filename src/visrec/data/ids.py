@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
-from visrec.errors import DataError
+from visrec.errors import DataError, UnknownIdError
 
 Ids = Sequence[str] | Sequence[int] | np.ndarray | pl.Series
 
@@ -94,11 +94,11 @@ class IdMap:
         return {text: index for index, text in enumerate(self.written.to_list())}
 
     def index(self, external: str | int) -> int:
-        """The index of one id; `DataError` if it is unknown."""
+        """The index of one id; `UnknownIdError` if it is unknown."""
         return int(self.indices([external])[0])
 
     def indices(self, external: Iterable[str | int]) -> np.ndarray:
-        """The indices `(len(external),)` int64 of some ids; `DataError` names the first unknown one."""
+        """The indices `(len(external),)` int64 of some ids; `UnknownIdError` names the first unknown one."""
         if isinstance(external, str | int):
             raise DataError(f"Expected a list of {self.kind} ids, found {external!r}; write [{external!r}].")
         asked = [str(one) for one in external]
@@ -106,7 +106,9 @@ class IdMap:
         if (result < 0).any():
             unknown = asked[int(np.argmax(result < 0))]
             example = f", for example {self.written[0]!r}" if len(self) else ""
-            raise DataError(f"Unknown {self.kind} {unknown!r}. There are {len(self)} {self.kind}s{example}.")
+            raise UnknownIdError(
+                f"Unknown {self.kind} {unknown!r}. There are {len(self)} {self.kind}s{example}."
+            )
         return result
 
     def lookup(self, external: pl.Series) -> pl.Series:

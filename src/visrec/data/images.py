@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -56,6 +56,31 @@ def decode(path: str | Path, *, max_pixels: int = MAX_PIXELS, least_side: int | 
         return upright(to_rgb(image), orientation_of(image))
 
 
+def decode_bytes(
+    data: bytes, *, name: str, max_pixels: int = MAX_PIXELS, least_side: int | None = None
+) -> Image.Image:
+    """`decode` for the bytes of a file. `name` is what messages call it.
+
+    Raises:
+        ImageError: As `decode`.
+    """
+    with loaded(Path(name), io.BytesIO(data), max_pixels=max_pixels, least_side=least_side) as (image, _):
+        return upright(to_rgb(image), orientation_of(image))
+
+
+def size_of(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """Width and height of the picture that `decode` would return, from the header alone.
+
+    A PNG whose orientation stands behind its pixels counts as upright.
+
+    Raises:
+        ImageError: As `decode`, but for damage behind the header.
+    """
+    with opened(path) as file, begun(Path(path), file, max_pixels=max_pixels) as image:
+        width, height = image.size
+        return (height, width) if orientation_of(image) >= 5 else (width, height)
+
+
 def content_digest(path: str | Path) -> str:
     """SHA-256 (hex) of an image file's bytes, whatever they are.
 
@@ -89,16 +114,30 @@ def opened(path: str | Path) -> Iterator[io.BufferedReader]:
 
 @contextmanager
 def loaded(
-    path: Path, file: io.BufferedReader, *, max_pixels: int = MAX_PIXELS, least_side: int | None = None
+    path: Path, file: BinaryIO, *, max_pixels: int = MAX_PIXELS, least_side: int | None = None
 ) -> Iterator[tuple[ImageFile.ImageFile, tuple[int, int]]]:
     """The picture of an open file, decoded, but neither turned upright nor brought to RGB; see `decode`.
 
     With it comes the size that it has in the file, before any reduction. Whatever is raised inside becomes an
     `ImageError` too.
     """
-    if os.fstat(file.fileno()).st_size == 0:
-        raise ImageError(f"{path}: is empty (0 bytes); expected an image.", kind="empty")
+    with begun(path, file, max_pixels=max_pixels) as image:
+        size = image.size
+        if least_side is not None:
+            _reduce(image, least_side)
+        image.load()
+        yield image, size
+
+
+@contextmanager
+def begun(path: Path, file: BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Iterator[ImageFile.ImageFile]:
+    """The picture of an open file with its header read and checked, not decoded.
+
+    Whatever is raised inside becomes an `ImageError` too.
+    """
     head = file.read(_HEAD)
+    if not head:
+        raise ImageError(f"{path}: is empty (0 bytes); expected an image.", kind="empty")
     plugin = _plugin(head)
     if plugin is None:
         raise ImageError(
@@ -113,11 +152,7 @@ def loaded(
         file.seek(0)
         with plugin(file, str(path)) as image:
             _check_size(path, image.size, max_pixels)
-            size = image.size
-            if least_side is not None:
-                _reduce(image, least_side)
-            image.load()
-            yield image, size
+            yield image
     except ImageError:
         raise
     except Exception as error:
@@ -191,7 +226,7 @@ def _webp_size(head: bytes) -> tuple[int, int]:
     return 0, 0
 
 
-def _check_animation(file: io.BufferedReader) -> None:
+def _check_animation(file: BinaryIO) -> None:
     """Refuse the animated PNGs that Pillow would warn of: two or impossible counts of frames."""
     file.seek(8)
     found = 0

@@ -105,7 +105,7 @@ def render_page(
         # Each once, whoever else says it.
         notes=list(dict.fromkeys([*reservations(first.protocol), *notes])),
         headings=[(column.heading, column.key.startswith(NEW_ITEMS)) for column in board.columns],
-        rows=_rows(board, signs),
+        rows=rows_of(board, signs),
         marks_note=signs.note,
         ranked=len(board.rows) > 1,
         figures=[on_page(one) for one in figures],
@@ -233,8 +233,8 @@ def _where(person: Person, item: int) -> str:
     return " · ".join(f"{name} {rank}" for rank, name in found)
 
 
-def _rows(board: Leaderboard, marks: Marks) -> list[tuple[str, list[Cell | None]]]:
-    """Name and cells of each model."""
+def rows_of(board: Leaderboard, marks: Marks) -> list[tuple[str, list[Cell | None]]]:
+    """Name and cells of each model, as `metric.html.j2` shows them."""
     columns = [
         cells_of([row.cells[place] for row in board.rows], [row.is_best[place] for row in board.rows])
         for place in range(len(board.columns))

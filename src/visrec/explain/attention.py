@@ -1,4 +1,4 @@
-"""Where on a picture the regions lie that a model attends to."""
+"""What a model attends to: which items of the history, and where on their pictures."""
 
 from __future__ import annotations
 
@@ -6,13 +6,63 @@ import re
 
 import numpy as np
 
-from visrec.errors import FeaturesError
+from visrec.data.catalog import Catalog
+from visrec.errors import FeaturesError, ImageError
+from visrec.explain.explanation import Attended, Region
+from visrec.explain.question import Question
 from visrec.features.features import Features
 from visrec.features.transform import Transform
+from visrec.models.acf import ACF
+
+_MOST_PICTURES = 6
 
 _RESIZE = re.compile(r"resize (?:(to cover|to|into) )?(\d+)(?: x (\d+))?")
 _CROP = re.compile(r"centre crop (\d+) x (\d+)")
 _FIT = {"to": "stretch", "to cover": "cover", "into": "contain"}
+
+
+def attention(question: Question, catalog: Catalog | None = None) -> tuple[Attended, ...]:
+    """ACF's alpha of each item of the history, oldest first, and for those with the most its beta on the picture.
+
+    Args:
+        question: of an ACF and a user; another model, or an empty history, has ().
+        catalog: the pictures, whose sizes put boxes on the whole picture where the extractor saw its middle alone;
+            see `region_boxes`.
+
+    Raises:
+        FeaturesError: the model was loaded without its features.
+    """
+    model, items = question.model, question.looked_at
+    if not isinstance(model, ACF) or question.user is None or len(items) == 0:
+        return ()
+    table = model.attention([model.users.take(np.array([question.user]))[0]], [question.ids(items)])
+    alpha, beta = table["alpha"].to_list(), table["beta"].to_list()
+    most = set(np.argsort(-np.array(alpha), kind="stable")[:_MOST_PICTURES].tolist())
+    return tuple(
+        Attended(
+            item,
+            float(alpha[place]),
+            _regions(model, item, beta[place], catalog) if place in most and beta[place] is not None else (),
+        )
+        for place, item in enumerate(table["item_id"].to_list())
+    )
+
+
+def _regions(model: ACF, item: str | int, beta: list[float], catalog: Catalog | None) -> tuple[Region, ...]:
+    """Regions with their boxes; () where these lie on no grid that is known."""
+    features = model.features
+    assert features is not None
+    size = None
+    try:
+        if catalog is not None and features.provenance.get("transform") is not None:
+            size = catalog.open(item).size
+        boxes = region_boxes(features, size)
+    except (FeaturesError, ImageError):
+        return ()
+    return tuple(
+        Region((box[0], box[1], box[2], box[3]), float(share))
+        for box, share in zip(boxes.tolist(), beta, strict=True)
+    )
 
 
 def region_boxes(features: Features, size: tuple[int, int] | None = None) -> np.ndarray:

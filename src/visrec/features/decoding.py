@@ -112,7 +112,7 @@ class _Crew:
         self._spec = json.dumps(target_of(preparation)).encode() + b"\n"
         self._own = threading.local()
         self._lock = threading.Lock()
-        self._workers: list[_Worker] = []
+        self._workers: list[WorkerProcess] = []
         self._stopped = False
 
     def stop(self) -> None:
@@ -156,9 +156,9 @@ class _Crew:
                 answers.append(answer)
         return answers
 
-    def _worker(self) -> _Worker:
+    def _worker(self) -> WorkerProcess:
         """This thread's process, ready to answer; raises `FeaturesError` where none comes to be."""
-        worker: _Worker | None = getattr(self._own, "worker", None)
+        worker: WorkerProcess | None = getattr(self._own, "worker", None)
         if worker is not None:
             return worker
         for _ in range(2):  # it may have been ended from outside
@@ -177,20 +177,25 @@ class _Crew:
             f"`extract(…, n_workers=0)` decodes in threads. It said:\n{said or '(nothing)'}"
         )
 
-    def _start(self) -> _Worker:
-        return _Worker(self._spec)
+    def _start(self) -> WorkerProcess:
+        return WorkerProcess(self._spec)
 
 
-class _Worker(subprocess.Popen[bytes]):
-    """A process, and a file of its own for what it says on stderr."""
+class WorkerProcess(subprocess.Popen[bytes]):
+    """A process that answers what it reads on stdin, and a file of its own for what it says on stderr.
 
-    def __init__(self, spec: bytes) -> None:
+    Args:
+        spec: what it reads first.
+        module: what it runs; its answers are those of `visrec.features.worker`.
+    """
+
+    def __init__(self, spec: bytes, *, module: str = "visrec.features.worker") -> None:
         # The same packages as here, however they came to be on the path, and no others: without -P, a random.py in
         # the folder that we happen to run in would stand in for Python's own.
         path = os.pathsep.join(entry for entry in sys.path if isinstance(entry, str))
         self.said_in = tempfile.TemporaryFile()  # noqa: SIM115 - `close` closes it
         super().__init__(
-            [sys.executable, "-P", "-m", "visrec.features.worker"],
+            [sys.executable, "-P", "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.said_in,

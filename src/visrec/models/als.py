@@ -52,6 +52,11 @@ class ALS(Recommender):
     count with `confidence`, that of the mean weight in training, which where all weights are equal is their own.
     Items that nobody took have gamma_i = 0, which is what eq. 5 says of them.
 
+    With weights, item i is folded in with the confidence c_i = 1 + (confidence - 1) |w_i| that its preference is
+    p_i = sign(w_i): gamma_u = (Y'Y + reg 1 + sum (c_i - 1) gamma_i gamma_i')^-1 sum c_i p_i gamma_i. So the weight 1
+    is that of an item without one. The paper's preferences are 0 and 1; -1, for what is disliked, is ours. Of an item
+    that comes twice, the weights are added.
+
     Symbols: gamma_i (I, K), confidence ().
     """
 
@@ -61,6 +66,7 @@ class ALS(Recommender):
     query = "history"
     new_users = True
     new_items = False
+    weighs = True
     paper = "Hu, Koren & Volinsky 2008"
 
     def _fit(self, fitting: Fitting) -> None:
@@ -114,6 +120,8 @@ class ALS(Recommender):
         return self.gamma_i[items]  # (n, K)
 
     def encode_queries(self, queries: Queries) -> Tensor:
+        if queries.weight is not None:
+            return self._weighed(queries, queries.weight)
         K, H = self.config.dim_gamma, queries.history.shape[1]
         # Sorted, so that neither the order of a history nor an item that comes twice matters; padding comes first.
         history = queries.history.masked_fill(~queries.mask, -1).sort(dim=1).values  # (B, H)
@@ -131,6 +139,19 @@ class ALS(Recommender):
         right = self.confidence * y.sum(1)  # (b, K)
         solved: Tensor = torch.cholesky_solve(right[:, :, None], torch.linalg.cholesky(A))  # (b, K, 1)
         return solved[:, :, 0].float()
+
+    def _weighed(self, queries: Queries, weight: Tensor) -> Tensor:
+        """Factors `(B, K)` of histories with weights, which are few: one after the other."""
+        folded = torch.zeros(len(queries), self.config.dim_gamma)
+        for row, (history, real, given) in enumerate(zip(queries.history, queries.mask, weight, strict=True)):
+            items, place = history[real].unique(return_inverse=True)  # (h,) sorted
+            w = torch.zeros(len(items), dtype=torch.float64).index_add(0, place, given[real].double())  # (h,)
+            y = self.gamma_i[items].double()  # (h, K)
+            more = (self.confidence - 1) * w.abs()  # (h,)  c - 1
+            A = self._base + y.T @ (more[:, None] * y)  # (K, K)
+            right = y.T @ ((1 + more) * w.sign())  # (K,)
+            folded[row] = torch.cholesky_solve(right[:, None], torch.linalg.cholesky(A))[:, 0].float()
+        return folded
 
     def similarity_vectors(self) -> Tensor:
         return self.gamma_i

@@ -89,6 +89,10 @@ class CuratorNet(PairwiseRecommender):
     Nothing belongs to a user or to an item, so that those which training never saw are served like all others. An
     item without an image is an average one as a candidate, and counts in nobody's history; a history of which nothing
     is left has the query vector 0. The tutorial's variant leaves f_i as it is and pools [max, mean].
+
+    With weights, p_u = a p(w > 0) - b p(w < 0), Rocchio's relevance feedback (1971) on query vectors: p(.) of the
+    items of one sign, whose mean is sum |w_l| q_l / sum |w_l| and whose maximum has no weights; a and b are the mean
+    |w_l| of those items. Pictures that are no items count like items, beside the newest `max_history`.
     """
 
     Config = CuratorNetConfig
@@ -97,6 +101,8 @@ class CuratorNet(PairwiseRecommender):
     query = "history"
     new_users = True
     new_items = True
+    weighs = True
+    new_pictures = True
     paper = "Messina et al. 2020"
 
     mean: Tensor
@@ -130,13 +136,17 @@ class CuratorNet(PairwiseRecommender):
         return (layer for layer in self.modules() if isinstance(layer, nn.Linear))
 
     def prepare_content(self, features: Features) -> None:
-        is_paper = self.config.variant == "paper"
-        finishing = Finishing(self.mean.numpy(), self.std.numpy()) if is_paper else Finishing()
         z = np.empty(features.values.shape, dtype=np.float32)  # (I, F)
         for block in blocks(len(z), self.n_features):
-            z[block] = finishing.apply(features.values[block])
-        z[features.missing] = 0 if is_paper else self.mean.numpy()
+            z[block] = self._finishing.apply(features.values[block])
+        z[features.missing] = 0 if self.config.variant == "paper" else self.mean.numpy()
         self.z = torch.from_numpy(z)
+
+    @property
+    def _finishing(self) -> Finishing:
+        """From features to what the item tower reads."""
+        is_paper = self.config.variant == "paper"
+        return Finishing(self.mean.numpy(), self.std.numpy()) if is_paper else Finishing()
 
     @property
     def looks_at(self) -> HistoryRule:
@@ -155,7 +165,31 @@ class CuratorNet(PairwiseRecommender):
         return self.item_tower(self.z[items])  # (n, d)
 
     def encode_queries(self, queries: Queries) -> Tensor:
-        return self._pooled(self._fitted(self.Z), *self._known(queries.newest(self.config.max_history)))
+        queries = queries.newest(self.config.max_history)
+        if queries.weight is not None or queries.pictures is not None:
+            return torch.stack([self._weighed(queries, row) for row in range(len(queries))])
+        return self._pooled(self._fitted(self.Z), *self._known(queries))
+
+    def _weighed(self, queries: Queries, row: int) -> Tensor:
+        """The query vector `(d,)` of one history with weights or pictures."""
+        real = queries.mask[row] & ~self.missing[queries.history[row]]  # (H,)
+        q = self._fitted(self.Z)[queries.history[row, real]]  # (h, d)
+        w = torch.ones(len(q)) if queries.weight is None else queries.weight[row, real]
+        if queries.pictures is not None and queries.picture_weight is not None:
+            f = queries.pictures[row].numpy()  # (P, F)
+            z = torch.from_numpy(self._finishing.apply(f).astype(np.float32))
+            q = torch.cat([q, self.item_tower(z)])  # (h + P, d)
+            w = torch.cat([w, queries.picture_weight[row]])
+        p = q.new_zeros(q.shape[1])
+        for sign in (1, -1):
+            chosen = sign * w > 0
+            if chosen.any():
+                amount = w[chosen].abs()
+                mean = amount @ q[chosen] / amount.sum()  # (d,)
+                most = q[chosen].amax(0)  # (d,)
+                both = (mean, most) if self.config.variant == "paper" else (most, mean)
+                p = p + sign * amount.mean() * self.query_tower(torch.cat(both))
+        return p
 
     def encode_batch(self, queries: Queries, items: Tensor) -> tuple[Tensor, Tensor]:
         history, lengths = self._known(queries)

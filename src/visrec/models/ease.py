@@ -36,7 +36,8 @@ class EASE(Recommender):
 
     B minimises |X - X B|² + reg |B|² with a diagonal of 0 (eq. 2-3), X `(U, I)` binary: who took what, however
     often. In closed form, with P = (X'X + reg 1)^-1: B_ij = -P_ij / P_jj for i != j (eq. 8). As two encoders: the
-    item vector is a column of B, the query vector marks the history.
+    item vector is a column of B, the query vector marks the history; with weights, the mark of j is its weight:
+    x_ui = sum of w_j B_ji.
 
     It is the one model that holds a matrix of items x items. Items that nobody took have neither weights nor a say,
     so B is made and held for the others alone.
@@ -50,6 +51,7 @@ class EASE(Recommender):
     query = "history"
     new_users = True
     new_items = False
+    weighs = True
     paper = "Steck 2019"
 
     taken: Tensor
@@ -109,7 +111,10 @@ class EASE(Recommender):
         place = self._places(queries.history)  # (B, H)
         real = queries.mask & (place >= 0)
         row = torch.arange(len(queries))[:, None].expand_as(place)
-        marks[row[real], place[real]] = 1
+        if queries.weight is None:
+            marks[row[real], place[real]] = 1
+        else:
+            marks.index_put_((row[real], place[real]), queries.weight[real], accumulate=True)
         return marks  # (B, A)
 
     def _places(self, items: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ class ItemKNN(Recommender):
     s_ij = r_i . r_j / (|r_i| |r_j| + shrinkage), r_i the column of item i in the user-item matrix
     (Deshpande & Karypis 2004, section 4.1, with the shrinkage of Koren 2008). As two encoders: the item
     vector is row i of the sparse neighbour matrix S `(I, I)` with k entries a column, the query vector marks
-    the history.
+    the history. With weights, the mark of j is its weight: x_ui = sum of w_j s_ij.
     """
 
     Config = ItemKNNConfig
@@ -43,6 +43,7 @@ class ItemKNN(Recommender):
     query = "history"
     new_users = True
     new_items = False
+    weighs = True
     paper = "Deshpande & Karypis 2004"
 
     def _fit(self, fitting: Fitting) -> None:
@@ -81,7 +82,11 @@ class ItemKNN(Recommender):
     def encode_queries(self, queries: Queries) -> Tensor:
         marks = torch.zeros(len(queries), self.S.shape[1])
         row = torch.arange(len(queries))[:, None].expand_as(queries.history)
-        marks[row[queries.mask], queries.history[queries.mask]] = 1
+        place = row[queries.mask], queries.history[queries.mask]
+        if queries.weight is None:
+            marks[place] = 1
+        else:
+            marks.index_put_(place, queries.weight[queries.mask], accumulate=True)
         return marks  # (B, I)
 
     def similarity_vectors(self) -> Tensor:

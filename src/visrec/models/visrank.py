@@ -34,6 +34,10 @@ class VisRank(Recommender):
     Messina et al. 2019 ("Content-based artwork recommendation", section 4.2). The item vector is f_i / |f_i|;
     the query has one vector for each item of the history, `pool` makes one score of them. Nothing of size
     items x items is ever built. Items without an image have score 0 and count in nobody's history.
+
+    With weights, x_ui = pool over w_l > 0 of w_l cos(f_i, f_l) - pool over w_l < 0 of |w_l| cos(f_i, f_l): with the
+    average, Rocchio's relevance feedback (1971), whose query is the mean of what is liked minus that of what is not.
+    A pool over nothing is 0. Pictures that are no items count like items.
     """
 
     Config = VisRankConfig
@@ -43,6 +47,8 @@ class VisRank(Recommender):
     query = "history"
     new_users = True
     new_items = True
+    weighs = True
+    new_pictures = True
     paper = "McAuley et al. 2015; Messina et al. 2019"
 
     def _fit(self, fitting: Fitting) -> None:
@@ -57,10 +63,25 @@ class VisRank(Recommender):
         return self.f[items]  # (n, F)
 
     def encode_queries(self, queries: Queries) -> Tensor:
-        return self.f[queries.history]  # (B, H, F); `pool` leaves out the padding
+        Q = self.f[queries.history]  # (B, H, F); `pool` leaves out the padding
+        if queries.pictures is not None:
+            Q = torch.cat([Q, normalize(queries.pictures, dim=2)], dim=1)  # (B, H + P, F)
+        return Q
 
     def pool(self, Q: Tensor, Z: Tensor, queries: Queries) -> Tensor:
-        real = queries.mask & (Q.abs().sum(2) > 0)  # (B, H): padding and missing images do not count
+        weight = _weights(queries)
+        if weight is None:
+            return self._alike(Q, Z, queries.mask)
+        scores = torch.zeros(len(Q), len(Z))
+        for sign in (1, -1):
+            chosen = sign * weight > 0  # (B, H + P)
+            if chosen.any():  # w cos(f_i, f_l) = f_i . w f_l / |f_l|
+                scores += sign * self._alike(Q * weight.abs()[:, :, None], Z, chosen)
+        return scores
+
+    def _alike(self, Q: Tensor, Z: Tensor, mask: Tensor) -> Tensor:
+        """Pooled products `(B, n)` of those vectors of each query `(B, H, F)` that the mask `(B, H)` names."""
+        real = mask & (Q.abs().sum(2) > 0)  # (B, H): padding and missing images do not count
         counts = real.sum(1).tolist()
         if self.config.method == "average":  # the mean of cosines is the dot product with the mean
             return (Q * real[:, :, None]).sum(1) / real.sum(1, keepdim=True).clamp_min(1) @ Z.T
@@ -95,3 +116,11 @@ class VisRank(Recommender):
     def restore(self, state: Mapping[str, Tensor]) -> None:
         self.f = state["f"]
         self.Z = self.f
+
+
+def _weights(queries: Queries) -> Tensor | None:
+    """Weights `(B, H + P)` of histories and pictures, 0 at padding; None where there are none of either."""
+    if queries.weight is None and queries.pictures is None:
+        return None
+    weight = queries.mask.float() if queries.weight is None else queries.weight * queries.mask
+    return weight if queries.picture_weight is None else torch.cat([weight, queries.picture_weight], dim=1)

@@ -1,1 +1,1 @@
-"""The web page and the REST service of a run."""
+"""The service: a run's pages and its REST interface."""

@@ -12,28 +12,31 @@ from starlette.staticfiles import StaticFiles
 
 import visrec
 from visrec.runs import Run
-from visrec.serving import pages
-from visrec.serving.engine import Engine
+from visrec.serving import api, pages, problems
 from visrec.serving.service import Service
+from visrec.serving.settings import ServiceSettings
 
 STATIC = Path(__file__).parent / "static"
 
 
-def create_app(run: Run | str | Path) -> FastAPI:
+def create_app(run: Run | str | Path, settings: ServiceSettings | None = None) -> FastAPI:
     """The web page and the REST service of a run.
 
     Args:
-        run: a run, or its folder.
+        run: a run, or its folder; a link to one may point at another when the service is told to load it anew.
+        settings: how it is reached, by whom, and how much it takes; None: this machine alone.
 
     Raises:
         RunError: the folder is no run, or none of its models is trained.
+        FeedbackError: the database of feedback cannot be used.
     """
-    service = Service(Engine.open(run.path if isinstance(run, Run) else run))
+    service = Service.open(run.path if isinstance(run, Run) else run, settings or ServiceSettings())
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(service.engine.warm)
         yield
+        service.close()
 
     app = FastAPI(
         title="visrec",
@@ -45,6 +48,8 @@ def create_app(run: Run | str | Path) -> FastAPI:
         openapi_url="/v1/openapi.json",
     )
     app.state.service = service
+    problems.install(app)
+    app.include_router(api.router)
     for router in pages.ROUTERS:
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

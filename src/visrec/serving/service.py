@@ -2,30 +2,160 @@
 
 from __future__ import annotations
 
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 from fastapi import Depends, Request
 
-from visrec.serving.engine import Engine
+from visrec.errors import FeedbackError, UnavailableError
+from visrec.feedback.events import Event, Id, Opinions, Shown, ShownItem
+from visrec.feedback.store import Store
+from visrec.serving.engine import Engine, Item, Question, Ranked
+from visrec.serving.paging import Lists
+from visrec.serving.settings import ServiceSettings
+
+_LOG = logging.getLogger("visrec.serving")
+_REMEMBERED = 10_000  # ids of lists
+_NOBODY = "nobody"
+"""The session of lists that were shown without one. Sessions of visitors are longer."""
 
 
 class Service:
     """The running service. One an app, in `app.state.service`.
 
-    `engine` is replaced as a whole by `swap`; a request takes it once and keeps it until it is answered, so no answer
-    mixes two runs.
+    `engine` is replaced as a whole by `reload` and `swap`; a request takes it once and keeps it until it is answered,
+    so no answer mixes two runs.
+
+    Attributes:
+        engine: of the run that answers.
+        settings: how the service is reached, by whom, and how much it takes.
+        store: the database of feedback; None where the service is read-only and has none yet.
+        lists: that are read a page at a time.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, path: Path, settings: ServiceSettings, store: Store | None) -> None:
         self.engine = engine
+        self.settings = settings
+        self.store = store
+        self.lists = Lists()
+        self._path = path
+        self._swapping = threading.Lock()
+        self._shown: OrderedDict[str, None] = OrderedDict()
+
+    @classmethod
+    def open(cls, path: str | Path, settings: ServiceSettings) -> Service:
+        """Open a run, and the database of its feedback.
+
+        Raises:
+            RunError: the folder is no run, or none of its models is trained.
+            FeedbackError: the database cannot be used.
+        """
+        engine = Engine.open(path)
+        return cls(engine, path=Path(path).absolute(), settings=settings, store=_store(path, settings))
 
     def swap(self, path: str | Path) -> Engine:
         """Load another run and answer from it from now on. If that fails, nothing changes."""
-        engine = Engine.open(path)
-        engine.warm()
-        self.engine = engine
-        return engine
+        with self._swapping:
+            engine = Engine.open(path)
+            engine.warm()
+            self.engine = engine
+            return engine
+
+    def reload(self) -> Engine:
+        """Load anew what lies in the folder that the service was started with; a link may point elsewhere now."""
+        return self.swap(self._path)
+
+    def close(self) -> None:
+        """Give the database's connections back."""
+        if self.store is not None:
+            self.store.close()
+
+    # ---- what was said -----------------------------------------------------------------------------
+
+    def opinions(self, session: str | None, engine: Engine) -> Opinions:
+        """What a session likes and has hidden, of the items that the run knows."""
+        if session is None or self.store is None:
+            return Opinions()
+        found = self.store.session_state(session)
+        items = engine.catalog.items
+        return Opinions(
+            tuple(item for item in found.liked if item in items),
+            tuple(item for item in found.hidden if item in items),
+            {item: weight for item, weight in found.weights.items() if item in items},
+        )
+
+    def record(self, event: Event) -> bool:
+        """Keep an event, see `Store.record_event`; whoever calls it has asked `writable`."""
+        assert self.store is not None
+        return self.store.record_event(event)
+
+    @property
+    def writable(self) -> bool:
+        """Whether events are kept."""
+        return self.store is not None and not self.settings.read_only
+
+    def record_shown(
+        self,
+        shown: str,
+        items: Sequence[tuple[Item, Ranked]],
+        question: Question,
+        run: str,
+        session: str | None,
+    ) -> None:
+        """Keep a list that was shown. After the answer: a database that does not answer must not spoil it."""
+        if not self.writable or self.store is None:
+            return
+        self._remember(shown)
+        settings = {
+            "k": question.k,
+            "liked": len(question.liked),
+            "pictures": len(question.pictures),
+            "filters": [str(one) for one in question.filters],
+            "diversity": question.diversity,
+            "known": question.known,
+            "first": items[0][1].rank if items else 1,
+        }
+        try:
+            self.store.record_shown(
+                Shown(
+                    session=session or _NOBODY,
+                    items=tuple(ShownItem(item.id, ranked.score) for item, ranked in items),
+                    id=shown,
+                    user=question.user,
+                    model=question.model,
+                    run=run,
+                    settings=settings,
+                )
+            )
+        except UnavailableError as error:
+            _LOG.warning("A shown list is not kept: %s", error)
+
+    def has_shown(self, shown: str) -> bool:
+        """Whether a list was shown by this service."""
+        if shown in self._shown:
+            return True
+        return self.store is not None and self.store.has_shown(shown)
+
+    def _remember(self, shown: str) -> None:
+        """Know a list at once, that is written in a moment."""
+        self._shown[shown] = None
+        while len(self._shown) > _REMEMBERED:
+            self._shown.popitem(last=False)
+
+
+def _store(path: str | Path, settings: ServiceSettings) -> Store | None:
+    address: str | Path = Path(path) if settings.database is None else settings.database
+    if not settings.read_only:
+        return Store.open(address)
+    try:  # what was liked before still counts; but nothing is made
+        return Store.open(address, create=False)
+    except FeedbackError:
+        return None
 
 
 def _service(request: Request) -> Service:
@@ -39,6 +169,32 @@ def _engine(request: Request) -> Engine:
         request.state.engine = _service(request).engine
     engine: Engine = request.state.engine
     return engine
+
+
+def with_opinions(question: Question, opinions: Opinions, *, weighs: bool = True) -> Question:
+    """A question with what a session likes, before what it says itself, and without what the session has hidden.
+
+    `weighs`: whether the model can make something of the weights of likes; those of the question stay as they are.
+    """
+    said = {str(item) for item in question.liked}
+    before = tuple(item for item in opinions.liked if str(item) not in said)
+    given = question.weights or (1.0,) * len(question.liked)
+    weights = (*(opinions.weights.get(item, 1.0) if weighs else 1.0 for item in before), *given)
+    return replace(
+        question,
+        liked=(*before, *question.liked),
+        weights=None if all(weight == 1 for weight in weights) else weights,
+        exclude=(*question.exclude, *opinions.hidden),
+    )
+
+
+def ids_of(engine: Engine, items: Sequence[Id]) -> list[Id]:
+    """Item ids as the catalogue has them: "12" where it has 12.
+
+    Raises:
+        UnknownIdError: there is no such item.
+    """
+    return [engine.shelf.ids[index] for index in engine.catalog.items.indices(items).tolist()]
 
 
 CurrentService = Annotated[Service, Depends(_service)]

@@ -74,7 +74,7 @@ def show_map(
     colouring = atlas.colouring(column) if column else None
     lit = _lit(engine, user, model)
     focus, wrong = _focus(engine, item)
-    found = _search(engine, q)
+    found = engine.items(engine.shelf.search(q)[:_FOUND].tolist()) if q.strip() else []
     drawing = {"method": chosen, "by": column or "-", "user": user if lit.person else "", "model": lit.model}
     return render(
         request,
@@ -189,19 +189,3 @@ def _focus(engine: Engine, item: str) -> tuple[int | None, str]:
         return engine.catalog.items.index(item), ""
     except VisrecError as error:
         return None, str(error)
-
-
-def _search(engine: Engine, words: str) -> list[Item]:
-    """Items whose title or id has all the words; the first dozen, those that begin with them first."""
-    asked = words.casefold().split()
-    if not asked:
-        return []
-    catalog = engine.catalog
-    titles = catalog.metadata["title"].to_list() if "title" in catalog.metadata.columns else []
-    ids = catalog.items.written.to_list()
-    hits = []
-    for index, name in enumerate(ids):
-        text = f"{titles[index] or ''} {name}".casefold() if titles else name.casefold()
-        if all(word in text for word in asked):
-            hits.append((not text.startswith(asked[0]), index))
-    return engine.items([index for _, index in sorted(hits)[:_FOUND]])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import visrec
 from visrec.config import digest_of
 from visrec.files import file_digest
 from visrec.serving.engine import Engine, Item
+from visrec.serving.problems import Problem
 
 STATIC = Path(__file__).parents[1] / "static"
 WIDTHS = (160, 320, 640, 1280)
@@ -38,6 +41,49 @@ def render(
     return HTMLResponse(_environment().get_template(template).render(**common, **context), status_code=status)
 
 
+def error_page(request: Request, problem: Problem) -> HTMLResponse:
+    """The page of a problem, for `app.state.error_page`."""
+    heading = "Not here" if problem.status == 404 else problem.title
+    engine = getattr(request.state, "engine", None) or request.app.state.service.engine
+    return render(
+        request, engine, "problem.html.j2", status=problem.status, heading=heading, said=problem.detail
+    )
+
+
+@dataclass(frozen=True)
+class Pager:
+    """A part of a long list.
+
+    Attributes:
+        page: from 1.
+        n_pages: at least 1.
+        n: things in all.
+        size: things on a page.
+        query: of the address, without the page.
+    """
+
+    page: int
+    n_pages: int
+    n: int
+    size: int
+    query: Mapping[str, str]
+
+    @classmethod
+    def of(cls, n: int, page: int, size: int, query: Mapping[str, str]) -> Pager:
+        """The page asked for, or the last one there is."""
+        n_pages = max(1, -(-n // size))
+        return cls(min(page, n_pages), n_pages, n, size, {k: v for k, v in query.items() if v})
+
+    @property
+    def part(self) -> slice:
+        """Which things are on the page."""
+        return slice((self.page - 1) * self.size, self.page * self.size)
+
+    def url(self, page: int) -> str:
+        """The address of another page of the list."""
+        return "?" + urlencode({**self.query, "page": page})
+
+
 def item_url(item: str | int) -> str:
     """The page of an item by id."""
     return f"/items/{quote(str(item), safe='')}"
@@ -46,6 +92,17 @@ def item_url(item: str | int) -> str:
 def person_url(user: str | int, **query: str) -> str:
     """The page of a user by id."""
     return f"/people/{quote(str(user), safe='')}" + (f"?{urlencode(query)}" if query else "")
+
+
+def why_url(model: str, item: str | int, user: str | int | None = None, **query: Any) -> str:
+    """The page that explains an item to a user, or to a visitor (`liked=[ids]`)."""
+    about = {"model": model, "item": item, **({} if user is None else {"user": user}), **query}
+    return f"/why?{urlencode(about, doseq=True)}"
+
+
+def path_url(start: str | int, end: str | int) -> str:
+    """The page with the path of small steps between two items."""
+    return f"/paths?{urlencode({'from': start, 'to': end})}"
 
 
 def picture_url(item: Item, width: int = 320) -> str:
@@ -75,7 +132,9 @@ def _environment() -> Environment:
     environment.globals.update(
         item_url=item_url,
         person_url=person_url,
+        path_url=path_url,
         picture_url=picture_url,
+        why_url=why_url,
         static_url=static_url,
         widths=WIDTHS,
     )

@@ -1,0 +1,310 @@
+"""The store: what people did, kept. A call that writes returns once that is on the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from visrec.errors import ConflictingEventError, FeedbackError
+from visrec.feedback import schema
+from visrec.feedback.commits import Commits
+from visrec.feedback.connections import connect, database_url, forget_log, speaking, use_wal
+from visrec.feedback.events import (
+    OPINIONS,
+    Event,
+    Kind,
+    Opinions,
+    Shown,
+    ShownItem,
+    new_session,
+    now,
+    opinions,
+)
+from visrec.feedback.migrating import migrate, newest, revision
+
+T = TypeVar("T")
+_PAGE = 2000  # rows read at a time, so that no reader holds a transaction open for long
+
+
+@dataclass(frozen=True)
+class Health:
+    """What `Store.health` found: which database, the revision of its schema."""
+
+    database: str
+    revision: str
+
+
+class Store:
+    """A database of feedback. Threads may share one; so may processes, each with a store of its own.
+
+    An event, a shown list or a session that was acknowledged, by a call that returned, is on the disk: it outlives
+    the end of the process at any moment.
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        """Use `Store.open`."""
+        self._engine = engine
+        self._commits = Commits(engine)
+
+    @classmethod
+    def open(cls, address: str | Path, *, create: bool = True) -> Self:
+        """Open a database, and bring it to the schema of this version.
+
+        Args:
+            address: a run folder (its `feedback.db`), the path of an SQLite file, or a URL: `sqlite:///PATH`,
+                `postgresql://USER@HOST/DATABASE`.
+            create: make an SQLite file that is not there; False refuses.
+
+        Raises:
+            FeedbackError: it is no such database, or a newer visrec has written it.
+            UnavailableError: it cannot be reached.
+        """
+        url = database_url(address)
+        is_file = url.get_backend_name() == "sqlite"
+        if is_file and not Path(url.database or "").exists():
+            if not create:
+                raise FeedbackError(f"{url.database}: there is no such database of feedback.")
+            Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
+        engine = connect(url)
+        with speaking(url):
+            if is_file:
+                use_wal(engine)
+            migrate(engine)
+        return cls(engine)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self._engine.dispose()
+
+    @property
+    def address(self) -> str:
+        """The URL of the database, without its password."""
+        return self._engine.url.render_as_string()
+
+    def start_session(self) -> str:
+        """A new session; its id is a secret of the visitor's."""
+        session = new_session()
+        self._write(lambda connection: self._know(connection, session))
+        return session
+
+    def has_session(self, session: str) -> bool:
+        """Whether there is such a session, not deleted."""
+        query = sa.select(sa.literal(1)).where(schema.sessions.c.id == session)
+        return self._read(lambda connection: connection.scalar(query)) is not None
+
+    def record_event(self, event: Event) -> bool:
+        """Keep an event. Its session is made if it is not there yet.
+
+        Returns:
+            True if it is new, False if it was there already: the same id twice is one event, the first.
+
+        Raises:
+            ConflictingEventError: its id belongs to another event.
+            UnavailableError: it is not kept, or not known to be; the same event may be recorded again.
+        """
+        row = {
+            "id": event.id,
+            "time": event.time,
+            "session_id": event.session,
+            **schema.written("user", event.user),
+            **schema.written("item", event.item),
+            "kind": event.kind,
+            "recommendation_id": event.recommendation,
+            "model": event.model,
+            "weight": event.weight,
+            "run": event.run,
+            "extra": dict(event.extra),
+        }
+        same = ("session_id", "item_id", "kind")
+        return self._add(schema.events, row, same)
+
+    def record_shown(self, shown: Shown) -> bool:
+        """Keep a list that was shown; everything else as `record_event`."""
+        row = {
+            "id": shown.id,
+            "time": shown.time,
+            "session_id": shown.session,
+            **schema.written("user", shown.user),
+            "model": shown.model,
+            "run": shown.run,
+            "items": [
+                {"item": one.item, "rank": rank, "score": one.score}
+                for rank, one in enumerate(shown.items, start=1)
+            ],
+            "settings": dict(shown.settings),
+        }
+        same = ("session_id", "model", "run")
+        return self._add(schema.shown, row, same)
+
+    def has_shown(self, shown: str) -> bool:
+        """Whether a list with this id was kept."""
+        query = sa.select(sa.literal(1)).where(schema.shown.c.id == shown)
+        return self._read(lambda connection: connection.scalar(query)) is not None
+
+    def session_state(self, session: str) -> Opinions:
+        """What a session likes and has hidden now; nothing of a session that is not known."""
+        c = schema.events.c
+        query = (
+            sa.select(c.kind, c.item_id, c.item_is_integer, c.weight)
+            .where(c.session_id == session, c.kind.in_(OPINIONS))
+            .order_by(c.seq)
+        )
+        rows = self._read(lambda connection: connection.execute(query).all())
+        return opinions((kind, schema.as_given(item, whole), weight) for kind, item, whole, weight in rows)
+
+    def events(
+        self,
+        *,
+        since: datetime | None = None,
+        kinds: Sequence[Kind] | None = None,
+        session: str | None = None,
+    ) -> Iterator[Event]:
+        """Events in the order in which they came, read a page at a time.
+
+        Args:
+            since: only those of this moment and later.
+            kinds: only these.
+            session: only of this session.
+        """
+        c = schema.events.c
+        conditions: list[sa.ColumnElement[bool]] = []
+        conditions += [] if since is None else [c.time >= since]
+        conditions += [] if kinds is None else [c.kind.in_(kinds)]
+        conditions += [] if session is None else [c.session_id == session]
+        return (_event(row) for row in self._rows(schema.events, *conditions))
+
+    def shown(self, *, since: datetime | None = None, session: str | None = None) -> Iterator[Shown]:
+        """Shown lists in the order in which they came; arguments as of `events`."""
+        c = schema.shown.c
+        conditions: list[sa.ColumnElement[bool]] = [] if since is None else [c.time >= since]
+        conditions += [] if session is None else [c.session_id == session]
+        return (_shown(row) for row in self._rows(schema.shown, *conditions))
+
+    def counts(self) -> dict[str, int]:
+        """How many rows there are: sessions, shown lists, events, and events of each kind that occurs."""
+        c = schema.events.c
+
+        def count(connection: sa.Connection) -> dict[str, int]:
+            kinds = connection.execute(
+                sa.select(c.kind, sa.func.count()).group_by(c.kind).order_by(c.kind)
+            ).all()
+            sessions, shown = (
+                connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
+                for table in (schema.sessions, schema.shown)
+            )
+            found = {str(kind): int(n) for kind, n in kinds}
+            return {"sessions": sessions, "shown": shown, "events": sum(found.values()), **found}
+
+        return self._read(count)
+
+    def delete_session(self, session: str) -> bool:
+        """Remove a session and everything that was kept of it; False if there is none.
+
+        In an SQLite file the bytes are overwritten.
+        """
+        query = sa.delete(schema.sessions).where(schema.sessions.c.id == session)
+        was_there = self._write(lambda connection: connection.execute(query).rowcount) > 0
+        if was_there and self._engine.dialect.name == "sqlite":
+            with speaking(self._engine.url):
+                forget_log(self._engine)
+        return was_there
+
+    def health(self) -> Health:
+        """Ask the database; `UnavailableError` where it does not answer."""
+        found = self._read(revision)
+        return Health(self._engine.dialect.name, found or newest())
+
+    def _write(self, work: Callable[[sa.Connection], T]) -> T:
+        with speaking(self._engine.url):
+            return self._commits.do(work)
+
+    def _read(self, work: Callable[[sa.Connection], T]) -> T:
+        with speaking(self._engine.url), self._engine.connect() as connection:
+            return work(connection)
+
+    def _rows(self, table: sa.Table, *conditions: sa.ColumnElement[bool]) -> Iterator[sa.Row[Any]]:
+        last = -1
+        while True:
+            query = sa.select(table).where(table.c.seq > last, *conditions).order_by(table.c.seq).limit(_PAGE)
+            with speaking(self._engine.url), self._engine.connect() as connection:
+                rows = connection.execute(query).all()
+            yield from rows
+            if len(rows) < _PAGE:
+                return
+            last = rows[-1].seq
+
+    def _insert(self, connection: sa.Connection, table: sa.Table, row: dict[str, Any]) -> bool:
+        """Insert a row; False, and nothing done, where its id is there."""
+        insert = sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
+        query = insert(table).values(row).on_conflict_do_nothing(index_elements=["id"]).returning(table.c.id)
+        return connection.execute(query).first() is not None
+
+    def _know(self, connection: sa.Connection, session: str) -> None:
+        self._insert(connection, schema.sessions, {"id": session, "created": now()})
+
+    def _add(self, table: sa.Table, row: dict[str, Any], same: tuple[str, ...]) -> bool:
+        """Keep a row: True if it is new, False if it was there; the same are the columns that tell it from others."""
+
+        def add(connection: sa.Connection) -> bool | None:
+            self._know(connection, row["session_id"])
+            if self._insert(connection, table, row):
+                return True
+            found = connection.execute(sa.select(table).where(table.c.id == row["id"])).mappings().one()
+            return False if all(found[name] == row[name] for name in same) else None
+
+        is_new = self._write(add)
+        if (
+            is_new is None
+        ):  # said here, since an error within would undo what others write in the same transaction
+            raise ConflictingEventError(
+                f"The id {row['id']!r} was given before, to something else. Make a new one."
+            )
+        return is_new
+
+
+def _event(row: sa.Row[Any]) -> Event:
+    return Event(
+        session=row.session_id,
+        item=schema.as_given(row.item_id, row.item_is_integer),
+        kind=row.kind,
+        id=row.id,
+        time=row.time,
+        user=None if row.user_id is None else schema.as_given(row.user_id, row.user_is_integer),
+        recommendation=row.recommendation_id,
+        model=row.model,
+        weight=row.weight,
+        run=row.run,
+        extra=row.extra,
+    )
+
+
+def _shown(row: sa.Row[Any]) -> Shown:
+    return Shown(
+        session=row.session_id,
+        items=tuple(
+            # PostgreSQL keeps 1e300 as a whole number.
+            ShownItem(one["item"], None if one["score"] is None else float(one["score"]))
+            for one in row.items
+        ),
+        id=row.id,
+        time=row.time,
+        user=None if row.user_id is None else schema.as_given(row.user_id, row.user_is_integer),
+        model=row.model,
+        run=row.run,
+        settings=row.settings,
+    )

@@ -1,0 +1,104 @@
+"""How a person with a browser shows the token: once, in a form; a cookie remembers it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from collections.abc import Callable
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from visrec.serving.security.sessions import cookie
+from visrec.serving.security.surface import LOGIN, LOGOUT
+from visrec.serving.settings import ServiceSettings
+
+COOKIE = "visrec_login"
+DAYS = 7
+
+LoginPage = Callable[[Request, str, str | None], Response]
+"""Makes the page with the form: `app.state.login_page(request, next, fault)`; it posts `token` and `next`."""
+
+
+def login_routes(settings: ServiceSettings) -> APIRouter:
+    """/login and /logout."""
+    routes = APIRouter(include_in_schema=False)
+
+    @routes.get(LOGIN)
+    async def form(request: Request, next: str = "/") -> Response:  # noqa: A002 - the name in the address
+        return _page(request, safe_target(next), None)
+
+    @routes.post(LOGIN)
+    async def login(request: Request) -> Response:
+        async with request.form(max_files=0, max_fields=2, max_part_size=4096) as sent:
+            token, target = str(sent.get("token", "")), safe_target(str(sent.get("next", "/")))
+        if not settings.is_token(token.strip()):
+            page = _page(request, target, "That is not the token of this service.")
+            page.status_code = 403
+            return page
+        root = request.scope.get("root_path", "").rstrip("/")
+        answer = RedirectResponse(root + target, status_code=303)
+        answer.headers.append(
+            "Set-Cookie",
+            cookie(
+                COOKIE, signed(settings, until=_now() + DAYS * 86400), request.scope, seconds=DAYS * 86400
+            ),
+        )
+        return answer
+
+    @routes.post(LOGOUT)
+    async def logout(request: Request) -> Response:
+        answer = RedirectResponse(request.scope.get("root_path", "").rstrip("/") + "/", status_code=303)
+        answer.headers.append("Set-Cookie", cookie(COOKIE, "", request.scope, seconds=0))
+        return answer
+
+    return routes
+
+
+def is_signed_in(request: Request, settings: ServiceSettings) -> bool:
+    """Whether a request brings the cookie of a login with the present token that has not run out."""
+    until, _, _ = request.cookies.get(COOKIE, "").partition(".")
+    if settings.token is None or not (until.isascii() and until.isdigit() and len(until) <= 12):
+        return False
+    right = signed(settings, until=int(until))
+    return hmac.compare_digest(request.cookies[COOKIE].encode(), right.encode()) and int(until) > _now()
+
+
+def signed(settings: ServiceSettings, *, until: int) -> str:
+    """The cookie's value: when it runs out (Unix time), and a proof that the token was shown; not the token."""
+    assert settings.token is not None
+    key = settings.token.get_secret_value().encode()
+    proof = hmac.new(key, f"visrec login until {until}".encode(), hashlib.sha256).hexdigest()
+    return f"{until}.{proof}"
+
+
+def safe_target(target: str) -> str:
+    """Where to go after the login: a path of this service, never another site."""
+    ours = target.startswith("/") and not target.startswith(("//", "/\\"))
+    return target if ours and target.isprintable() and "\\" not in target else "/"
+
+
+def _now() -> int:
+    return int(time.time())
+
+
+def _page(request: Request, target: str, fault: str | None) -> Response:
+    page: LoginPage | None = getattr(request.app.state, "login_page", None)
+    return page(request, target, fault) if page is not None else _plain_page(request, target, fault)
+
+
+def _plain_page(request: Request, target: str, fault: str | None) -> Response:
+    """The form without a template."""
+    from html import escape
+
+    action = request.scope.get("root_path", "").rstrip("/") + LOGIN
+    return HTMLResponse(
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Sign in</title>'
+        '<meta name="viewport" content="width=device-width"><h1>Sign in</h1>'
+        + (f'<p role="alert">{escape(fault)}</p>' if fault else "")
+        + f'<form method="post" action="{escape(action)}"><p><label>Token of this service '
+        f'<input type="password" name="token" required autocomplete="current-password"></label>'
+        f'<input type="hidden" name="next" value="{escape(target)}"><p><button>Sign in</button></form></html>'
+    )
