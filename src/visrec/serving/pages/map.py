@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
@@ -74,7 +75,7 @@ def show_map(
     colouring = atlas.colouring(column) if column else None
     lit = _lit(engine, user, model)
     focus, wrong = _focus(engine, item)
-    found = engine.items(engine.shelf.search(q)[:_FOUND].tolist()) if q.strip() else []
+    found = engine.items(np.flatnonzero(engine.shelf.search(q))[:_FOUND]) if q.strip() else []
     drawing = {"method": chosen, "by": column or "-", "user": user if lit.person else "", "model": lit.model}
     return render(
         request,
