@@ -15,6 +15,7 @@ from visrec.feedback.connections import writing
 
 T = TypeVar("T")
 _OF_THE_DATABASE = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
+_DEADLOCKS = ("40P01", "40001")  # of PostgreSQL
 _MOST = 512  # jobs in one transaction, so that none waits for very many
 
 
@@ -52,14 +53,13 @@ class Commits:
         try:
             self._together(jobs)
         except Exception as error:  # noqa: BLE001 - it is raised where the work came from
-            if getattr(error, "connection_invalidated", False) and not again:
-                self._commit(jobs, again=True)  # the server was started anew
-            elif len(jobs) == 1 or isinstance(error, _OF_THE_DATABASE):
+            passing = _is_passing(error) and not again
+            if passing or (len(jobs) > 1 and not isinstance(error, _OF_THE_DATABASE)):
+                for job in jobs:  # alone, so that none suffers from what another does
+                    self._commit([job], again=passing)
+            else:
                 for job in jobs:
                     job.fail(error)
-            else:  # the work of one is at fault
-                for job in jobs:
-                    self._commit([job])
         finally:
             for job in jobs:
                 if not job.done:  # this thread is interrupted (Ctrl+C), the others go on
@@ -70,6 +70,12 @@ class Commits:
             results = [job.work(connection) for job in jobs]
         for job, result in zip(jobs, results, strict=True):  # only now: the transaction has ended
             job.succeed(result)
+
+
+def _is_passing(error: Exception) -> bool:
+    """Whether to try at once again may help: the server was started anew, or two processes waited for each other."""
+    state = getattr(getattr(error, "orig", None), "sqlstate", None)
+    return getattr(error, "connection_invalidated", False) or state in _DEADLOCKS
 
 
 class _Job(Generic[T]):

@@ -59,6 +59,7 @@ class Event:
         model: the model that the list was of.
         weight: how much, finite; None where nothing was said.
         run: the digest of the run that answered.
+        assignment: of the participant, in a study (`Assignment.id`).
         extra: anything else that can be written as JSON.
     """
 
@@ -72,6 +73,7 @@ class Event:
     model: str | None = None
     weight: float | None = None
     run: str | None = None
+    assignment: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -107,6 +109,7 @@ class Shown:
         user: the account, if there is one.
         model: the model that ranked.
         run: the digest of its run.
+        assignment: of the participant, in a study (`Assignment.id`).
         settings: how it was asked (k, filters, diversity, …), as JSON.
     """
 
@@ -117,6 +120,7 @@ class Shown:
     user: Id | None = None
     model: str | None = None
     run: str | None = None
+    assignment: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

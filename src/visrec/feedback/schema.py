@@ -52,13 +52,11 @@ metadata = sa.MetaData(
 )
 
 
-def _session(*, nullable: bool = False) -> sa.Column[Any]:
-    return sa.Column(
-        "session_id",
-        sa.Text,
-        sa.ForeignKey("visrec_sessions.id", ondelete="CASCADE"),
-        nullable=nullable,
-    )
+def _of(name: str) -> sa.Column[Any]:
+    """A column that names the row of another table which this one goes with: `_of("session")`."""
+    plural = {"session": "sessions", "study": "studies"}[name]
+    key = sa.ForeignKey(f"visrec_{plural}.id", ondelete="CASCADE")
+    return sa.Column(f"{name}_id", sa.Text, key, nullable=False)
 
 
 sessions = sa.Table(
@@ -74,7 +72,7 @@ events = sa.Table(
     sa.Column("seq", Number, primary_key=True, autoincrement=True),  # the order in which they came
     sa.Column("id", sa.Text, nullable=False, unique=True),
     sa.Column("time", Moment, nullable=False),
-    _session(),
+    _of("session"),
     sa.Column("user_id", sa.Text),
     sa.Column("user_is_integer", sa.Boolean),
     sa.Column("item_id", sa.Text, nullable=False),
@@ -85,6 +83,7 @@ events = sa.Table(
     sa.Column("weight", sa.Double),
     sa.Column("run", sa.Text),
     sa.Column("extra", Json, nullable=False),
+    sa.Column("assignment_id", sa.BigInteger, index=True),
     sa.Index(None, "session_id", "seq"),
     sa.Index(None, "time"),
     sqlite_autoincrement=True,  # a number is never given twice, not even after the newest row was deleted
@@ -96,15 +95,64 @@ shown = sa.Table(
     sa.Column("seq", Number, primary_key=True, autoincrement=True),
     sa.Column("id", sa.Text, nullable=False, unique=True),
     sa.Column("time", Moment, nullable=False),
-    _session(),
+    _of("session"),
     sa.Column("user_id", sa.Text),
     sa.Column("user_is_integer", sa.Boolean),
     sa.Column("model", sa.Text),
     sa.Column("run", sa.Text),
     sa.Column("items", Json, nullable=False),  # [{"item": id, "rank": 1, "score": 0.5}, …]
     sa.Column("settings", Json, nullable=False),
+    sa.Column("assignment_id", sa.BigInteger, index=True),
     sa.Index(None, "session_id", "seq"),
     sa.Index(None, "time"),
+    sqlite_autoincrement=True,
+)
+
+studies = sa.Table(
+    "visrec_studies",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("created", Moment, nullable=False),
+    sa.Column("seed", sa.BigInteger, nullable=False),
+    sa.Column("consent_version", sa.Text, nullable=False),
+    sa.Column("consent_text", sa.Text, nullable=False),
+    sa.Column("assigned", sa.BigInteger, nullable=False),  # how many ever were; withdrawals do not lower it
+)
+
+conditions = sa.Table(
+    "visrec_conditions",
+    metadata,
+    sa.Column("study_id", sa.Text, sa.ForeignKey("visrec_studies.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("place", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("explanation", sa.Boolean, nullable=False),
+    sa.UniqueConstraint("study_id", "name"),
+)
+
+consents = sa.Table(
+    "visrec_consents",
+    metadata,
+    sa.Column("study_id", sa.Text, sa.ForeignKey("visrec_studies.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("participant", sa.Text, primary_key=True),
+    _of("session"),
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("time", Moment, nullable=False),
+    sa.UniqueConstraint("study_id", "session_id"),
+)
+
+assignments = sa.Table(
+    "visrec_assignments",
+    metadata,
+    sa.Column("id", Number, primary_key=True, autoincrement=True),
+    _of("study"),
+    sa.Column("participant", sa.Text, nullable=False),
+    _of("session"),
+    sa.Column("place", sa.BigInteger, nullable=False),  # the how-manieth of the study, from 0
+    sa.Column("condition", sa.Text, nullable=False),
+    sa.Column("time", Moment, nullable=False),
+    sa.UniqueConstraint("study_id", "participant"),
+    sa.UniqueConstraint("study_id", "place"),
     sqlite_autoincrement=True,
 )
 

@@ -73,10 +73,14 @@ class Store:
                 raise FeedbackError(f"{url.database}: there is no such database of feedback.")
             Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
         engine = connect(url)
-        with speaking(url):
-            if is_file:
-                use_wal(engine)
-            migrate(engine)
+        try:
+            with speaking(url):
+                if is_file:
+                    use_wal(engine)
+                migrate(engine)
+        except BaseException:
+            engine.dispose()
+            raise
         return cls(engine)
 
     def __enter__(self) -> Self:
@@ -99,13 +103,13 @@ class Store:
     def start_session(self) -> str:
         """A new session; its id is a secret of the visitor's."""
         session = new_session()
-        self._write(lambda connection: self._know(connection, session))
+        self.write(lambda connection: self.know(connection, session))
         return session
 
     def has_session(self, session: str) -> bool:
         """Whether there is such a session, not deleted."""
         query = sa.select(sa.literal(1)).where(schema.sessions.c.id == session)
-        return self._read(lambda connection: connection.scalar(query)) is not None
+        return self.read(lambda connection: connection.scalar(query)) is not None
 
     def record_event(self, event: Event) -> bool:
         """Keep an event. Its session is made if it is not there yet.
@@ -128,6 +132,7 @@ class Store:
             "model": event.model,
             "weight": event.weight,
             "run": event.run,
+            "assignment_id": event.assignment,
             "extra": dict(event.extra),
         }
         same = ("session_id", "item_id", "kind")
@@ -142,6 +147,7 @@ class Store:
             **schema.written("user", shown.user),
             "model": shown.model,
             "run": shown.run,
+            "assignment_id": shown.assignment,
             "items": [
                 {"item": one.item, "rank": rank, "score": one.score}
                 for rank, one in enumerate(shown.items, start=1)
@@ -164,7 +170,7 @@ class Store:
             .where(c.session_id == session, c.kind.in_(OPINIONS))
             .order_by(c.seq)
         )
-        rows = self._read(lambda connection: connection.execute(query).all())
+        rows = self.read(lambda connection: connection.execute(query).all())
         return opinions((kind, schema.as_given(item, whole), weight) for kind, item, whole, weight in rows)
 
     def events(
@@ -173,6 +179,7 @@ class Store:
         since: datetime | None = None,
         kinds: Sequence[Kind] | None = None,
         session: str | None = None,
+        study: str | None = None,
     ) -> Iterator[Event]:
         """Events in the order in which they came, read a page at a time.
 
@@ -180,19 +187,18 @@ class Store:
             since: only those of this moment and later.
             kinds: only these.
             session: only of this session.
+            study: only of participants of this study.
         """
-        c = schema.events.c
-        conditions: list[sa.ColumnElement[bool]] = []
-        conditions += [] if since is None else [c.time >= since]
-        conditions += [] if kinds is None else [c.kind.in_(kinds)]
-        conditions += [] if session is None else [c.session_id == session]
+        conditions = _conditions(schema.events, since, session, study)
+        if kinds is not None:
+            conditions.append(schema.events.c.kind.in_(kinds))
         return (_event(row) for row in self._rows(schema.events, *conditions))
 
-    def shown(self, *, since: datetime | None = None, session: str | None = None) -> Iterator[Shown]:
+    def shown(
+        self, *, since: datetime | None = None, session: str | None = None, study: str | None = None
+    ) -> Iterator[Shown]:
         """Shown lists in the order in which they came; arguments as of `events`."""
-        c = schema.shown.c
-        conditions: list[sa.ColumnElement[bool]] = [] if since is None else [c.time >= since]
-        conditions += [] if session is None else [c.session_id == session]
+        conditions = _conditions(schema.shown, since, session, study)
         return (_shown(row) for row in self._rows(schema.shown, *conditions))
 
     def counts(self) -> dict[str, int]:
@@ -210,7 +216,7 @@ class Store:
             found = {str(kind): int(n) for kind, n in kinds}
             return {"sessions": sessions, "shown": shown, "events": sum(found.values()), **found}
 
-        return self._read(count)
+        return self.read(count)
 
     def delete_session(self, session: str) -> bool:
         """Remove a session and everything that was kept of it; False if there is none.
@@ -218,7 +224,7 @@ class Store:
         In an SQLite file the bytes are overwritten.
         """
         query = sa.delete(schema.sessions).where(schema.sessions.c.id == session)
-        was_there = self._write(lambda connection: connection.execute(query).rowcount) > 0
+        was_there = self.write(lambda connection: connection.execute(query).rowcount) > 0
         if was_there and self._engine.dialect.name == "sqlite":
             with speaking(self._engine.url):
                 forget_log(self._engine)
@@ -226,14 +232,19 @@ class Store:
 
     def health(self) -> Health:
         """Ask the database; `UnavailableError` where it does not answer."""
-        found = self._read(revision)
+        found = self.read(revision)
         return Health(self._engine.dialect.name, found or newest())
 
-    def _write(self, work: Callable[[sa.Connection], T]) -> T:
+    def write(self, work: Callable[[sa.Connection], T]) -> T:
+        """Run a piece of work in a transaction, perhaps one that others share, and return once it is committed.
+
+        See `Commits.do`.
+        """
         with speaking(self._engine.url):
             return self._commits.do(work)
 
-    def _read(self, work: Callable[[sa.Connection], T]) -> T:
+    def read(self, work: Callable[[sa.Connection], T]) -> T:
+        """Run a piece of work that only reads."""
         with speaking(self._engine.url), self._engine.connect() as connection:
             return work(connection)
 
@@ -248,26 +259,29 @@ class Store:
                 return
             last = rows[-1].seq
 
-    def _insert(self, connection: sa.Connection, table: sa.Table, row: dict[str, Any]) -> bool:
-        """Insert a row; False, and nothing done, where its id is there."""
+    def insert(
+        self, connection: sa.Connection, table: sa.Table, row: dict[str, Any], *, by: Sequence[str] = ("id",)
+    ) -> bool:
+        """Insert a row; False, and nothing done, where one with the same values in the columns `by` is there."""
         insert = sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
-        query = insert(table).values(row).on_conflict_do_nothing(index_elements=["id"]).returning(table.c.id)
-        return connection.execute(query).first() is not None
+        query = insert(table).values(row).on_conflict_do_nothing(index_elements=list(by))
+        return connection.execute(query.returning(table.c[by[0]])).first() is not None
 
-    def _know(self, connection: sa.Connection, session: str) -> None:
-        self._insert(connection, schema.sessions, {"id": session, "created": now()})
+    def know(self, connection: sa.Connection, session: str) -> None:
+        """Make a session, if it is not there."""
+        self.insert(connection, schema.sessions, {"id": session, "created": now()})
 
     def _add(self, table: sa.Table, row: dict[str, Any], same: tuple[str, ...]) -> bool:
         """Keep a row: True if it is new, False if it was there; the same are the columns that tell it from others."""
 
         def add(connection: sa.Connection) -> bool | None:
-            self._know(connection, row["session_id"])
-            if self._insert(connection, table, row):
+            self.know(connection, row["session_id"])
+            if self.insert(connection, table, row):
                 return True
             found = connection.execute(sa.select(table).where(table.c.id == row["id"])).mappings().one()
             return False if all(found[name] == row[name] for name in same) else None
 
-        is_new = self._write(add)
+        is_new = self.write(add)
         if (
             is_new is None
         ):  # said here, since an error within would undo what others write in the same transaction
@@ -275,6 +289,18 @@ class Store:
                 f"The id {row['id']!r} was given before, to something else. Make a new one."
             )
         return is_new
+
+
+def _conditions(
+    table: sa.Table, since: datetime | None, session: str | None, study: str | None
+) -> list[sa.ColumnElement[bool]]:
+    mine = schema.assignments
+    of_study = sa.select(mine.c.id).where(mine.c.study_id == study)
+    return [
+        *([] if since is None else [table.c.time >= since]),
+        *([] if session is None else [table.c.session_id == session]),
+        *([] if study is None else [table.c.assignment_id.in_(of_study)]),
+    ]
 
 
 def _event(row: sa.Row[Any]) -> Event:
@@ -289,6 +315,7 @@ def _event(row: sa.Row[Any]) -> Event:
         model=row.model,
         weight=row.weight,
         run=row.run,
+        assignment=row.assignment_id,
         extra=row.extra,
     )
 
@@ -306,5 +333,6 @@ def _shown(row: sa.Row[Any]) -> Shown:
         user=None if row.user_id is None else schema.as_given(row.user_id, row.user_is_integer),
         model=row.model,
         run=row.run,
+        assignment=row.assignment_id,
         settings=row.settings,
     )
