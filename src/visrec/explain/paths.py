@@ -136,7 +136,11 @@ class Paths:
             found, cosines = nearest(self.features, self.features.values[asked], n, exclude=asked)
             for row, others, values in zip(asked.tolist(), found, cosines, strict=True):
                 there = others >= 0
-                self._kept[row] = others[there].astype(np.int32), values[there].astype(np.float32), max(k, _AT_ONCE)
+                self._kept[row] = (
+                    others[there].astype(np.int32),
+                    values[there].astype(np.float32),
+                    max(k, _AT_ONCE),
+                )
 
     def _path(self, rows: list[int], k: int) -> Path:
         vectors = self.features.values[np.array(rows)].astype(np.float64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -15,6 +16,7 @@ from visrec.runs import Run
 from visrec.serving import api, pages, problems
 from visrec.serving.service import Service
 from visrec.serving.settings import ServiceSettings
+from visrec.serving.study import RunningStudy
 
 STATIC = Path(__file__).parent / "static"
 
@@ -28,9 +30,12 @@ def create_app(run: Run | str | Path, settings: ServiceSettings | None = None) -
 
     Raises:
         RunError: the folder is no run, or none of its models is trained.
-        FeedbackError: the database of feedback cannot be used.
+        FeedbackError: the database of feedback cannot be used, or holds another study of the same name.
+        ConfigError: the file of the study is not valid, or its models do not serve visitors.
     """
     service = Service.open(run.path if isinstance(run, Run) else run, settings or ServiceSettings())
+    path = service.settings.study
+    study = None if path is None else RunningStudy.open(path, service)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -44,9 +44,7 @@ def test_a_path_is_the_best_of_all_that_meet_in_the_middle(seed: int) -> None:
     assert found is not None
     one, other = (circle(likeness, row, found.k) for row in (3, 41))
     met = one[0].keys() & other[0].keys()
-    best = min(
-        (max(one[0][m], other[0][m]), one[0][m] + other[0][m], one[1][m] + other[1][m]) for m in met
-    )
+    best = min((max(one[0][m], other[0][m]), one[0][m] + other[0][m], one[1][m] + other[1][m]) for m in met)
     assert len(found.items) - 1 == best[1]
     assert sum(1 - one for one in found.similarities) == pytest.approx(best[2], abs=1e-5)
     rows = [int(str(item)[1:]) for item in found.items]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from visrec.serving.pages import home, people
+from visrec.serving.pages import home, people, study
 from visrec.serving.pages import map as map_page
 
-ROUTERS = (home.router, people.router, map_page.router)
+ROUTERS = (home.router, people.router, map_page.router, study.router)

@@ -88,7 +88,9 @@ def _first_of_each(keys: Sequence[str]) -> list[str]:
 @once
 def _wall(engine: Engine) -> list[Item]:
     """Pictures from all over the catalogue, evenly."""
-    pictured = np.array([i for i, path in enumerate(engine.catalog.paths) if path is not None], dtype=np.int64)
+    pictured = np.array(
+        [i for i, path in enumerate(engine.catalog.paths) if path is not None], dtype=np.int64
+    )
     chosen = np.linspace(0, len(pictured) - 1, min(_ON_THE_WALL, len(pictured))).round().astype(np.int64)
     return engine.items(pictured[chosen])
 
