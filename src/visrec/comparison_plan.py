@@ -35,6 +35,12 @@ def plan(base: Experiment, extractors: Sequence[str], out: Path) -> dict[str, Ru
             f"Extractors are compared by the features that they make. Leave out path = '{base.features.path}' under "
             f"[features]."
         )
+    events = base.data.events
+    if events is not None and Path(events).suffix != ".parquet":
+        raise ConfigError(
+            f"The runs of a comparison must have the same feedback, but events = '{events}' goes on growing. Make "
+            f"one run with it, and give events.parquet of its folder instead."
+        )
     sources = _checked_names(extractors)
     earlier = {name: one for name, one in runs_in(out, with_baseline=True).items() if _came_to_something(one)}
     known = {name: table for one in earlier.values() for name, table in one.experiment.models.items()}

@@ -29,6 +29,7 @@ from visrec.features.extraction import extract
 from visrec.features.extractors import options_for_regions, resolved, weights_with_paths, with_paths
 from visrec.features.features import Features
 from visrec.features.finishing import Steps
+from visrec.feedback.addresses import has_password, is_url
 from visrec.recommender import Progress, Recommender
 
 
@@ -37,6 +38,9 @@ class DataConfig(Config):
 
     path: str = Field(min_length=1)
     """The data set folder."""
+    events: str | None = Field(default=None, min_length=1)
+    """Feedback that is folded in: the run folder whose service collected it, an SQLite file, the URL of a database,
+    or the `events.parquet` of a run, for exactly the events of that one."""
     min_rating: float | None = None
     """Keep only interactions rated at least this."""
     missing_images: Literal["error", "mask"] = "error"
@@ -51,6 +55,16 @@ class DataConfig(Config):
     """For by_time and by_ratio: the share of the test."""
     valid_share: float | None = None
     """For by_time and by_ratio: the share of the validation."""
+
+    @field_validator("events")
+    @classmethod
+    def _no_password_is_written_down(cls, value: str | None) -> str | None:
+        if value is not None and has_password(value):
+            raise ConfigError(  # not an error of pydantic's, which would show the password
+                "data.events: the URL says a password, which would be written into the run folder. Leave it out, and "
+                "give it in the variable PGPASSWORD or the file ~/.pgpass."
+            )
+        return value
 
 
 class FeaturesConfig(Steps):
@@ -225,7 +239,7 @@ class Experiment(Config):
             models[name] = _model_with_paths(name, {"model": settings.get("model", name), **values}, resolved)
         return self.replace(
             models=models,
-            data=self.data.replace(path=str(Path(self.data.path).resolve())),
+            data=_data_with_whole_paths(self.data),
             features=_with_whole_paths(self.features),
             **({} if self.regions is None else {"regions": _with_whole_paths(self.content("regions"))}),
         )
@@ -243,6 +257,11 @@ class Experiment(Config):
                 f"test_share and valid_share belong to the splits by_time and by_ratio, not {name}."
             )
         return SPLITS[name](interactions, **given)
+
+
+def _data_with_whole_paths(data: DataConfig) -> DataConfig:
+    events = data.events if data.events is None or is_url(data.events) else resolved(data.events)
+    return data.replace(path=resolved(data.path), events=events)
 
 
 def _with_whole_paths(features: FeaturesConfig) -> FeaturesConfig:
@@ -281,6 +300,8 @@ def read_experiment(path: Path, *, data: Path | None = None) -> dict[str, Any]:
         raise ConfigError(f"{path}: names no data set. Add --data FOLDER, or `path` under [data].")
     else:
         table["path"] = str(path.parent / str(table["path"]))
+    if isinstance(table.get("events"), str) and table["events"] and not is_url(table["events"]):
+        table["events"] = str(path.parent / table["events"])
 
     def beside(file: str) -> str:
         return str(path.parent / file)

@@ -1,9 +1,9 @@
 """From an experiment to a run folder. What is there already and still fits is not done again.
 
 A run folder describes itself: `{experiment.toml, data.json, features/, models/<name>/, report.json,
-per_user.parquet, report.html, plots/}`, and `regions/` and `images/` where models look at these. `experiment.toml`
-holds every setting, resolved. With several seeds, the further ones are `models/<name>@<seed>/`, and
-`per_seed.parquet` has the rows of each.
+per_user.parquet, report.html, plots/}`, `regions/` and `images/` where models look at these, and `events.parquet`
+where feedback was folded in. `experiment.toml` holds every setting, resolved. With several seeds, the further ones
+are `models/<name>@<seed>/`, and `per_seed.parquet` has the rows of each.
 """
 
 from __future__ import annotations
@@ -39,8 +39,13 @@ from visrec.evaluation.significance import Estimate, bootstrap
 from visrec.evaluation.slices import Slicing, slice_reports
 from visrec.evaluation.tasks import Protocol
 from visrec.experiment import Experiment, FeaturesConfig
+from visrec.explain.attributes import FOLDER as ATTRIBUTES
+from visrec.explain.faithfulness import HEADINGS, Check, check_explanations, written
 from visrec.features.extractor import versions
 from visrec.features.features import META, Features
+from visrec.feedback.addresses import COPY
+from visrec.feedback.folding import Folded, fold
+from visrec.feedback.reading import read_events
 from visrec.files import is_temporary, read_json, replacing, sweep_temporaries, write_json
 from visrec.neighbours import similar_items
 from visrec.recommender import Progress, Recommender, load_model
@@ -76,9 +81,27 @@ class Run:
         return cls(path, Experiment.from_toml(path / "experiment.toml"))
 
     @cached_property
+    def events(self) -> pl.DataFrame | None:
+        """The feedback that is folded into the data: the events that the run was begun with; None without any."""
+        copy, source = self.path / COPY, self.experiment.data.events
+        if source is None:
+            return None
+        if not copy.is_file() and (self.path / "data.json").is_file():
+            raise RunError(
+                f"{copy}: is missing, the feedback that this run was begun with. Choose another --out folder for the "
+                f"events that are there now."
+            )
+        return read_events(copy if copy.is_file() else source)
+
+    @cached_property
+    def folded(self) -> Folded | None:
+        """The data set with the feedback in it, and what became of the events; None without feedback."""
+        return None if self.events is None else fold(_load_folder(self.experiment), self.events)
+
+    @cached_property
     def data(self) -> Dataset:
         """The data set that the run was made from; `RunError` if it has changed since."""
-        data = load_data(self.experiment)
+        data = _load_folder(self.experiment) if self.folded is None else self.folded.data
         facts = self.path / "data.json"
         if facts.is_file() and _read(facts)["digest"] != _data_digest(data):
             raise RunError(
@@ -208,6 +231,15 @@ class Run:
         return tuple(Slicing.from_dict(name, content) for name, content in found.items())
 
     @property
+    def checks(self) -> dict[str, tuple[Check, ...]]:
+        """Whether the explanations of each model hold, as far as it was checked."""
+        try:
+            found = read_json(self.path / "report.json").get("faithfulness", {})
+            return {name: tuple(Check.from_dict(one) for one in of) for name, of in found.items()}
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return {}  # as `reports` does: what is damaged is made anew
+
+    @property
     def provenance(self) -> dict[str, Any]:
         """What report.json says of how it came to be; empty before the first report."""
         path = self.path / "report.json"
@@ -235,7 +267,12 @@ class Run:
 
 
 def load_data(experiment: Experiment) -> Dataset:
-    """The data set of an experiment."""
+    """The data set of an experiment, with the feedback that there is now if it names some."""
+    data, source = _load_folder(experiment), experiment.data.events
+    return data if source is None else fold(data, read_events(source)).data
+
+
+def _load_folder(experiment: Experiment) -> Dataset:
     settings = experiment.data
     return load_dataset(settings.path, min_rating=settings.min_rating, missing_images=settings.missing_images)
 
@@ -331,9 +368,11 @@ def evaluate_run(
         slicings = slice_reports(
             reports, found.split, names=names, catalog=found.data.catalog, features=vectors
         )
-    _write_reports(found, reports, facts, slicings)
+    with stage("checking explanations") as progress:
+        checks = _checks(found, facts, progress, known={} if afresh else found.checks)
+    _write_reports(found, reports, facts, slicings, checks)
     with stage("drawing report.html"):
-        _draw_page(found, reports, slicings)
+        _draw_page(found, reports, slicings, checks)
     return reports
 
 
@@ -378,13 +417,17 @@ def _begin(found: Run) -> None:
     """Write what the run is: experiment.toml and data.json. The data are read first, so that faults leave nothing."""
     out = found.path
     if not found.trained and not any((out / folder).exists() for folder in FOLDERS.values()):
-        (out / "data.json").unlink(missing_ok=True)  # of a call that came to nothing
+        for name in ("data.json", COPY):  # of a call that came to nothing
+            (out / name).unlink(missing_ok=True)
     facts = _data_facts(found)
     out.mkdir(parents=True, exist_ok=True)
     sweep_temporaries(out)
     (out / "models").mkdir(exist_ok=True)
     sweep_temporaries(out / "models")
     found.experiment.to_toml(out / "experiment.toml")
+    if found.events is not None and not (out / COPY).is_file():
+        with replacing(out / COPY) as temporary:
+            found.events.write_parquet(temporary)
     write_json(out / "data.json", facts)
 
 
@@ -430,6 +473,7 @@ def _data_facts(found: Run) -> dict[str, Any]:
         "test_users": int((split.test.user_counts() > 0).sum()),
         "test_on_new_items": int(new[split.test.item].sum()),
         "new_items": int(new.sum()),
+        **({} if found.folded is None else {"events": found.folded.facts}),
         "notes": list(data.notes),
     }
 
@@ -544,8 +588,37 @@ def _report(name: str, found: Mapping[str, Any], per_user: pl.DataFrame, protoco
     )
 
 
+def _checks(
+    found: Run,
+    facts: Mapping[str, Any],
+    progress: Progress | None,
+    *,
+    known: Mapping[str, tuple[Check, ...]],
+) -> dict[str, tuple[Check, ...]]:
+    """Whether the explanations of each model hold; what was checked of the same model before is kept."""
+    before = found.provenance.get("models", {})
+    folder = found.path / ATTRIBUTES
+    attributes = Features.load(folder) if (folder / META).is_file() else None
+    checks = {}
+    for done, name in enumerate(facts, start=1):
+        same = before.get(name, {}).get("fingerprint") == facts[name]["fingerprint"]
+        if same and name in known:
+            checks[name] = known[name]
+        else:
+            checks[name] = check_explanations(
+                load_model(found.folder_of(name), found.content), found.content, attributes=attributes
+            )
+        if progress is not None:
+            progress(done, len(facts), "")
+    return checks
+
+
 def _write_reports(
-    found: Run, reports: Mapping[str, Report], facts: Mapping[str, Any], slicings: Sequence[Slicing]
+    found: Run,
+    reports: Mapping[str, Report],
+    facts: Mapping[str, Any],
+    slicings: Sequence[Slicing],
+    checks: Mapping[str, Sequence[Check]],
 ) -> None:
     protocol = next(iter(reports.values())).protocol
     provenance = {
@@ -581,7 +654,9 @@ def _write_reports(
         (found.path / "per_seed.parquet").unlink(missing_ok=True)
     models = {name: report.as_dict() for name, report in reports.items()}
     slices = {one.name: one.as_dict() for one in slicings}
-    write_json(found.path / "report.json", {"models": models, "slices": slices, "provenance": provenance})
+    faithfulness = {name: [one.as_dict() for one in of] for name, of in checks.items()}
+    content = {"models": models, "slices": slices, "faithfulness": faithfulness, "provenance": provenance}
+    write_json(found.path / "report.json", content)
 
 
 def _described(settings: FeaturesConfig) -> str:
@@ -592,7 +667,12 @@ def _described(settings: FeaturesConfig) -> str:
 
 
 def _draw_page(
-    found: Run, reports: Mapping[str, Report], slicings: Sequence[Slicing], *, k: int = 10
+    found: Run,
+    reports: Mapping[str, Report],
+    slicings: Sequence[Slicing],
+    checks: Mapping[str, Sequence[Check]],
+    *,
+    k: int = 10,
 ) -> None:
     """report.html and plots/: the comparison, plots, and for a few users what each model shows them, as pictures."""
     split = found.split
@@ -655,6 +735,7 @@ def _draw_page(
         provenance=found.provenance,
         notes=found.notes,
         figures=figures,
+        checks=(HEADINGS, written(checks)),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from visrec.cli import checks, data, features, models, runs
+from visrec.cli import checks, data, features, models, runs, serving
 from visrec.errors import VisrecError
 
 app = typer.Typer(
@@ -93,6 +93,7 @@ def _options(
 for _command in (  # in the order of `visrec --help`
     runs.demo,
     runs.run,
+    serving.serve,
     features.compare_features,
     runs.evaluate,
     runs.compare,

@@ -58,6 +58,14 @@ FeaturesOption = Annotated[
     ),
 ]
 MinRating = Annotated[float | None, typer.Option(help="Keep interactions rated at least this.")]
+EventsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--events",
+        metavar="RUN|FILE|URL",
+        help="Fold in the feedback that the service of a run collected (its folder, or the database).",
+    ),
+]
 SplitOption = Annotated[
     str | None,
     typer.Option("--split", help="auto, leave_last_out, by_evaluation, by_time, by_ratio. [default: auto]"),

@@ -11,6 +11,7 @@ from visrec.cli.options import (
     L2,
     AllowMissingImages,
     DataOption,
+    EventsOption,
     ExtractorOption,
     FeaturesOption,
     Float16,
@@ -44,6 +45,7 @@ from visrec.cli.parsing import (
     whole_numbers,
 )
 from visrec.cli.rendering import show_contest, show_items, show_run, show_table, show_tuning, stage
+from visrec.cli.serving import serve_run
 from visrec.errors import ConfigError
 
 
@@ -52,8 +54,14 @@ def demo(
     items: Annotated[int, typer.Option(min=40, help="Pictures in the synthetic catalogue.")] = 2000,
     users: Annotated[int, typer.Option(min=12, help="People.")] = 700,
     seed: Annotated[int, typer.Option(help="Another seed draws another world.")] = 0,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Where to serve it; if it is taken, the next that is free.")
+    ] = 8000,
+    serve: Annotated[
+        bool, typer.Option("--serve/--no-serve", help="Serve the run in the end, until Ctrl-C.")
+    ] = True,
 ) -> None:
-    """Draw a synthetic catalogue, train models on it, compare them, and write a page of pictures."""
+    """Draw a synthetic catalogue, train models on it, compare them, and open it as a web page."""
     from visrec.data.datasets.synthetic import SyntheticConfig, write_synthetic
     from visrec.experiment import Experiment
     from visrec.runs import run
@@ -69,6 +77,10 @@ def demo(
     settings = experiment.data.replace(path=str(data))
     found = run(experiment.replace(data=settings, seed=seed), out, stage=stage)
     show_run(found, found.reports)
+    if serve:
+        from visrec.serving.settings import ServiceSettings
+
+        serve_run(out, ServiceSettings(port=port), other_port=True)
 
 
 def run(
@@ -88,6 +100,7 @@ def run(
     l2: L2 = False,
     float16: Float16 = False,
     min_rating: MinRating = None,
+    events: EventsOption = None,
     split: SplitOption = None,
     cutoffs: Annotated[str | None, typer.Option(help="The k of the metrics at k. [default: 20,100]")] = None,
     protocol: ProtocolOption = None,
@@ -105,7 +118,7 @@ def run(
     from visrec.runs import run as run_experiment
 
     values = experiment_values(source, data)
-    apply(values, "data", min_rating=min_rating, split=split)
+    apply(values, "data", min_rating=min_rating, events=events, split=split)
     apply(values, "data", missing_images="mask" if allow_missing_images else None)
     given = features_settings(
         weights, (layer, pool, precision, set_), standardize, (pca, whiten, l2), float16

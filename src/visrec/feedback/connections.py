@@ -12,17 +12,10 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 
 from visrec.errors import FeedbackError, UnavailableError
-
-FILE = "feedback.db"
-"""The name of the SQLite file in a run folder."""
+from visrec.feedback.addresses import FILE, is_url
 
 _PATIENCE = 30.0  # seconds that one process waits for another's transaction
 _EXAMPLES = "a run folder, the path of an SQLite file, or postgresql://USER@HOST/DATABASE"
-
-
-def is_url(address: str | Path) -> bool:
-    """Whether an address is a URL; otherwise it is a path."""
-    return isinstance(address, str) and "://" in address
 
 
 def database_url(address: str | Path) -> sa.URL:

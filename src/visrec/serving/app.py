@@ -14,11 +14,20 @@ from starlette.staticfiles import StaticFiles
 import visrec
 from visrec.runs import Run
 from visrec.serving import api, pages, problems
+from visrec.serving.pages.rendering import error_page
+from visrec.serving.security import Surface, protect
+from visrec.serving.security.login import login_routes
 from visrec.serving.service import Service
 from visrec.serving.settings import ServiceSettings
 from visrec.serving.study import RunningStudy
 
 STATIC = Path(__file__).parent / "static"
+SURFACE = Surface(
+    asking=("/v1/recommendations", "/v1/similar"),
+    uploads=("/v1/recommendations/pictures", "/v1/similar/picture", "/v1/pictures"),
+    cheap=("/pictures",),
+)
+"""Which paths are what to `visrec.serving.security`."""
 
 
 def create_app(run: Run | str | Path, settings: ServiceSettings | None = None) -> FastAPI:
@@ -34,8 +43,7 @@ def create_app(run: Run | str | Path, settings: ServiceSettings | None = None) -
         ConfigError: the file of the study is not valid, or its models do not serve visitors.
     """
     service = Service.open(run.path if isinstance(run, Run) else run, settings or ServiceSettings())
-    path = service.settings.study
-    study = None if path is None else RunningStudy.open(path, service)
+    study = _study(service)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -53,9 +61,24 @@ def create_app(run: Run | str | Path, settings: ServiceSettings | None = None) -
         openapi_url="/v1/openapi.json",
     )
     app.state.service = service
+    app.state.error_page = error_page
     problems.install(app)
+    app.state.study = study
+    protect(app, service.settings, surface=SURFACE if study is None else replace(SURFACE, public=STUDY))
     app.include_router(api.router)
+    app.include_router(login_routes(service.settings))
     for router in pages.ROUTERS:
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     return app
+
+
+def _study(service: Service) -> RunningStudy | None:
+    """The study that the settings name, if they do."""
+    if service.settings.study is None:
+        return None
+    try:
+        return RunningStudy.open(service.settings.study, service)
+    except Exception:
+        service.close()
+        raise

@@ -85,25 +85,31 @@ class Engine:
     Attributes:
         run: the run.
         catalog: its items.
+        preferred: the model to begin with; None: the one with the best first nDCG.
     """
 
     run: Run
     catalog: Catalog
+    preferred: str | None = None
     _loaded: dict[str, Recommender] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _encoding: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
-    def open(cls, path: str | Path) -> Engine:
+    def open(cls, path: str | Path, *, preferred: str | None = None) -> Engine:
         """Open a run folder.
 
         Raises:
             RunError: it is none, its data have changed, or none of its models is trained.
+            ConfigError: it has no such model as is preferred.
         """
         run = Run.load(Path(path).resolve())  # where a link points now: it may point elsewhere in a moment
         if not run.trained:
             raise RunError(f"{run.path}: no model is trained yet; `visrec run` with the same --out goes on.")
-        return cls(run, run.data.catalog)
+        engine = cls(run, run.data.catalog, preferred)
+        if preferred is not None:
+            engine._check(preferred)
+        return engine
 
     # ---- what there is -----------------------------------------------------------------------------
 
@@ -168,9 +174,11 @@ class Engine:
         return found
 
     def _best(self, fits: Callable[[str], bool]) -> str | None:
-        """Of the models that fit, the one with the best first nDCG."""
+        """Of the models that fit the preferred one, or else the one with the best first nDCG."""
         key = f"ndcg@{self.run.experiment.evaluation.cutoffs[0]}"
         names = [name for name in self.models if fits(name)]
+        if self.preferred in names:
+            return self.preferred
         judged = [n for n in names if n in self.reports and key in self.reports[n].metrics]
         return (
             max(judged, key=lambda n: self.reports[n].metrics[key].mean)

@@ -27,6 +27,7 @@ _ORDERS: dict[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+_NAMES = ("item_id", "title")  # text, whatever they look like: 007 is not 7
 _KEPT = 64  # masks of filters, a byte an item each
 
 
@@ -65,7 +66,9 @@ class Filtering:
 
     def __init__(self, metadata: pl.DataFrame) -> None:
         self._metadata = metadata
-        self._numbers = {name: _numbers(metadata[name]) for name in metadata.columns}
+        self._numbers = {
+            name: None if name in _NAMES else _numbers(metadata[name]) for name in metadata.columns
+        }
         self._mask = lru_cache(_KEPT)(self._made)
 
     @property

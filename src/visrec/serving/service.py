@@ -16,8 +16,10 @@ from visrec.errors import FeedbackError, UnavailableError
 from visrec.feedback.events import Event, Id, Opinions, Shown, ShownItem
 from visrec.feedback.store import Store
 from visrec.serving.engine import Engine, Item, Question, Ranked
+from visrec.serving.kept import KeptPictures
 from visrec.serving.paging import Lists
 from visrec.serving.settings import ServiceSettings
+from visrec.serving.uploads import Uploads
 
 _LOG = logging.getLogger("visrec.serving")
 _REMEMBERED = 10_000  # ids of lists
@@ -36,6 +38,8 @@ class Service:
         settings: how the service is reached, by whom, and how much it takes.
         store: the database of feedback; None where the service is read-only and has none yet.
         lists: that are read a page at a time.
+        uploads: reads forms with pictures.
+        kept: the pictures that somebody wanted kept.
     """
 
     def __init__(self, engine: Engine, *, path: Path, settings: ServiceSettings, store: Store | None) -> None:
@@ -43,6 +47,9 @@ class Service:
         self.settings = settings
         self.store = store
         self.lists = Lists()
+        self.uploads = Uploads(settings)
+        # Where the run is now: if the path is a link and points elsewhere later, what was kept stays where it is.
+        self.kept = KeptPictures(engine.run.path / "uploads", max_bytes=settings.max_kept_bytes)
         self._path = path
         self._swapping = threading.Lock()
         self._shown: OrderedDict[str, None] = OrderedDict()
@@ -55,13 +62,14 @@ class Service:
             RunError: the folder is no run, or none of its models is trained.
             FeedbackError: the database cannot be used.
         """
-        engine = Engine.open(path)
-        return cls(engine, path=Path(path).absolute(), settings=settings, store=_store(path, settings))
+        engine = Engine.open(path, preferred=settings.model)
+        store = _store(engine.run.path, settings)
+        return cls(engine, path=Path(path).absolute(), settings=settings, store=store)
 
     def swap(self, path: str | Path) -> Engine:
         """Load another run and answer from it from now on. If that fails, nothing changes."""
         with self._swapping:
-            engine = Engine.open(path)
+            engine = Engine.open(path, preferred=self.settings.model)
             engine.warm()
             self.engine = engine
             return engine
@@ -71,7 +79,8 @@ class Service:
         return self.swap(self._path)
 
     def close(self) -> None:
-        """Give the database's connections back."""
+        """Give the database's connections back, and end the processes that decode."""
+        self.uploads.close()
         if self.store is not None:
             self.store.close()
 
@@ -148,8 +157,8 @@ class Service:
             self._shown.popitem(last=False)
 
 
-def _store(path: str | Path, settings: ServiceSettings) -> Store | None:
-    address: str | Path = Path(path) if settings.database is None else settings.database
+def _store(path: Path, settings: ServiceSettings) -> Store | None:
+    address: str | Path = path if settings.database is None else settings.database
     if not settings.read_only:
         return Store.open(address)
     try:  # what was liked before still counts; but nothing is made

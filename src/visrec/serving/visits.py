@@ -1,19 +1,15 @@
-"""Who asks: the session of a request, by a cookie or by a header."""
+"""Whose likes count for a request: the session of a browser, by its cookie, or of a program, by a header."""
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 from fastapi import Depends, Header, Request, Response
 
-from visrec.feedback.events import Opinions, new_session
+from visrec.feedback.events import Opinions
+from visrec.serving.problems import ProblemError
+from visrec.serving.security.sessions import COOKIE
 from visrec.serving.service import CurrentEngine, CurrentService
-
-COOKIE = "visrec_session"
-HEADER = "Visrec-Session"
-_PATTERN = r"^[A-Za-z0-9._:-]{16,64}$"
-_DAYS = 180
 
 
 def _session(
@@ -21,16 +17,17 @@ def _session(
     visrec_session: Annotated[
         str | None,
         Header(
-            pattern=_PATTERN,
+            pattern=r"^[A-Za-z0-9._:-]{16,64}$",
             description="The session whose likes count, for programs: 16 to 64 letters, digits and ._:- that nobody "
-            "can guess, chosen by the client. Browsers have the cookie `visrec_session` instead.",
+            "can guess, one for each visitor of a shop, chosen by the shop. Browsers have the cookie "
+            "`visrec_session` instead.",
             examples=["shop-5b1c0f7e9a2d4c83"],
         ),
     ] = None,
 ) -> str | None:
-    """The id of the session of a request; None: it has none yet."""
-    cookie = request.cookies.get(COOKIE, "")
-    return visrec_session or (cookie if re.fullmatch(_PATTERN, cookie) else None)
+    """The id of the session of a request; None: it brings none."""
+    brings = request.cookies.get(COOKIE) == request.state.session
+    return visrec_session or (request.state.session if brings else None)
 
 
 CurrentSession = Annotated[str | None, Depends(_session)]
@@ -45,20 +42,21 @@ CurrentOpinions = Annotated[Opinions, Depends(_opinions)]
 """What this session likes and has hidden, of the items of this run."""
 
 
-def begin(request: Request, response: Response, session: str | None) -> str:
-    """The session that something is written to: that of the request, or a new one, whose cookie is set."""
-    if session is not None:
-        return session
-    session = new_session()
-    response.set_cookie(
-        COOKIE,
-        session,
-        max_age=_DAYS * 24 * 3600,
-        httponly=True,
-        samesite="lax",
-        secure=request.url.scheme == "https",
-    )
-    return session
+def begun(request: Request, session: str | None) -> str:
+    """The session that something is written to: that of the request, or the one whose cookie its answer sets.
+
+    Raises:
+        ProblemError: a program names none.
+    """
+    if session is None and "authorization" in request.headers:
+        raise ProblemError(
+            422,
+            "Say whose this is: send the header Visrec-Session, 16 to 64 letters, digits and ._:- that nobody can "
+            "guess, one for each visitor.",
+            kind="no-session",
+        )
+    found: str = request.state.session
+    return session or found
 
 
 def end(response: Response) -> None:

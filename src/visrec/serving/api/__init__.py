@@ -1,12 +1,13 @@
-"""The REST service, one file a noun: all routes are under /v1."""
+"""The REST service, one file a noun. All routes are under /v1 but those for whoever looks after the service."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter
 
-from visrec.serving.api import events, recommendations, similar
+from visrec.serving.api import events, health, items, models, pictures, recommendations, similar, users
 from visrec.serving.problems import RESPONSES
 
-router = APIRouter(prefix="/v1", responses=RESPONSES)
-for _part in (recommendations, similar, events):
-    router.include_router(_part.router)
+router = APIRouter(responses=RESPONSES)
+for _part in (recommendations, pictures, similar, events, items, users, models):
+    router.include_router(_part.router, prefix="/v1")
+router.include_router(health.router)

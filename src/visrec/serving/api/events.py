@@ -12,7 +12,7 @@ from visrec.feedback.events import Event, Kind, Opinions, new_id, now
 from visrec.serving.api.schemas import Answer, Asked, ItemId, Text
 from visrec.serving.problems import ProblemError
 from visrec.serving.service import CurrentEngine, CurrentService, Service, ids_of
-from visrec.serving.visits import CurrentSession, begin, end
+from visrec.serving.visits import CurrentSession, begun, end
 
 router = APIRouter(tags=["events"])
 _MOST = 100
@@ -111,7 +111,6 @@ EVENTS = {
 @router.post("/events", status_code=status.HTTP_201_CREATED, summary="Say what a person did")
 def record_events(
     request: Request,
-    response: Response,
     service: CurrentService,
     engine: CurrentEngine,
     session: CurrentSession,
@@ -128,7 +127,7 @@ def record_events(
     _check_writable(service)
     asked = given if isinstance(given, list) else [given]
     items = ids_of(engine, [one.item for one in asked])
-    whose = begin(request, response, session)
+    whose = begun(request, session)
     recorded = []
     for one, item in zip(asked, items, strict=True):
         event = Event(

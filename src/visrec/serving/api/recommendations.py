@@ -42,12 +42,24 @@ Filters = Annotated[
 Exclude = Annotated[list[ItemId], Field(max_length=1000, description="Items that must not be in the list.")]
 
 
+Weight = Annotated[float, Field(ge=-100, le=100)]
+
+
+class KeptPicture(Asked):
+    """A picture that was kept."""
+
+    name: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """What POST /v1/pictures answered."""
+    weight: Weight = 1.0
+    """How much it is liked; below 0: less of this."""
+
+
 class Liked(Asked):
     """An item of a history."""
 
     item: ItemId
     """Its id."""
-    weight: float = Field(default=1.0, ge=-100, le=100)
+    weight: Weight = 1.0
     """How much it is liked; below 0: less of this; 0: it does not count, and is left out of the list."""
 
 
@@ -62,6 +74,8 @@ class NewQuestion(Asked):
     history: list[Liked | ItemId] = Field(default=[], max_length=500)
     """What the person likes, oldest first, beside what the model knows of the user and what the session likes: item
     ids, or items with weights. Never in the list."""
+    pictures: list[KeptPicture] = Field(default=[], max_length=8)
+    """Pictures that were kept; to ask with others, POST /v1/recommendations/pictures."""
     exclude: Exclude = Field(default=[])
     filters: Filters = Field(default=[])
     diversity: Diversity = 0.0
@@ -76,7 +90,7 @@ class Reason(Answer):
     """A liked item beside a recommended one."""
 
     item: str | int
-    """The id of the liked item, or the name of the uploaded picture."""
+    """The id of the liked item, or of an uploaded picture its number: "1", of those that were kept "kept 1"."""
     similarity: float
     """Cosine, in [-1, 1]."""
     uploaded: bool
@@ -202,6 +216,7 @@ def answer(
 ) -> Recommendations:
     """Rank, keep the whole list for its pages, and answer with the first."""
     opinions = service.opinions(session, engine)
+    pictures = (*_kept(service, engine, given.pictures), *pictures)
     question = _question(given, pictures)
     if given.model is None:
         question = replace(question, model=engine.model_for(question, known=bool(opinions.liked)))
@@ -216,6 +231,15 @@ def answer(
     asked = Kept(question, ranking, engine.catalog.items, engine.digest, session)
     key = service.lists.keep(asked) if len(ranking) > given.k else b""
     return _page(service, engine, tasks, key=key, asked=asked, start=0, k=given.k, reasons=reasons)
+
+
+def _kept(service: Service, engine: Engine, pictures: list[KeptPicture]) -> tuple[Picture, ...]:
+    from PIL import Image
+
+    images = [Image.fromarray(service.kept.open(one.name)) for one in pictures]
+    vectors = engine.encode(images) if images else ()
+    pairs = enumerate(zip(pictures, vectors, strict=True), start=1)
+    return tuple(Picture(f"kept {n}", vector, one.weight) for n, (one, vector) in pairs)
 
 
 def _question(given: NewQuestion, pictures: tuple[Picture, ...]) -> Question:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 from urllib.parse import quote
 
+from fastapi import Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
 from visrec.serving.engine import Item, Ranked
@@ -29,6 +30,9 @@ ItemId = (
 
 MAX_K = 100
 K = Annotated[int, Field(ge=1, le=MAX_K, description="How many items.")]
+
+
+Start = Annotated[int, Query(ge=0, le=2**31, description="The place of the first one; 0 is the beginning.")]
 
 
 class Asked(BaseModel):

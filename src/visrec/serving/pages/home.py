@@ -14,7 +14,7 @@ from visrec.evaluation.marks import level_marks
 from visrec.evaluation.markup import Cell, over, protocol_sentence, reservations
 from visrec.evaluation.page import rows_of
 from visrec.serving.engine import Engine, Item
-from visrec.serving.pages.kept import once
+from visrec.serving.pages.once import once
 from visrec.serving.pages.people import example, glimpse, interesting, offered
 from visrec.serving.pages.rendering import render
 from visrec.serving.service import CurrentEngine
@@ -29,14 +29,14 @@ _METRICS = ("auc", "ndcg@", "recall@", NEW_ITEMS)
 def home(request: Request, engine: CurrentEngine) -> HTMLResponse:
     """Pictures of the catalogue, counts, what one person would be shown, where to go, the leaderboard."""
     user = example(engine)
-    people = [one for one in interesting(engine) if one != user][:3]
+    people = [one for one in interesting(engine) if one != user][:4]
     return render(
         request,
         engine,
         "home.html.j2",
         wall=_wall(engine),
         facts=_facts(engine),
-        somebody=glimpse(engine, user, 6),
+        somebody=glimpse(engine, user, 10),
         offered=offered(engine, user, engine.best_model),
         people=[glimpse(engine, one) for one in people],
         board=_board(engine),

@@ -13,7 +13,7 @@ from visrec.errors import VisrecError
 from visrec.evaluation.people import Person as Judged
 from visrec.evaluation.people import choose_people, note_for, worst_people
 from visrec.serving.engine import Engine, Item, Person, Question
-from visrec.serving.pages.kept import once
+from visrec.serving.pages.once import once
 from visrec.serving.pages.rendering import Pager, render
 from visrec.serving.service import CurrentEngine
 
@@ -46,6 +46,7 @@ def person(
     request: Request,
     engine: CurrentEngine,
     user: str,
+    *,
     first: str = "",
     second: str = "",
     k: Annotated[int, Query(ge=1, le=100)] = SHOWN,

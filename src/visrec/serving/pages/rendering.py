@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,9 +13,11 @@ from urllib.parse import quote, urlencode
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
 
 import visrec
 from visrec.config import digest_of
+from visrec.data.images import orientation_of
 from visrec.files import file_digest
 from visrec.serving.engine import Engine, Item
 from visrec.serving.problems import Problem
@@ -108,6 +111,22 @@ def path_url(start: str | int, end: str | int) -> str:
 def picture_url(item: Item, width: int = 320) -> str:
     """The picture of an item, WebP, `width` pixels on its longer side."""
     return f"/pictures/{width}/{quote(str(item.id), safe='')}"
+
+
+def picture_size(engine: Engine, item: Item) -> tuple[int, int]:
+    """Width and height of an item's picture, upright, in pixels; (1, 1) where it has none that can be read.
+
+    Only the head of the file is read. It is what a page needs to keep the place of a picture before it is there.
+    """
+    path = engine.catalog.paths[item.index]
+    try:
+        with Image.open(path) if path is not None else nullcontext() as picture:
+            if picture is None:
+                return 1, 1
+            width, height = picture.size
+            return (height, width) if orientation_of(picture) > 4 else (width, height)
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return 1, 1
 
 
 def static_url(name: str) -> str:

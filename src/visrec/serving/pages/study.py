@@ -1,4 +1,4 @@
-"""A study, for its participants: consent, what they like, lists, questions, thanks. And its tables, for researchers."""
+"""A study: for its participants consent, likes, lists, questions, thanks; for its researchers the tables."""
 
 from __future__ import annotations
 
@@ -83,6 +83,7 @@ def act(
     request: Request,
     engine: CurrentEngine,
     study: CurrentStudy,
+    *,
     session: CurrentSession,
     standing: CurrentStanding,
     kind: Annotated[Literal["like", "unlike", "hide", "unhide", "click"], Form()],
@@ -111,6 +112,7 @@ def picture(
     request: Request,
     engine: CurrentEngine,
     study: CurrentStudy,
+    *,
     standing: CurrentStanding,
     item: str,
     page: Annotated[int, Query(ge=1, le=10_000)] = 1,

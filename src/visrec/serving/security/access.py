@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from visrec.serving.problems import Problem, answer, wants_page
 from visrec.serving.security.login import is_signed_in
-from visrec.serving.security.surface import LOGIN, SAFE, Surface, path_of
+from visrec.serving.security.surface import LOGIN, SAFE, Surface, path_of, root_of
 from visrec.serving.settings import ServiceSettings
 
 
@@ -113,8 +113,9 @@ def _is_own(origin: str, request: Request) -> bool:
 
 def _to_login(request: Request) -> Response:
     wanted = path_of(request.scope) + (f"?{request.url.query}" if request.url.query else "")
-    root = request.scope.get("root_path", "").rstrip("/")
-    return RedirectResponse(f"{root}{LOGIN}?next={quote(wanted, safe='/')}", status_code=303)
+    return RedirectResponse(
+        f"{root_of(request.scope)}{LOGIN}?next={quote(wanted, safe='/')}", status_code=303
+    )
 
 
 def _unknown(request: Request, detail: str) -> Response:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from visrec.serving.security.sessions import cookie
-from visrec.serving.security.surface import LOGIN, LOGOUT
+from visrec.serving.security.surface import LOGIN, LOGOUT, root_of
 from visrec.serving.settings import ServiceSettings
 
 COOKIE = "visrec_login"
@@ -38,8 +38,7 @@ def login_routes(settings: ServiceSettings) -> APIRouter:
             page = _page(request, target, "That is not the token of this service.")
             page.status_code = 403
             return page
-        root = request.scope.get("root_path", "").rstrip("/")
-        answer = RedirectResponse(root + target, status_code=303)
+        answer = RedirectResponse(root_of(request.scope) + target, status_code=303)
         answer.headers.append(
             "Set-Cookie",
             cookie(
@@ -50,7 +49,7 @@ def login_routes(settings: ServiceSettings) -> APIRouter:
 
     @routes.post(LOGOUT)
     async def logout(request: Request) -> Response:
-        answer = RedirectResponse(request.scope.get("root_path", "").rstrip("/") + "/", status_code=303)
+        answer = RedirectResponse(root_of(request.scope) + "/", status_code=303)
         answer.headers.append("Set-Cookie", cookie(COOKIE, "", request.scope, seconds=0))
         return answer
 
@@ -93,7 +92,7 @@ def _plain_page(request: Request, target: str, fault: str | None) -> Response:
     """The form without a template."""
     from html import escape
 
-    action = request.scope.get("root_path", "").rstrip("/") + LOGIN
+    action = root_of(request.scope) + LOGIN
     return HTMLResponse(
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Sign in</title>'
         '<meta name="viewport" content="width=device-width"><h1>Sign in</h1>'

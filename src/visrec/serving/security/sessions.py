@@ -9,7 +9,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from visrec.serving.security.surface import SAFE
+from visrec.serving.security.surface import SAFE, root_of
 
 COOKIE = "visrec_session"
 DAYS = 30
@@ -52,5 +52,4 @@ class Sessions:
 def cookie(name: str, value: str, scope: Scope, *, seconds: int) -> str:
     """A Set-Cookie header that scripts cannot read and that other sites' requests do not carry."""
     secure = "; Secure" if scope.get("scheme") == "https" else ""
-    path = scope.get("root_path") or "/"
-    return f"{name}={value}; Path={path}; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}"
+    return f"{name}={value}; Path={root_of(scope) or '/'}; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}"

@@ -54,8 +54,14 @@ def below(path: str, places: tuple[str, ...]) -> bool:
 
 def path_of(scope: Scope) -> str:
     """The path that routes see: without the prefix under which a proxy mounts the service."""
-    path, root = str(scope["path"]), str(scope.get("root_path", "")).rstrip("/")
+    path, root = str(scope["path"]), root_of(scope)
     return path[len(root) :] if root and path.startswith(f"{root}/") else path
+
+
+def root_of(scope: Scope) -> str:
+    """The prefix under which a proxy mounts the service; "" without one."""
+    # What an app mounts itself (/static) is added to the one, and the other then keeps what it was.
+    return str(scope.get("app_root_path", scope.get("root_path", ""))).rstrip("/")
 
 
 def route_of(scope: Scope) -> str:
@@ -64,6 +70,6 @@ def route_of(scope: Scope) -> str:
     "(none)" where no route was reached: the path is unknown, or the request was refused before.
     """
     route: Any = scope.get("route")
-    if route is None:
-        return "(none)"
-    return str(getattr(route, "path_format", None) or getattr(route, "path", None) or "(none)")
+    found = getattr(route, "path_format", None) or getattr(route, "path", None)
+    mounted = str(scope.get("root_path", ""))[len(root_of(scope)) :]
+    return str(found or mounted or "(none)")
