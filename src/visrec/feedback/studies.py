@@ -164,6 +164,15 @@ class Studies:
             raise _unknown(study)
         return found
 
+    def only(self) -> str:
+        """The name of the only study that there is; `FeedbackError` if there is none, or there are several."""
+        query = sa.select(schema.studies.c.id).order_by(schema.studies.c.id)
+        names = self._store.read(lambda connection: connection.scalars(query).all())
+        if len(names) != 1:
+            there = f"There are the studies {', '.join(names)}; say which." if names else "There is no study"
+            raise FeedbackError(f"{there}{'' if names else ' in this database.'}")
+        return names[0]
+
     def consent(self, study: str, session: str, *, version: str) -> Participant:
         """Keep that somebody agreed to a version of the consent text. Done again, it is the first time that counts.
 

@@ -28,6 +28,8 @@ SURFACE = Surface(
     cheap=("/pictures",),
 )
 """Which paths are what to `visrec.serving.security`."""
+STUDY = ("/study", "/pictures")
+"""What participants of a study reach without a token: its pages, and the pictures on them."""
 
 
 def create_app(run: Run | str | Path, settings: ServiceSettings | None = None) -> FastAPI:

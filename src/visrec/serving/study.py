@@ -167,8 +167,7 @@ class RunningStudy:
         ranked = engine.recommend(question)
         settings: dict[str, object] = {"round": place, "k": self.config.items, "liked": len(liked)}
         if assignment.condition.explanation:
-            found = engine.reasons(question, [one.index for one in ranked])
-            settings["reasons"] = [one.because for one in found]
+            settings["reasons"] = _reasons(engine, question, [one.index for one in ranked])
         ids = engine.shelf.ids
         shown = Shown(
             session=session,
@@ -187,6 +186,26 @@ class RunningStudy:
         if standing.assignment is None or len(standing.lists) < self.config.lists:
             raise FeedbackError("The questions come after the last list.")
         self.studies.answer(standing.assignment, answers)
+
+
+def _reasons(engine: Engine, question: Question, items: list[int]) -> list[str]:
+    """A sentence for each item of a list, of all that decides about it: other parts of an explanation take long."""
+    from visrec.explain.reasons import explain
+
+    model = engine.model(question.model)
+    found = (
+        explain(
+            model,
+            None,
+            engine.shelf.ids[item],
+            history=question.liked,
+            content=engine.run.content,
+            catalog=engine.catalog,
+            parts=("nearest", "contributions", "terms", "attention"),
+        )
+        for item in items
+    )
+    return [one.because for one in found]
 
 
 def check_models(config: StudyConfig, engine: Engine) -> None:
