@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from visrec.cli import checks, data, features, models, runs, studies, serving
+from visrec.cli import checks, data, features, models, runs, serving, studies
 from visrec.errors import VisrecError
 
 app = typer.Typer(

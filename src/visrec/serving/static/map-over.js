@@ -50,7 +50,7 @@ export class Over {
 
   /** Items that should have a picture in a view, and how large. */
   #choice(view, points) {
-    const room = view.width < 700 ? ROOM.narrow : ROOM.wide;
+    const room = innerWidth < 736 ? ROOM.narrow : ROOM.wide;
     const level = Math.max(0, Math.floor(Math.log2(view.scale / room)));
     const side = Math.min(104, (view.scale / 2 ** level) * 0.58);
     const { recommended, history } = this.lit;

@@ -15,7 +15,7 @@ const dotCanvas = document.getElementById("map-dots");
 const known = new Known();
 const dots = dotsOn(dotCanvas);
 const view = new View(redraw);
-const over = new Over(document.getElementById("map-over"), known, redraw);
+const over = new Over(document.getElementById("map-over"), known, redrawAll);
 let points;
 let classes;
 let looks = [];
@@ -24,26 +24,61 @@ let queued = 0;
 let resting;
 
 // ---- drawing ------------------------------------------------------------------------------------------
+// Canvases are larger than the stage by a margin, so that while the map is moved they need only be shifted, and a little
+// stretched; they are drawn again where the margin ends, where the scale has changed much, and when the map rests.
+const MARGIN = 0.25;
+const STRETCHED = 1.2;
+const canvases = [...stage.querySelectorAll("canvas")];
+let drawn = null;
 
+/** The view has changed. */
 function redraw() {
   if (!queued) queued = requestAnimationFrame(draw);
   clearTimeout(resting);
   resting = setTimeout(rest, 140);
 }
 
+/** What is to be seen in it has changed. */
+function redrawAll() {
+  drawn = null;
+  if (!queued) queued = requestAnimationFrame(draw);
+}
+
+/** Whether what was drawn covers the stage, nearly at its scale. */
+function covers() {
+  if (!drawn) return false;
+  const stretch = view.scale / drawn.scale;
+  if (stretch > STRETCHED || stretch < 1 / STRETCHED) return false;
+  const room = (side) => side * ((0.5 + MARGIN) * stretch - 0.5);
+  return (
+    Math.abs(drawn.x - view.x) * view.scale <= room(view.width) && Math.abs(drawn.y - view.y) * view.scale <= room(view.height)
+  );
+}
+
 function draw() {
   queued = 0;
   if (!points) return;
-  const crowd = Math.sqrt((view.whole * view.whole) / Math.max(1, points.sorted.length));
-  const size = Math.min(13, Math.max(3.2, crowd * 0.42) * (view.scale / view.whole) ** 0.3);
-  dots.draw(view, size, over.isLit ? 0.28 : 1);
-  over.draw(view, points, (i) => frames[classes ? Math.min(classes[i], 13) : 0]);
+  if (!covers()) paint();
+  const [dx, dy] = [(drawn.x - view.x) * view.scale, (drawn.y - view.y) * view.scale];
+  const transform = `translate(${dx}px, ${dy}px) scale(${view.scale / drawn.scale})`;
+  for (const canvas of canvases) canvas.style.transform = transform;
   placeCard();
+}
+
+function paint() {
+  drawn = Object.create(view, { whole: { value: view.whole } });
+  const { x, y, scale, width, height } = view;
+  Object.assign(drawn, { x, y, scale, width: width * (1 + 2 * MARGIN), height: height * (1 + 2 * MARGIN) });
+  const crowd = Math.sqrt((view.whole * view.whole) / Math.max(1, points.sorted.length));
+  const size = Math.min(13, Math.max(3.2, crowd * 0.42) * (scale / view.whole) ** 0.3);
+  dots.draw(drawn, size, over.isLit ? 0.28 : 1);
+  over.draw(drawn, points, (i) => frames[classes ? Math.min(classes[i], 13) : 0]);
 }
 
 function rest() {
   if (!points) return;
-  over.fetch(view, points).then(redrawOnce);
+  if (drawn && ["x", "y", "scale"].some((one) => drawn[one] !== view[one])) redrawAll();
+  over.fetch(view, points).then(redrawAll);
   try {
     sessionStorage.setItem("visrec.map", [box.dataset.positions, view.x, view.y, view.scale].join(" "));
   } catch {
@@ -51,17 +86,14 @@ function rest() {
   }
 }
 
-function redrawOnce() {
-  if (!queued) queued = requestAnimationFrame(draw);
-}
-
 function resize() {
   const { clientWidth: width, clientHeight: height } = stage;
   const ratio = Math.min(devicePixelRatio || 1, 2);
-  for (const canvas of stage.querySelectorAll("canvas")) {
-    canvas.width = Math.round(width * ratio);
-    canvas.height = Math.round(height * ratio);
+  for (const canvas of canvases) {
+    canvas.width = Math.round(width * (1 + 2 * MARGIN) * ratio);
+    canvas.height = Math.round(height * (1 + 2 * MARGIN) * ratio);
   }
+  drawn = null;
   view.resize(width, height);
 }
 
@@ -71,6 +103,7 @@ function recolour() {
   frames = looks.map((one) => `rgb(${one.colour.map((c) => Math.round(c * 255)).join(" ")})`);
   dots.look(looks);
   over.recolour();
+  redrawAll();
   redraw();
 }
 
@@ -137,7 +170,7 @@ async function focusOn(index, { held = false, aloud = false } = {}) {
   if (index === over.focus && held === card.classList.contains("held")) return;
   over.focus = index;
   card.classList.toggle("held", held);
-  redrawOnce();
+  redrawAll();
   if (index < 0) {
     card.hidden = true;
     return;
@@ -191,8 +224,9 @@ function follow(index) {
 }
 
 function hit(left, top) {
-  const pictured = over.at(left, top);
-  if (pictured >= 0 || !points) return pictured;
+  if (!points || !drawn) return -1;
+  const pictured = over.at(...drawn.toScreen(...view.toMap(left, top)));
+  if (pictured >= 0) return pictured;
   return points.nearest(...view.toMap(left, top), 14 / view.scale);
 }
 
@@ -302,6 +336,7 @@ const ACTS = {
   pictures: (button) => {
     over.withPictures = !over.withPictures;
     button.setAttribute("aria-pressed", String(over.withPictures));
+    redrawAll();
     redraw();
   },
 };
@@ -363,7 +398,7 @@ async function look() {
 
 // ---- begin --------------------------------------------------------------------------------------------
 
-dotCanvas.addEventListener("visrec:redraw", redraw);
+dotCanvas.addEventListener("visrec:redraw", redrawAll);
 new ResizeObserver(resize).observe(stage);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolour);
 resize();
