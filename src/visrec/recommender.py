@@ -116,6 +116,10 @@ class Queries:
         user = None if users is None else torch.from_numpy(np.asarray(users, dtype=np.int64))
         return cls(user, torch.from_numpy(history), torch.from_numpy(mask))
 
+    def part(self, rows: slice) -> Queries:
+        """Some of them."""
+        return replace(self, **{name: of[rows] for name, of in vars(self).items() if of is not None})
+
     @classmethod
     def of_users(cls, users: np.ndarray) -> Queries:
         """Of users `(B,)` whose histories do not matter: all are empty."""
@@ -244,6 +248,18 @@ class Recommender(ABC):
         """
         return torch.sparse.mm(Z, Q.T).T if Z.is_sparse else Q @ Z.T
 
+    def probes(self, queries: Queries) -> tuple[Tensor, Tensor] | None:
+        """Vectors whose largest inner product with an item's vector is the score, for search without all scores.
+
+        Returns:
+            Vectors `(B, P, d)`, and which of them count `(B, P)` bool, where a query without any scores 0 throughout;
+            None if there are no such vectors, and every score must be computed.
+        """
+        if type(self).pool is not Recommender.pool or self._fitted(self.Z).is_sparse:
+            return None
+        Q = self.encode_queries(queries)
+        return Q[:, None], torch.ones(len(Q), 1, dtype=torch.bool)
+
     def similarity_vectors(self) -> Tensor | None:
         """Vectors `(I, m)` whose cosine says how alike two items are to this model; None if it cannot say."""
         return None
@@ -360,20 +376,26 @@ class Recommender(ABC):
     def score_queries(self, queries: Queries) -> Tensor:
         """Scores `(B, I)` float32 of all items."""
         Z = self._fitted(self.Z)
-        if queries.user is None and not self.new_users:
-            raise UnsupportedError(
-                f"{type(self).__name__} knows only the users it was trained on; it cannot serve a history alone. "
-                f"Models that can: see `visrec models`."
-            )
-        self._check_history(queries)
+        self.check_served(queries)
         with torch.no_grad():
             scores = self.pool(self.encode_queries(queries), Z, queries)
         check_finite(scores, type(self).__name__)
         return scores
 
-    def _check_history(self, queries: Queries) -> None:
-        """Refuse what the model would ignore. One that looks at nobody's history may ignore all of it."""
+    @final
+    def check_served(self, queries: Queries) -> None:
+        """Refuse what the model cannot serve, or would ignore.
+
+        Raises:
+            UnsupportedError: visitors, where it serves only users that it was trained on; weights or pictures, where
+                it can make nothing of them, unless it ranks alike whatever anybody took.
+        """
         name = type(self).__name__
+        if queries.user is None and not self.new_users:
+            raise UnsupportedError(
+                f"{name} knows only the users it was trained on; it cannot serve a history alone. "
+                f"Models that can: see `visrec models`."
+            )
         if queries.weight is not None and self.personal and not self.weighs:
             raise UnsupportedError(
                 f"{name} cannot weigh the items of a history; leave the weights out, or choose another model."

@@ -39,6 +39,8 @@ from visrec.evaluation.significance import Estimate, bootstrap
 from visrec.evaluation.slices import Slicing, slice_reports
 from visrec.evaluation.tasks import Protocol
 from visrec.experiment import Experiment, FeaturesConfig
+from visrec.explain.attributes import FOLDER as ATTRIBUTES
+from visrec.explain.faithfulness import HEADINGS, Check, check_explanations, written
 from visrec.features.extractor import versions
 from visrec.features.features import META, Features
 from visrec.feedback.addresses import COPY
@@ -135,6 +137,12 @@ class Run:
             [Features.load(self.path / FOLDERS[kind]) for kind in FOLDERS if self.has(kind)], self.data
         )
 
+    @property
+    def mapped(self) -> Features:
+        """What a map of the catalogue is drawn of: vectors, else regions; `RunError` if the run has neither."""
+        found = self.content.vector if self.content.vector is not None else self.content.regions
+        return self.features if found is None else found  # which says what is missing
+
     def evaluated_as(self, settings: Mapping[str, Any]) -> Run:
         """The same run with other settings of [evaluation]; its experiment.toml keeps its own."""
         return replace(self, experiment=self.experiment.replace(evaluation=settings))
@@ -221,6 +229,15 @@ class Run:
         except (FileNotFoundError, ValueError):
             return ()
         return tuple(Slicing.from_dict(name, content) for name, content in found.items())
+
+    @property
+    def checks(self) -> dict[str, tuple[Check, ...]]:
+        """Whether the explanations of each model hold, as far as it was checked."""
+        try:
+            found = read_json(self.path / "report.json").get("faithfulness", {})
+            return {name: tuple(Check.from_dict(one) for one in of) for name, of in found.items()}
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return {}  # as `reports` does: what is damaged is made anew
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -351,9 +368,11 @@ def evaluate_run(
         slicings = slice_reports(
             reports, found.split, names=names, catalog=found.data.catalog, features=vectors
         )
-    _write_reports(found, reports, facts, slicings)
+    with stage("checking explanations") as progress:
+        checks = _checks(found, facts, progress, known={} if afresh else found.checks)
+    _write_reports(found, reports, facts, slicings, checks)
     with stage("drawing report.html"):
-        _draw_page(found, reports, slicings)
+        _draw_page(found, reports, slicings, checks)
     return reports
 
 
@@ -569,8 +588,37 @@ def _report(name: str, found: Mapping[str, Any], per_user: pl.DataFrame, protoco
     )
 
 
+def _checks(
+    found: Run,
+    facts: Mapping[str, Any],
+    progress: Progress | None,
+    *,
+    known: Mapping[str, tuple[Check, ...]],
+) -> dict[str, tuple[Check, ...]]:
+    """Whether the explanations of each model hold; what was checked of the same model before is kept."""
+    before = found.provenance.get("models", {})
+    folder = found.path / ATTRIBUTES
+    attributes = Features.load(folder) if (folder / META).is_file() else None
+    checks = {}
+    for done, name in enumerate(facts, start=1):
+        same = before.get(name, {}).get("fingerprint") == facts[name]["fingerprint"]
+        if same and name in known:
+            checks[name] = known[name]
+        else:
+            checks[name] = check_explanations(
+                load_model(found.folder_of(name), found.content), found.content, attributes=attributes
+            )
+        if progress is not None:
+            progress(done, len(facts), "")
+    return checks
+
+
 def _write_reports(
-    found: Run, reports: Mapping[str, Report], facts: Mapping[str, Any], slicings: Sequence[Slicing]
+    found: Run,
+    reports: Mapping[str, Report],
+    facts: Mapping[str, Any],
+    slicings: Sequence[Slicing],
+    checks: Mapping[str, Sequence[Check]],
 ) -> None:
     protocol = next(iter(reports.values())).protocol
     provenance = {
@@ -606,7 +654,9 @@ def _write_reports(
         (found.path / "per_seed.parquet").unlink(missing_ok=True)
     models = {name: report.as_dict() for name, report in reports.items()}
     slices = {one.name: one.as_dict() for one in slicings}
-    write_json(found.path / "report.json", {"models": models, "slices": slices, "provenance": provenance})
+    faithfulness = {name: [one.as_dict() for one in of] for name, of in checks.items()}
+    content = {"models": models, "slices": slices, "faithfulness": faithfulness, "provenance": provenance}
+    write_json(found.path / "report.json", content)
 
 
 def _described(settings: FeaturesConfig) -> str:
@@ -617,7 +667,12 @@ def _described(settings: FeaturesConfig) -> str:
 
 
 def _draw_page(
-    found: Run, reports: Mapping[str, Report], slicings: Sequence[Slicing], *, k: int = 10
+    found: Run,
+    reports: Mapping[str, Report],
+    slicings: Sequence[Slicing],
+    checks: Mapping[str, Sequence[Check]],
+    *,
+    k: int = 10,
 ) -> None:
     """report.html and plots/: the comparison, plots, and for a few users what each model shows them, as pictures."""
     split = found.split
@@ -680,6 +735,7 @@ def _draw_page(
         provenance=found.provenance,
         notes=found.notes,
         figures=figures,
+        checks=(HEADINGS, written(checks)),
     )
 
 

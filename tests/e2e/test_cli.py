@@ -38,6 +38,7 @@ def test_help_is_light_and_lists_every_command(visrec):
     ]
     assert listed == [
         "demo",
+        "--no-serve",
         "run",
         "compare-features",
         "evaluate",
@@ -531,7 +532,7 @@ def test_an_interrupted_run_says_how_to_go_on(shop, tmp_path):
 
 @pytest.mark.slow
 def test_the_demo_finds_the_planted_truth(visrec, tmp_path):
-    done = visrec("demo", "--out", tmp_path / "demo")
+    done = visrec("demo", "--no-serve", "--out", tmp_path / "demo")
     assert "report.html" in done.stdout
     report = json.loads((tmp_path / "demo" / "report.json").read_text())["models"]
     users = pl.read_parquet(tmp_path / "demo" / "per_user.parquet").partition_by("model", as_dict=True)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from visrec.features.features import Features
     from visrec.recommender import Progress
     from visrec.runs import Run
+    from visrec.serving.service import Service
     from visrec.tuning import Tuning
 
 
@@ -333,3 +334,18 @@ def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "" if value is None else str(value)
+
+
+def show_served(service: Service, address: str) -> None:
+    """Where a run is served, and what is possible."""
+    engine, settings = service.engine, service.settings
+    print(f"\nOpen {address}")
+    print(f"  {len(engine.catalog):,} items, {len(engine.models)} models: {', '.join(engine.models)}")
+    print(f"  REST service: {address}v1/openapi.json describes it")
+    if settings.read_only:
+        print("  read-only: nothing is kept")
+    elif service.store is not None:
+        print(f"  likes and events: {service.store.address}")
+        if settings.token is None:
+            print("  programs may read; to write they need a token: VISREC_TOKEN=… visrec serve …")
+    print("Ctrl-C ends it.", flush=True)

@@ -45,6 +45,7 @@ from visrec.cli.parsing import (
     whole_numbers,
 )
 from visrec.cli.rendering import show_contest, show_items, show_run, show_table, show_tuning, stage
+from visrec.cli.serving import serve_run
 from visrec.errors import ConfigError
 
 
@@ -53,8 +54,14 @@ def demo(
     items: Annotated[int, typer.Option(min=40, help="Pictures in the synthetic catalogue.")] = 2000,
     users: Annotated[int, typer.Option(min=12, help="People.")] = 700,
     seed: Annotated[int, typer.Option(help="Another seed draws another world.")] = 0,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Where to serve it; if it is taken, the next that is free.")
+    ] = 8000,
+    serve: Annotated[
+        bool, typer.Option("--serve/--no-serve", help="Serve the run in the end, until Ctrl-C.")
+    ] = True,
 ) -> None:
-    """Draw a synthetic catalogue, train models on it, compare them, and write a page of pictures."""
+    """Draw a synthetic catalogue, train models on it, compare them, and open it as a web page."""
     from visrec.data.datasets.synthetic import SyntheticConfig, write_synthetic
     from visrec.experiment import Experiment
     from visrec.runs import run
@@ -70,6 +77,10 @@ def demo(
     settings = experiment.data.replace(path=str(data))
     found = run(experiment.replace(data=settings, seed=seed), out, stage=stage)
     show_run(found, found.reports)
+    if serve:
+        from visrec.serving.settings import ServiceSettings
+
+        serve_run(out, ServiceSettings(port=port), other_port=True)
 
 
 def run(
@@ -242,6 +253,19 @@ def recommend(
         else fitted.recommend_for_history(names(history or ""), k)
     )
     show_items(found, table, f"{model} for {user or 'a visitor'}", as_json=as_json)
+
+
+def draw_map(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    method: Annotated[str, typer.Option(help="tsne or pca.")] = "tsne",
+) -> None:
+    """Lay the catalogue out as a map, where what looks alike lies together; `visrec serve` shows it."""
+    from visrec.features.projection import named, project
+    from visrec.runs import Run
+
+    chosen, features = named(method), Run.load(folder).mapped
+    with stage(f"{chosen} of {len(features)} items"):
+        project(features, chosen)
 
 
 def similar(

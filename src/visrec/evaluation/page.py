@@ -30,6 +30,13 @@ HOW_CHOSEN = (
     "last those for whom all were the furthest from it. A tick and a frame mark a hit: an item that was really taken."
 )
 
+EXPLAINED = (
+    "An explanation is true of a model if deleting what it points at changes the score more than deleting as much at "
+    "random. So it was done, for the item that the model puts first for each of some people. Changes are in standard "
+    "deviations of a person's own scores, with 95 % intervals of the difference over these people. It says that an "
+    "explanation fits the model, not that the model is right."
+)
+
 
 def write_page(
     path: str | Path,
@@ -43,6 +50,7 @@ def write_page(
     notes: Sequence[str] = (),
     figures: Sequence[Figure] = (),
     marks: Marks | None = None,
+    checks: tuple[Sequence[str], Sequence[Sequence[str]]] | None = None,
     shown: int = 10,
 ) -> None:
     """Write `render_page` of the same arguments, atomically."""
@@ -56,6 +64,7 @@ def write_page(
         notes=notes,
         figures=figures,
         marks=marks,
+        checks=checks,
         shown=shown,
     )
     write_text(path, page)
@@ -72,6 +81,7 @@ def render_page(
     notes: Sequence[str] = (),
     figures: Sequence[Figure] = (),
     marks: Marks | None = None,
+    checks: tuple[Sequence[str], Sequence[Sequence[str]]] | None = None,
     shown: int = 10,
 ) -> str:
     """The page as HTML. The same arguments give the same text.
@@ -87,6 +97,8 @@ def render_page(
         notes: sentences that a reader should know first; the protocol's warning and cautions come before them.
         figures: plots, from top to bottom.
         marks: signs behind the numbers of the leaderboard; None: what is level with the best, see `level_marks`.
+        checks: headings and rows of the table that says whether explanations hold, the model first; None or no rows:
+            there is no such section.
         shown: how many items of a history and of what was taken are shown; lists are shown whole.
 
     Raises:
@@ -113,6 +125,8 @@ def render_page(
         protocol=protocol_sentence(first.protocol, first.per_user.height, over=over(reports)),
         over=over(reports),
         n_seeds=max(len(report.by_seed) for report in reports.values()),
+        checks=checks if checks and checks[1] else None,
+        explained=EXPLAINED,
         how_chosen=HOW_CHOSEN,
         people=[_on_page(person, reports, labels, thumbnails, shown) for person in people],
         pictures=[(item, one.data, one.fit(width / height)) for item, one in thumbnails.items()],

@@ -13,7 +13,7 @@ from visrec.explain.explanation import Activation
 from visrec.explain.question import Question
 from visrec.models.dvbpr import DVBPR
 
-_LEAST_SIDE = 4  # cells: of a coarser map there is little to see
+_LEAST_SIDE = 16  # cells: each of a coarser map sees too much of a small picture to say where
 
 
 def activation(question: Question) -> Activation | None:
@@ -51,10 +51,14 @@ def pixels_of(model: DVBPR, items: np.ndarray) -> Tensor | None:
 def activation_map(phi: nn.Module, pixels: Tensor, theta_u: Tensor) -> tuple[np.ndarray, float]:
     """HiResCAM (Draelos & Carin 2020, eq. 6) of y = theta_u . phi(pixels), signed.
 
-    With A_c the channels of the last convolutional map that is not too coarse, L = sum_c (dy / dA_c) A_c, cell by
-    cell. Grad-CAM (Selvaraju et al. 2017, eq. 1 and 2) takes the mean of the gradient over the map instead, which is
-    the same where the network ends in a mean over the map; where layers that know places follow, as in CNN-F, it
-    can point at cells that the score does not use.
+    With A_c the channels of a convolutional map, L = sum_c (dy / dA_c) A_c, cell by cell. Grad-CAM (Selvaraju et
+    al. 2017, eq. 1 and 2) takes the mean of the gradient over the map instead, which is the same where the network
+    ends in a mean over the map; where layers that know places follow, as in CNN-F, it can point at cells that the
+    score does not use.
+
+    Both papers take the last map. Of a picture of 64 pixels that of CNN-F has 4 x 4 cells, each of which sees nearly
+    all of the picture: covering what it points at changes the score no more than covering anything else. Hence the
+    last map of at least 16 x 16 cells, or the finest there is (docs/explanations.md has the figures).
 
     Args:
         phi: a network of pixels; in eval mode.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,15 @@ def attributes(question: Question, table: Features) -> tuple[Attribute, ...]:
             )
         )
     return tuple(found)
+
+
+def telling(found: Sequence[Attribute]) -> Attribute | None:
+    """Of the measures in which the item fits the person's taste the one that sets this taste apart the most.
+
+    Its mean over the history is the farthest from the middle of the catalogue. None where the item fits in nothing.
+    """
+    fitting = [one for one in found if one.fits]
+    return max(fitting, key=lambda one: abs(one.mean_percentile - 50), default=None)
 
 
 def percentile(column: np.ndarray, value: float) -> float:

@@ -33,11 +33,13 @@ class Nearest:
         items: the nearest first.
         by: whether "features" were compared, or what the "model" itself holds of items.
         source: the features' extractor, or the model's class.
+        looks: whether what is compared is what pictures show; else it is who liked them.
     """
 
     items: tuple[Neighbour, ...]
     by: Literal["features", "model"]
     source: str
+    looks: bool
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,11 @@ class Attribute:
     low_percentile: float
     high_percentile: float
 
+    @property
+    def fits(self) -> bool:
+        """Whether the item lies within a standard deviation of what the person liked."""
+        return self.value is not None and abs(self.value - self.mean) <= self.std
+
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
@@ -212,6 +219,7 @@ class Explanation:
             else {
                 "by": nearest.by,
                 "source": nearest.source,
+                "looks": nearest.looks,
                 "items": [dict(vars(one)) for one in nearest.items],
             },
             "contributions": None
@@ -237,7 +245,7 @@ class Explanation:
                 "toward": _rounded(activation.toward),
                 "against": _rounded(activation.against),
             },
-            "attributes": [dict(vars(one)) for one in self.attributes],
+            "attributes": [{**vars(one), "fits": one.fits} for one in self.attributes],
             "notes": list(self.notes),
         }
 

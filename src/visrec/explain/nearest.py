@@ -7,10 +7,19 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
+from visrec.content import Content
 from visrec.errors import ConfigError, FeaturesError
+from visrec.explain.contributions import blocks_of
 from visrec.explain.explanation import Nearest, Neighbour
 from visrec.explain.question import Question
 from visrec.features.features import Features
+from visrec.models.curatornet import CuratorNet
+from visrec.models.dvbpr import DVBPR
+from visrec.models.visrank import VisRank
+from visrec.recommender import Recommender
+
+SEEING = (VisRank, CuratorNet, DVBPR)
+"""Models whose own vectors of items are what pictures show."""
 
 
 def nearest(
@@ -41,6 +50,7 @@ def nearest(
         )
     model = question.model
     by, source = ("model", type(model).__name__)
+    looks = features is not None or isinstance(model, SEEING)
     if features is None:
         vectors = (
             vectors_of_model(question, question.history),
@@ -65,12 +75,36 @@ def nearest(
     if not asked.any():
         found = []
     found.sort(key=lambda one: -one.similarity)  # stable: of equal ones the older
-    return Nearest(tuple(found[:n]), by, source)  # type: ignore[arg-type]
+    return Nearest(tuple(found[:n]), by, source, looks)  # type: ignore[arg-type]
+
+
+def compared_by(model: Recommender, content: Features | Content | None = None) -> Features | None:
+    """The features by which a model's pictures are compared: those given, its own, or None: what it holds of items.
+
+    A model that learns what pictures show from their pixels is taken at its own word, whatever is given.
+
+    Raises:
+        FeaturesError: they are of other items.
+    """
+    if model.needs == "image":
+        return None
+    given = Content.of(content)
+    for found in (given.vector, given.regions, model.features):
+        if found is not None and found.kind in ("vector", "regions"):
+            return found.align(model.items)
+    return None
 
 
 def vectors_of_model(question: Question, items: np.ndarray) -> np.ndarray:
-    """What the model compares items by, `(n, m)` of length 1; 0 where it knows nothing, m = 0 if it compares none."""
-    vectors = question.model.similarity_vectors()
+    """What the model compares items by, `(n, m)` of length 1; 0 where it knows nothing, m = 0 if it compares none.
+
+    Of dvbpr what it sees, Phi(X_i), without the factors.
+    """
+    model = question.model
+    vectors = model.similarity_vectors()
+    if isinstance(model, DVBPR):
+        assert model.Z is not None
+        vectors = model.Z[:, blocks_of(model)["visual"]]
     if vectors is None:
         return np.zeros((len(items), 0), dtype=np.float32)
     rows = vectors.index_select(0, torch.from_numpy(items))

@@ -52,11 +52,11 @@ class _Circle:
 class Paths:
     """Paths between the items of some features. Safe in threads.
 
-    Circles grow around both ends, a step at a time: from every item to its k nearest neighbours (by the cosine of their
-    vectors; of regions, of their means), until they meet. So a step towards the middle leads to one of the k nearest of
-    the item it comes from, and past the middle the same holds backwards. Of all meeting points the path takes one for
-    which the longer half is the shortest, then the whole is, then the steps are the smallest, by the sum of 1 - cosine.
-    Where the circles never meet, k is doubled.
+    Circles grow around both ends, a step at a time: from every item to its k nearest neighbours (by the cosine of
+    their vectors; of regions, of their means), until they meet. So a step towards the middle leads to one of the k
+    nearest of the item it comes from, and past the middle the same holds backwards. Of all meeting points the path
+    takes one for which the longer half is the shortest, then the whole is, then the steps are the smallest, by the
+    sum of 1 - cosine. Where the circles never meet, k is doubled.
 
     Only the neighbours of items that a circle reaches are looked up, in blocks, and kept for the next path: there is
     never a table of all items by all items.

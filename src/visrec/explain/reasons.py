@@ -14,7 +14,7 @@ from visrec.explain.attention import attention
 from visrec.explain.attributes import attributes as attributes_of
 from visrec.explain.contributions import contributions, terms
 from visrec.explain.explanation import Explanation, ItemId
-from visrec.explain.nearest import nearest
+from visrec.explain.nearest import compared_by, nearest
 from visrec.explain.question import Question
 from visrec.explain.sentence import because
 from visrec.features.features import Features
@@ -67,7 +67,7 @@ def explain(
     if unknown:
         raise ConfigError(f"There is no part '{unknown[0]}' of an explanation; there are {', '.join(PARTS)}.")
     question = Question.of(model, user, item, history)
-    compared = _compared(model, content)
+    compared = compared_by(model, content)
     score = question.score
     notes: list[str] = []
     makers: dict[str, Callable[[], object]] = {
@@ -98,12 +98,3 @@ def explain(
         **made,  # type: ignore[arg-type]
     )
     return because(found, model, catalog)
-
-
-def _compared(model: Recommender, content: Features | Content | None) -> Features | None:
-    """The features by which pictures are compared; None: what the model holds of items."""
-    given = Content.of(content)
-    for found in (given.vector, given.regions, model.features):
-        if found is not None and found.kind in ("vector", "regions"):
-            return found.align(model.items)
-    return None

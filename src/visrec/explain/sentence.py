@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from visrec.data.catalog import Catalog
-from visrec.explain.explanation import Explanation, ItemId, Neighbour, Term
+from visrec.explain.explanation import Explanation, ItemId, Nearest, Term
 from visrec.recommender import Recommender
-
-_VISUAL = ("visual", "visual bias")
 
 
 def because(found: Explanation, model: Recommender, catalog: Catalog | None = None) -> Explanation:
@@ -28,7 +26,7 @@ def _said(found: Explanation, model: Recommender, catalog: Catalog | None) -> st
         if model.learns == "counts":
             return "Because many people took it; this model gives everyone the same list."
         return "By chance: this model knows nothing of anyone."
-    looks = _looks(found.nearest.items[0], catalog) if found.nearest and found.nearest.items else None
+    looks = _looks(found.nearest, catalog) if found.nearest and found.nearest.items else None
     sees = model.needs != "none"
     if found.terms:
         return _of_term(max(found.terms, key=lambda one: one.above), looks)
@@ -40,7 +38,7 @@ def _said(found: Explanation, model: Recommender, catalog: Catalog | None) -> st
         return f"Because people who liked {name}, which you liked, also liked this one."
     if looks is None:
         return "Because it fits what you liked as a whole; no single picture stands out."
-    if sees or (found.nearest and found.nearest.by == "model"):
+    if sees or (found.nearest and not found.nearest.looks):
         return f"Because {looks}."
     return (
         f"Because people with a taste like yours liked it. This model does not look at pictures, but {looks}."
@@ -51,7 +49,7 @@ def _of_term(term: Term, looks: str | None) -> str:
     if term.above <= 0:
         return "Nothing speaks for it: for you, it is below an average item in all that this model knows."
     if term.name == "visual":
-        return f"Because {looks}." if looks else "Because it looks like what you like."
+        return f"Because {looks}." if looks and "looks" in looks else "Because it looks like what you like."
     if term.name == "factors":
         because = "Because people with a taste like yours liked it."
     elif term.name == "visual bias":
@@ -61,10 +59,12 @@ def _of_term(term: Term, looks: str | None) -> str:
     return because if looks is None else f"{because} Also, {looks}."
 
 
-def _looks(nearest: Neighbour, catalog: Catalog | None) -> str:
-    name = f"your picture {nearest.item_id}" if nearest.uploaded else _named(nearest.item_id, catalog)
-    liked = "" if nearest.uploaded else ", which you liked"
-    return f"it looks like {name}{liked}: cosine {_cosine(nearest.similarity)}"
+def _looks(nearest: Nearest, catalog: Catalog | None) -> str:
+    first = nearest.items[0]
+    name = f"your picture {first.item_id}" if first.uploaded else _named(first.item_id, catalog)
+    liked = "" if first.uploaded else ", which you liked"
+    what = "it looks like" if nearest.looks else "it is liked by the same people as"
+    return f"{what} {name}{liked}: cosine {_cosine(first.similarity)}"
 
 
 def _cosine(value: float) -> str:

@@ -160,7 +160,7 @@ class Store:
     def has_shown(self, shown: str) -> bool:
         """Whether a list with this id was kept."""
         query = sa.select(sa.literal(1)).where(schema.shown.c.id == shown)
-        return self._read(lambda connection: connection.scalar(query)) is not None
+        return self.read(lambda connection: connection.scalar(query)) is not None
 
     def session_state(self, session: str) -> Opinions:
         """What a session likes and has hidden now; nothing of a session that is not known."""

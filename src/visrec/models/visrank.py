@@ -81,10 +81,10 @@ class VisRank(Recommender):
 
     def _alike(self, Q: Tensor, Z: Tensor, mask: Tensor) -> Tensor:
         """Pooled products `(B, n)` of those vectors of each query `(B, H, F)` that the mask `(B, H)` names."""
-        real = mask & (Q.abs().sum(2) > 0)  # (B, H): padding and missing images do not count
+        real = _real(Q, mask)
         counts = real.sum(1).tolist()
-        if self.config.method == "average":  # the mean of cosines is the dot product with the mean
-            return (Q * real[:, :, None]).sum(1) / real.sum(1, keepdim=True).clamp_min(1) @ Z.T
+        if self.config.method == "average":
+            return self._mean(Q, real) @ Z.T
         scores = np.zeros((len(Q), len(Z)), dtype=np.float32)
         f_l = Q[real]  # (S, F): all histories, one after the other
         done = 0
@@ -97,6 +97,29 @@ class VisRank(Recommender):
                 start += h
             done += len(block)
         return torch.from_numpy(scores)
+
+    def probes(self, queries: Queries) -> tuple[Tensor, Tensor] | None:
+        if self.config.method == "top_n":
+            return None  # each candidate has nearest items of its own
+        Q, weight = self.encode_queries(queries), _weights(queries)
+        liked = queries.mask if weight is None else weight > 0
+        if self.config.method == "maximum":
+            if weight is None:
+                return Q, _real(Q, liked)
+            if (weight < 0).any():
+                return None  # a difference of two maxima
+            return Q * weight[:, :, None], _real(Q, liked)
+        if weight is None:
+            real = _real(Q, liked)
+            return self._mean(Q, real)[:, None], real.any(1, keepdim=True)
+        Q = Q * weight.abs()[:, :, None]
+        real, bad = _real(Q, liked), _real(Q, weight < 0)
+        return (self._mean(Q, real) - self._mean(Q, bad))[:, None], (real | bad).any(1, keepdim=True)
+
+    @staticmethod
+    def _mean(Q: Tensor, real: Tensor) -> Tensor:
+        """`(B, F)`: the mean of cosines is the dot product with the mean."""
+        return (Q * real[:, :, None]).sum(1) / real.sum(1, keepdim=True).clamp_min(1)
 
     def _pooled(self, similarity: np.ndarray) -> np.ndarray:
         """Similarities `(h, n)` to one history as scores `(n,)`; NumPy, whose maximum over rows is the faster."""
@@ -116,6 +139,11 @@ class VisRank(Recommender):
     def restore(self, state: Mapping[str, Tensor]) -> None:
         self.f = state["f"]
         self.Z = self.f
+
+
+def _real(Q: Tensor, mask: Tensor) -> Tensor:
+    """`(B, H)` bool: of those in the mask, which count; missing images do not."""
+    return mask & (Q.abs().sum(2) > 0)
 
 
 def _weights(queries: Queries) -> Tensor | None:

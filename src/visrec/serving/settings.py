@@ -70,6 +70,8 @@ class ServiceSettings(Config):
     """Pixels of the longer side of the thumbnails that there are, in ascending order."""
     thumbnail_threads: int = Field(default=2, ge=1)
     """Thumbnails made at once."""
+    model: str | None = None
+    """The model that is taken where a question names none, if it can answer; None: the best of those that can."""
     study: Path | None = None
     """A file that describes a study, see the study's own page. None: there is none."""
 

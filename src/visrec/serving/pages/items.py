@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -12,8 +13,9 @@ from fastapi.responses import HTMLResponse
 
 from visrec.errors import UnsupportedError, VisrecError
 from visrec.explain.paths import Paths
+from visrec.features.features import Features
 from visrec.neighbours import similar_items
-from visrec.serving.engine import Engine, Item
+from visrec.serving.engine import Engine, Item, Ranked
 from visrec.serving.filters import Filter
 from visrec.serving.pages.once import once
 from visrec.serving.pages.rendering import Pager, picture_size, render
@@ -106,7 +108,9 @@ def path(
     """From one picture to another in small steps."""
     paths = _paths(engine)
     if paths is None:
-        raise UnsupportedError("This run has no visual features, so there are no steps from picture to picture.")
+        raise UnsupportedError(
+            "This run has no visual features, so there are no steps from picture to picture."
+        )
     ends = engine.items(engine.catalog.items.indices([start, end]))
     found = paths.between(ends[0].id, ends[1].id)
     steps = engine.items(engine.catalog.items.indices(found.items)) if found else []
@@ -141,26 +145,37 @@ class Row:
 
 def _rows(engine: Engine, index: int) -> list[Row]:
     """One row an extractor, then one a model that compares items."""
-    measures = []
+    regions = engine.run.content.regions if engine.run.has("regions") else None
+    rows = []
     if engine.run.has("vector"):
-        measures.append((str(engine.extractor), "features"))
-    if engine.run.has("regions"):
-        measures.append((str(engine.run.content.regions.provenance.get("extractor")), "regions"))
-    measures += [(name, "model") for name in engine.models if _compares(engine, name)]
-    return [_row(engine, index, name, kind) for name, kind in measures]
+        rows.append(_row(engine, str(engine.extractor), "features", lambda: engine.similar(index, SHOWN)))
+    if regions is not None:
+        name = str(regions.provenance.get("extractor", "regions"))
+        rows.append(_row(engine, name, "regions", lambda: _by_regions(engine, regions, index)))
+    return rows + [
+        _row(engine, name, "model", partial(engine.similar, index, SHOWN, by=name))
+        for name in engine.models
+        if _compares(engine, name)
+    ]
 
 
-def _row(engine: Engine, index: int, name: str, kind: str) -> Row:
+def _row(engine: Engine, name: str, kind: str, ask: Callable[[], list[Ranked]]) -> Row:
     try:
-        if kind == "regions":
-            table = similar_items(engine.run.content.regions, [engine.catalog.items.values[index]], SHOWN)
-            rows, cosines = engine.catalog.items.indices(table["item_id"].to_list()), table["score"].to_list()
-        else:
-            found = engine.similar(index, SHOWN, by=name if kind == "model" else None)
-            rows, cosines = [one.index for one in found], [one.score for one in found]
+        found = ask()
     except VisrecError as error:
         return Row(name, kind, problem=str(error))
-    return Row(name, kind, tuple(engine.items(rows)), tuple(cosines))
+    return Row(
+        name, kind, tuple(engine.items([one.index for one in found])), tuple(one.score for one in found)
+    )
+
+
+def _by_regions(engine: Engine, regions: Features, index: int) -> list[Ranked]:
+    table = similar_items(regions, [engine.catalog.items.values[index]], SHOWN)
+    rows = engine.catalog.items.indices(table["item_id"].to_list()).tolist()
+    return [
+        Ranked(row, score, place)
+        for place, (row, score) in enumerate(zip(rows, table["score"].to_list(), strict=True), start=1)
+    ]
 
 
 def _compares(engine: Engine, name: str) -> bool:
@@ -193,7 +208,9 @@ def _found(engine: Engine, text: str, *, but: int) -> list[Item]:
 
 def _far(engine: Engine, index: int, n: int = 6) -> list[int]:
     """A few other pictures from all over the catalogue, as ends of paths: the same ones for the same item."""
-    missing = engine.run.features.missing if engine.run.has("vector") else np.ones(len(engine.catalog), dtype=bool)
+    missing = (
+        engine.run.features.missing if engine.run.has("vector") else np.ones(len(engine.catalog), dtype=bool)
+    )
     there = np.flatnonzero(~missing)
     there = there[there != index]
     drawn = np.random.default_rng(index).permutation(len(there))[:n]

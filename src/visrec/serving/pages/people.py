@@ -46,6 +46,7 @@ def person(
     request: Request,
     engine: CurrentEngine,
     user: str,
+    *,
     first: str = "",
     second: str = "",
     k: Annotated[int, Query(ge=1, le=100)] = SHOWN,

@@ -10,7 +10,7 @@ document.body.append(sheet);
 async function open(link) {
   link.setAttribute("aria-busy", "true");
   try {
-    const answer = await fetch(`${link.href}&part=true`, { headers: { Accept: "text/html" } });
+    const answer = await fetch(link.href, { headers: { Accept: "text/html" } });
     if (!answer.ok && answer.status !== 422) throw new Error(String(answer.status));
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const close = document.createElement("form");

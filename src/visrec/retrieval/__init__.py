@@ -1,0 +1,1 @@
+"""The nearest items of many: exact and approximate top-k over item vectors."""
