@@ -118,8 +118,7 @@ class Queries:
 
     def part(self, rows: slice) -> Queries:
         """Some of them."""
-        parts = {name: None if of is None else of[rows] for name, of in vars(self).items()}
-        return Queries(**parts)
+        return replace(self, **{name: of[rows] for name, of in vars(self).items() if of is not None})
 
     @classmethod
     def of_users(cls, users: np.ndarray) -> Queries:

@@ -14,18 +14,22 @@ from starlette.staticfiles import StaticFiles
 import visrec
 from visrec.runs import Run
 from visrec.serving import api, pages, problems
+from visrec.serving.metrics import Measured
 from visrec.serving.pages.rendering import error_page
 from visrec.serving.security import Surface, protect
 from visrec.serving.security.login import login_routes
 from visrec.serving.service import Service
 from visrec.serving.settings import ServiceSettings
+<<<<<<< HEAD
 from visrec.serving.study import RunningStudy
+=======
+from visrec.serving.thumbnails import thumbnail_routes
+>>>>>>> api
 
 STATIC = Path(__file__).parent / "static"
 SURFACE = Surface(
-    asking=("/v1/recommendations", "/v1/similar"),
-    uploads=("/v1/recommendations/pictures", "/v1/similar/picture", "/v1/pictures"),
-    cheap=("/pictures",),
+    asking=("/v1/recommendations", "/v1/similar", "/try/list", "/try/look"),
+    uploads=("/v1/recommendations/pictures", "/v1/similar/picture", "/v1/pictures", "/try"),
 )
 """Which paths are what to `visrec.serving.security`."""
 STUDY = ("/study", "/pictures")
@@ -49,9 +53,9 @@ def create_app(run: Run | str | Path, settings: ServiceSettings | None = None) -
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await run_in_threadpool(service.engine.warm)
+        await run_in_threadpool(service.warm)
         yield
-        service.close()
+        await run_in_threadpool(service.close)
 
     app = FastAPI(
         title="visrec",
@@ -65,10 +69,16 @@ def create_app(run: Run | str | Path, settings: ServiceSettings | None = None) -
     app.state.service = service
     app.state.error_page = error_page
     problems.install(app)
+<<<<<<< HEAD
     app.state.study = study
     protect(app, service.settings, surface=SURFACE if study is None else replace(SURFACE, public=STUDY))
+=======
+    protect(app, service.settings, surface=SURFACE, refused=service.metrics.upload_refused)
+    app.add_middleware(Measured, metrics=service.metrics)
+>>>>>>> api
     app.include_router(api.router)
     app.include_router(login_routes(service.settings))
+    app.include_router(thumbnail_routes(lambda: service.thumbnails))
     for router in pages.ROUTERS:
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

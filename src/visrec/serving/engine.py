@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,12 +21,13 @@ from visrec.data.catalog import Catalog
 from visrec.data.interactions import Histories
 from visrec.errors import ConfigError, RunError, UnsupportedError
 from visrec.evaluation.protocol import Report
-from visrec.features.encoding import encode_with, extractor_of, finish
 from visrec.files import file_digest
-from visrec.ranking import top_k
-from visrec.recommender import Queries, Recommender, load_model
+from visrec.recommender import Recommender, load_model
+from visrec.retrieval.index import EXACT_UP_TO, Index
+from visrec.retrieval.recommendation import index_of
 from visrec.runs import Run
-from visrec.serving.diversity import POOL, rearranged
+from visrec.serving.answers import History, Ranked, Ranking, rank
+from visrec.serving.looks import Looks
 from visrec.serving.question import Known, Picture, Question
 from visrec.serving.shelf import Item, Shelf
 
@@ -33,7 +35,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from visrec.explain.explanation import Explanation
-    from visrec.features.extractor import Extractor
+
+INDICES = "indices"
+"""The folder of a run in which what finds lists is kept."""
 
 __all__ = ["Engine", "Item", "Known", "Person", "Picture", "Question", "Ranked", "Ranking"]
 
@@ -53,31 +57,6 @@ class Person:
     took: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Ranked:
-    """An item of a list: its index, its score, its place (1 is the best)."""
-
-    index: int
-    score: float
-    rank: int
-
-
-@dataclass(frozen=True, eq=False)
-class Ranking:
-    """A list: indices `(n,)` int64 of items, best first, and their scores `(n,)` float32."""
-
-    items: np.ndarray
-    scores: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def page(self, start: int, stop: int) -> list[Ranked]:
-        """The places from `start` (0 is the best) up to `stop`."""
-        pairs = zip(self.items[start:stop].tolist(), self.scores[start:stop].tolist(), strict=True)
-        return [Ranked(index, score, rank) for rank, (index, score) in enumerate(pairs, start=start + 1)]
-
-
 @dataclass(frozen=True, eq=False)
 class Engine:
     """A run that answers. Safe in threads.
@@ -92,8 +71,8 @@ class Engine:
     catalog: Catalog
     preferred: str | None = None
     _loaded: dict[str, Recommender] = field(default_factory=dict)
+    _indices: dict[str, Index | None] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
-    _encoding: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def open(cls, path: str | Path, *, preferred: str | None = None) -> Engine:
@@ -137,7 +116,7 @@ class Engine:
     @cached_property
     def best_model(self) -> str:
         """The model to begin with: of those that look at the person, the one with the best first nDCG."""
-        return self._best(lambda name: self.kind_of(name).personal) or self.models[0]
+        return self._first(lambda name: self.kind_of(name).personal) or self.models[0]
 
     @cached_property
     def visitor_models(self) -> list[str]:
@@ -167,13 +146,13 @@ class Engine:
             heard = kind.query in ("history", "both") or not said
             return kind.personal and heard and weighed and (kind.new_pictures or not seen)
 
-        found = self._best(fits)
+        found = self._first(fits)
         if found is None:
             who = "such a history" if known else "a visitor of whom nothing is known"
             raise UnsupportedError(f"No model of this run serves {who}. There are {', '.join(self.models)}.")
         return found
 
-    def _best(self, fits: Callable[[str], bool]) -> str | None:
+    def _first(self, fits: Callable[[str], bool]) -> str | None:
         """Of the models that fit the preferred one, or else the one with the best first nDCG."""
         key = f"ndcg@{self.run.experiment.evaluation.cutoffs[0]}"
         names = [name for name in self.models if fits(name)]
@@ -211,6 +190,37 @@ class Engine:
         if name not in self.models:
             raise ConfigError(f"There is no model '{name}'. There are {', '.join(self.models)}.")
 
+    def index(self, name: str) -> Index | None:
+        """What finds a model's lists where there are too many items to look at all; None: every item is looked at.
+
+        It is built once, which takes long, and kept in the run folder.
+        """
+        with self._lock:
+            if name not in self._indices:
+                many = len(self.catalog) > EXACT_UP_TO
+                found = self._index(name) if many else None
+                self._indices[name] = found if found is not None and found.kind == "approximate" else None
+            return self._indices[name]
+
+    def _index(self, name: str) -> Index | None:
+        model, folder = self.model(name), self.run.path / INDICES / name
+        assert model.Z is not None
+        with suppress(RunError):  # it is not there, or of another model
+            if not model.Z.is_sparse:
+                return Index.load(folder, model.Z.detach().numpy())
+        found = index_of(model)
+        if found is not None:
+            with suppress(OSError):  # a folder that cannot be written: it is built again next time
+                found.save(folder)
+        return found
+
+    def search_of(self, name: str) -> dict[str, Any]:
+        """How a model's lists are found: `kind`, and `recall` by the length of the list."""
+        index = self.index(name)
+        return (
+            {"kind": "exact", "recall": {}} if index is None else {"kind": index.kind, "recall": index.recall}
+        )
+
     @property
     def is_warm(self) -> bool:
         """Whether all models are loaded."""
@@ -220,6 +230,7 @@ class Engine:
         """Load all models, and what else the first question would wait for."""
         for name in self.models:
             self.model(name)
+            self.index(name)
         self.shelf.item(0)
         _ = self.digest, self.best_model, self._past, self._next
 
@@ -275,92 +286,30 @@ class Engine:
                 like.
             ConfigError: there is no such model or column, or neither a user nor a history.
         """
-        scores, owner = self._scores(question)
-        kept = max(question.k, POOL) if question.diversity else question.k
-        found, values = top_k(scores[None], kept, np.array([owner]))
-        real = found[0] >= 0
-        items, values = found[0][real], values[0][real]
-        if question.diversity:
-            order = np.arange(len(items))
-            order[:POOL] = rearranged(
-                values[:POOL], self._likeness(items[:POOL], question), question.diversity
-            )
-            items, values = items[order], values[order]
-        return Ranking(items[: question.k], values[: question.k])
+        return rank(self, question)
 
-    def _scores(self, question: Question) -> tuple[torch.Tensor, int]:
-        """Scores `(I,)` of all items, -inf at those that are left out, and whose order ties have."""
-        model, items = self.model(question.model), self.catalog.items
-        liked, weights = _distinct(items.indices(question.liked), question.weights)
-        left_out = [liked, items.indices(question.exclude)]
-        mask = self.shelf.filtering.mask(question.filters)
-        history, owner, users = liked, -1, None
-        if question.user is None:
-            if not len(liked) and not question.pictures and model.personal:
-                raise ConfigError("Nothing is known of this visitor. Give a user, or items that they like.")
-        else:
-            owner = model.users.index(question.user)
-            users = np.array([owner])
-            own = model.histories.of(owner)
-            own = own[~np.isin(own, liked)]  # the new opinion counts
-            history = np.concatenate([own, liked])
-            weights = None if weights is None else np.concatenate([np.ones(len(own)), weights])
-            if question.known != "none":
-                left_out.append(self._past.of(owner))
-            if question.known == "all":
-                left_out.append(self._next.of(owner))
-        queries = Queries.of(
-            [history],
-            users,
-            weights=None if weights is None else [weights],
-            pictures=[np.stack([p.vector for p in question.pictures])] if question.pictures else None,
-            picture_weights=[np.array([p.weight for p in question.pictures])] if question.pictures else None,
-        )
-        scores = model.score_queries(queries)[0]
-        if question.user is None and model.personal and bool(scores.min() == scores.max()):
-            raise UnsupportedError(
-                f"{question.model} knows nothing of these items (no image, or no interaction)."
-            )
-        scores = scores.clone()
-        scores[np.concatenate(left_out)] = -torch.inf
-        if mask is not None:
-            scores[torch.from_numpy(~mask)] = -torch.inf
-        return scores, owner
-
-    def _likeness(self, items: np.ndarray, question: Question) -> np.ndarray:
-        """Cosines `(n, n)` of items by visual features, or by the model where the run has none."""
-        if self.run.has("vector"):
-            found = np.asarray(self.run.features.values[items], dtype=np.float32)
-        else:
-            vectors = self.model(question.model).similarity_vectors()
-            if vectors is None:
-                raise UnsupportedError(
-                    f"Neither this run nor {question.model} can tell which items are alike; leave diversity at 0."
-                )
-            rows = vectors.index_select(0, torch.from_numpy(items))
-            found = (rows.to_dense() if rows.is_sparse else rows).numpy()
-        unit = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
-        return unit @ unit.T
+    def known(self, question: Question) -> np.ndarray:
+        """The user's own items that are left out of the list, see `Known`."""
+        if question.user is None or question.known == "none":
+            return np.empty(0, dtype=np.int64)
+        row = self.run.split.train.users.index(question.user)
+        past = self._past.of(row)
+        return np.concatenate([past, self._next.of(row)]) if question.known == "all" else past
 
     def reasons(self, question: Question, items: Sequence[int]) -> list[Explanation]:
         """Why each of some items is in the list of a question: the nearest of what was liked, and a sentence."""
         from visrec.explain.reasons import explain
 
-        model, ids = self.model(question.model), self.catalog.items
-        liked, weights = _distinct(ids.indices(question.liked), question.weights)
-        if weights is not None:
-            liked = liked[weights > 0]
-        if question.user is not None:
-            own = model.histories.of(model.users.index(question.user))
-            liked = np.concatenate([own[~np.isin(own, liked)], liked])
-        history = ids.take(liked).to_list()
+        history = History.of(self, question)
+        liked = history.items if history.weights is None else history.items[history.weights > 0]
+        ids = self.catalog.items.take(liked).to_list()
         pictures = {one.name: one.vector for one in question.pictures if one.weight > 0}
         return [
             explain(
-                model,
+                self.model(question.model),
                 question.user,
                 self.shelf.ids[item],
-                history=history,
+                history=ids,
                 content=self.run.content,
                 catalog=self.catalog,
                 pictures=pictures or None,
@@ -372,64 +321,61 @@ class Engine:
     # ---- likeness ----------------------------------------------------------------------------------
 
     @cached_property
+    def looks(self) -> Looks | None:
+        """What the run's visual features tell; None where it has none."""
+        return Looks(self.run.features) if self.run.has("vector") else None
+
+    @property
     def extractor(self) -> str | None:
         """The name of the extractor of the run's visual features; None where it has none."""
-        return str(self.run.features.provenance["extractor"]) if self.run.has("vector") else None
+        return None if self.looks is None else self.looks.extractor
 
     def similar(self, index: int, k: int = 10, *, by: str | None = None) -> list[Ranked]:
         """The k items most like one: by a model's name, or (None, or their extractor's name) by visual features."""
         item = self.catalog.items.values[index]
         if by is not None and by in self.models:
             found = self.model(by).similar_items([item], k)
+        elif by is not None and by != self.extractor:
+            known = [*self.models, *([self.extractor] if self.extractor else [])]
+            raise ConfigError(f"Nothing called '{by}' compares items here. There are {', '.join(known)}.")
         else:
-            self._check_extractor(by)
             found = self.run.similar(item, k)
         rows = self.catalog.items.indices(found["item_id"].to_list())
         return Ranking(rows, found["score"].to_numpy()).page(0, k)
 
     def similar_to_picture(self, vector: np.ndarray, k: int = 10) -> list[Ranked]:
         """The k items whose pictures are most like one that is no item, a vector of `encode`."""
-        from visrec.neighbours import nearest
-
-        found, values = nearest(self.run.features, vector[None], k)
-        real = found[0] >= 0
-        return Ranking(found[0][real], values[0][real]).page(0, k)
+        return Ranking(*self._looks().nearest(vector, k)).page(0, k)
 
     def encode(self, pictures: list[Image.Image]) -> np.ndarray:
         """Vectors `(n, F)` of upright RGB pictures, as those of the run's visual features.
 
         Raises:
-            FeaturesError: the run has none, or they do not say how new pictures are treated.
-            UnsupportedError: the extractor finds nothing in a picture.
+            UnsupportedError: the run has none, or the extractor finds nothing in a picture.
+            FeaturesError: they do not say how new pictures are treated.
         """
-        features = self.run.features
-        with self._encoding:  # one at a time: it computes in threads of its own
-            raw = encode_with(self._pictures_extractor, pictures).astype(features.values.dtype)
-        vectors = finish(features, raw)
-        blank = ~(raw.reshape(len(raw), -1).any(axis=1) & vectors.reshape(len(raw), -1).any(axis=1))
-        if blank.any():
-            raise UnsupportedError(
-                f"{self.extractor} finds nothing in picture {int(np.argmax(blank)) + 1} to compare it by."
-            )
-        return vectors
+        return self._looks().encode(pictures)
 
-    @cached_property
-    def _pictures_extractor(self) -> Extractor:
-        return extractor_of(self.run.features)
+    def likeness(self, items: np.ndarray, model: str) -> np.ndarray:
+        """Cosines `(n, n)` of items by visual features, or by a model where the run has none.
 
-    def _check_extractor(self, by: str | None) -> None:
-        if by is not None and by != self.extractor:
-            known = [*self.models, *([self.extractor] if self.extractor else [])]
-            raise ConfigError(f"Nothing called '{by}' compares items here. There are {', '.join(known)}.")
+        Raises:
+            UnsupportedError: neither can tell.
+        """
+        if self.looks is not None:
+            found = self.looks.vectors(items)
+        else:
+            vectors = self.model(model).similarity_vectors()
+            if vectors is None:
+                raise UnsupportedError(
+                    f"Neither this run nor {model} can tell which items are alike; leave diversity at 0."
+                )
+            rows = vectors.index_select(0, torch.from_numpy(items))
+            found = (rows.to_dense() if rows.is_sparse else rows).numpy()
+        unit = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+        return unit @ unit.T
 
-
-def _distinct(items: np.ndarray, weights: tuple[float, ...] | None) -> tuple[np.ndarray, np.ndarray | None]:
-    """Each item once, where it came last, and its weight; None where all weigh 1."""
-    if weights is not None and len(weights) != len(items):
-        raise ConfigError(f"There are {len(weights)} weights for {len(items)} items; give one each, or none.")
-    newest_first, first = np.unique(items[::-1], return_index=True)
-    order = np.argsort(-first)
-    if weights is None:
-        return newest_first[order], None
-    found = np.array(weights, dtype=np.float64)[::-1][first][order]
-    return newest_first[order], None if (found == 1).all() else found
+    def _looks(self) -> Looks:
+        if self.looks is None:
+            raise UnsupportedError("This run has no visual features, and so cannot look at pictures.")
+        return self.looks

@@ -46,7 +46,7 @@ def serve(
 
     with listening(settings, other_port=other_port) as listener:
         address = address_of(listener, settings.host)
-        app.state.service.engine.warm()  # here, what is wrong with a model ends in one clear line
+        app.state.service.warm()  # here, what is wrong with a model ends in one clear line
         server = Server(uvicorn.Config(app, log_config=None, **settings.server))
         with _quiet_end():
             server.run(sockets=[listener])

@@ -17,8 +17,11 @@ from visrec.feedback.events import Event, Id, Opinions, Shown, ShownItem
 from visrec.feedback.store import Store
 from visrec.serving.engine import Engine, Item, Question, Ranked
 from visrec.serving.kept import KeptPictures
+from visrec.serving.metrics import Metrics
 from visrec.serving.paging import Lists
 from visrec.serving.settings import ServiceSettings
+from visrec.serving.thumbnails import FOLDER as THUMBNAILS
+from visrec.serving.thumbnails import Thumbnails
 from visrec.serving.uploads import Uploads
 
 _LOG = logging.getLogger("visrec.serving")
@@ -40,6 +43,8 @@ class Service:
         lists: that are read a page at a time.
         uploads: reads forms with pictures.
         kept: the pictures that somebody wanted kept.
+        thumbnails: small pictures of the catalogue that is served.
+        metrics: what the service counts of itself.
     """
 
     def __init__(self, engine: Engine, *, path: Path, settings: ServiceSettings, store: Store | None) -> None:
@@ -47,9 +52,11 @@ class Service:
         self.settings = settings
         self.store = store
         self.lists = Lists()
-        self.uploads = Uploads(settings)
+        self.metrics = Metrics()
+        self.uploads = Uploads(settings, refused=self.metrics.upload_refused)
         # Where the run is now: if the path is a link and points elsewhere later, what was kept stays where it is.
         self.kept = KeptPictures(engine.run.path / "uploads", max_bytes=settings.max_kept_bytes)
+        self.thumbnails = _thumbnails(engine, settings)
         self._path = path
         self._swapping = threading.Lock()
         self._shown: OrderedDict[str, None] = OrderedDict()
@@ -71,16 +78,36 @@ class Service:
         with self._swapping:
             engine = Engine.open(path, preferred=self.settings.model)
             engine.warm()
+            self.thumbnails = _thumbnails(
+                engine, self.settings
+            )  # those of before end with their last request
             self.engine = engine
+            self._describe()
             return engine
 
     def reload(self) -> Engine:
         """Load anew what lies in the folder that the service was started with; a link may point elsewhere now."""
         return self.swap(self._path)
 
+    def warm(self) -> None:
+        """Load what the first question would wait for."""
+        self.engine.warm()
+        self._describe()
+
+    def _describe(self) -> None:
+        engine = self.engine
+        facts = {"digest": engine.digest, "title": engine.title, "items": str(len(engine.catalog))}
+        recall = {
+            f"{name}@{k}": share
+            for name in engine.models
+            for k, share in engine.search_of(name)["recall"].items()
+        }
+        self.metrics.describe_run(facts, recall=recall)
+
     def close(self) -> None:
         """Give the database's connections back, and end the processes that decode."""
         self.uploads.close()
+        self.thumbnails.close()
         if self.store is not None:
             self.store.close()
 
@@ -101,7 +128,10 @@ class Service:
     def record(self, event: Event) -> bool:
         """Keep an event, see `Store.record_event`; whoever calls it has asked `writable`."""
         assert self.store is not None
-        return self.store.record_event(event)
+        is_new = self.store.record_event(event)
+        if is_new:
+            self.metrics.event_stored(event.kind)
+        return is_new
 
     @property
     def writable(self) -> bool:
@@ -165,6 +195,15 @@ def _store(path: Path, settings: ServiceSettings) -> Store | None:
         return Store.open(address, create=False)
     except FeedbackError:
         return None
+
+
+def _thumbnails(engine: Engine, settings: ServiceSettings) -> Thumbnails:
+    return Thumbnails(
+        engine.catalog,
+        engine.run.path / THUMBNAILS,
+        sizes=settings.thumbnail_sizes,
+        n_threads=settings.thumbnail_threads,
+    )
 
 
 def _service(request: Request) -> Service:

@@ -1,6 +1,6 @@
 """Small pictures of the catalogue: made once, kept in the run folder, and cached by browsers until they change.
 
-    /thumbnails/320/i42?v=5f0c6c1a9be2d7f0
+    /pictures/320/i42?v=5f0c6c1a9be2d7f0
 
 No part of an address becomes part of a path: the id is looked up in the catalogue, the size in a list, and the file
 is named by a digest of that and of the picture's place, date and bytes.
@@ -103,8 +103,8 @@ class Thumbnails:
         place = f"{quote(str(self.catalog.items.written[index]), safe='')}?v={version}"
         useful = [one for before, one in zip((0, *self.sizes), self.sizes, strict=False) if before < longer]
         widths = {one: max(1, round(width * min(one, longer) / longer)) for one in useful}
-        srcset = ", ".join(f"{root}/thumbnails/{one}/{place} {wide}w" for one, wide in widths.items())
-        src = f"{root}/thumbnails/{size}/{place}"
+        srcset = ", ".join(f"{root}/pictures/{one}/{place} {wide}w" for one, wide in widths.items())
+        src = f"{root}/pictures/{size}/{place}"
         return Shown(src, srcset if shape else "", width, height, exists=shape is not None)
 
     def version(self, index: int) -> str:
@@ -229,10 +229,10 @@ class Thumbnails:
 
 
 def thumbnail_routes(found: Callable[[], Thumbnails]) -> APIRouter:
-    """/thumbnails/{size}/{item}. `found` gives those of the run that is served now."""
+    """/pictures/{size}/{item}. `found` gives those of the run that is served now."""
     routes = APIRouter(include_in_schema=False)
 
-    @routes.api_route("/thumbnails/{size}/{item:path}", methods=["GET", "HEAD"])
+    @routes.api_route("/pictures/{size}/{item:path}", methods=["GET", "HEAD"])
     async def thumbnail(request: Request, size: int, item: str) -> Response:
         thumbnails = found()
         return await thumbnails.response(request, thumbnails.catalog.items.index(item), size)

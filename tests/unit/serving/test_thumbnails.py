@@ -74,7 +74,7 @@ def files(folder: Path) -> list[Path]:
 def test_the_address_in_a_page_leads_to_a_webp_that_is_kept_for_good(made, client, catalog) -> None:
     shown = made.shown(catalog.items.index("a/b c"), 320)
     assert (shown.width, shown.height, shown.exists) == (800, 400, True)
-    assert shown.src.startswith("/thumbnails/320/a%2Fb%20c?v=")
+    assert shown.src.startswith("/pictures/320/a%2Fb%20c?v=")
     answer = client.get(shown.src)
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "image/webp"
@@ -100,18 +100,18 @@ def test_a_client_that_has_it_gets_no_second_copy(made, client, catalog) -> None
     first = client.get(made.shown(catalog.items.index("a/b c"), 160).src)
     tag = first.headers["etag"]
     for given in (tag, f"W/{tag}", f'"other", {tag}', "*"):
-        again = client.get("/thumbnails/160/a/b c", headers={"If-None-Match": given})
+        again = client.get("/pictures/160/a/b c", headers={"If-None-Match": given})
         assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
-    assert client.get("/thumbnails/160/a/b c", headers={"If-None-Match": '"other"'}).status_code == 200
+    assert client.get("/pictures/160/a/b c", headers={"If-None-Match": '"other"'}).status_code == 200
 
 
 def test_without_its_version_it_is_asked_for_again_each_time(client) -> None:
-    assert client.get("/thumbnails/160/a/b c").headers["cache-control"] == "private, no-cache"
-    assert client.get("/thumbnails/160/a/b c?v=older").headers["cache-control"] == "private, no-cache"
+    assert client.get("/pictures/160/a/b c").headers["cache-control"] == "private, no-cache"
+    assert client.get("/pictures/160/a/b c?v=older").headers["cache-control"] == "private, no-cache"
 
 
 def test_head_tells_type_and_length(client) -> None:
-    head, got = client.head("/thumbnails/160/tiny"), client.get("/thumbnails/160/tiny")
+    head, got = client.head("/pictures/160/tiny"), client.get("/pictures/160/tiny")
     assert head.status_code == 200
     assert head.headers["content-type"] == "image/webp"
     assert head.headers["content-length"] == str(len(got.content))
@@ -132,13 +132,13 @@ def test_an_item_without_a_picture_has_a_placeholder_of_a_known_shape(
 @pytest.mark.parametrize(
     "address",
     [
-        "/thumbnails/160/unknown",
-        "/thumbnails/160/..%2F..%2Fimages%2Fa.jpg",
-        "/thumbnails/160/%2Fetc%2Fpasswd",
-        "/thumbnails/160/a%00",
-        "/thumbnails/161/tiny",
-        "/thumbnails/100000/tiny",
-        "/thumbnails/-1/tiny",
+        "/pictures/160/unknown",
+        "/pictures/160/..%2F..%2Fimages%2Fa.jpg",
+        "/pictures/160/%2Fetc%2Fpasswd",
+        "/pictures/160/a%00",
+        "/pictures/161/tiny",
+        "/pictures/100000/tiny",
+        "/pictures/-1/tiny",
     ],
 )
 def test_only_items_and_sizes_that_there_are_are_found(client, address: str) -> None:
@@ -208,7 +208,7 @@ def test_a_changed_picture_has_another_address_and_another_thumbnail(made, clien
 
 
 def test_thumbnails_carry_nothing_of_the_originals_metadata(made, client) -> None:
-    assert not dict(opened(client.get("/thumbnails/160/turned").content).getexif())
+    assert not dict(opened(client.get("/pictures/160/turned").content).getexif())
 
 
 def test_prepare_makes_what_is_missing_and_can_be_stopped(made, tmp_path) -> None:

@@ -1,10 +1,10 @@
-"""For whoever looks after the service: /healthz, /readyz."""
+"""For whoever looks after the service: /healthz, /readyz, /metrics."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from visrec.errors import FeedbackError
 from visrec.serving.api.schemas import Answer
@@ -21,6 +21,15 @@ class Health(Answer):
     """Always: who cannot answer, does not."""
 
 
+class Search(Answer):
+    """How a model's lists are found."""
+
+    kind: Literal["exact", "approximate"]
+    """"exact" looks at every item; "approximate" follows a graph, for catalogues of more than 100,000 items."""
+    recall: dict[int, float]
+    """Of the k items that an exact search finds, the share that is found, by k; measured when the graph was built."""
+
+
 class Ready(Answer):
     """The service can do its work."""
 
@@ -30,6 +39,8 @@ class Ready(Answer):
     """The digest of the run that answers."""
     models: list[str]
     """That are loaded."""
+    search: dict[str, Search]
+    """How each model's lists are found, by its name."""
     database: str | None
     """The kind of the database of feedback; null: the service is read-only and has none."""
 
@@ -38,6 +49,19 @@ class Ready(Answer):
 def health() -> Health:
     """Nothing is looked at."""
     return Health()
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={
+        200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "For Prometheus."}
+    },
+    summary="What the service counts of itself",
+)
+def metrics(service: CurrentService) -> Response:
+    """In the text format of Prometheus. How the models were judged: /v1/metrics."""
+    return service.metrics.response()
 
 
 @router.get("/readyz", summary="Whether the service can do its work")
@@ -52,4 +76,5 @@ def ready(service: CurrentService, engine: CurrentEngine) -> Ready:
     except FeedbackError as error:
         detail = "The database of feedback does not answer."
         raise ProblemError(503, detail, kind="not-ready", headers={"Retry-After": "1"}) from error
-    return Ready(run=engine.digest, models=engine.models, database=database)
+    search = {name: Search(**engine.search_of(name)) for name in engine.models}
+    return Ready(run=engine.digest, models=engine.models, search=search, database=database)

@@ -28,7 +28,7 @@ class Surface:
     asking: tuple[str, ...] = ()
     uploads: tuple[str, ...] = ()
     public: tuple[str, ...] = ()
-    cheap: tuple[str, ...] = ("/thumbnails",)
+    cheap: tuple[str, ...] = ("/pictures",)
 
     def writes(self, method: str, path: str) -> bool:
         """Whether a request may change something."""

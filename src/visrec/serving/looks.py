@@ -1,0 +1,63 @@
+"""What a run's visual features tell: which items are alike, and what a picture that is no item is like."""
+
+from __future__ import annotations
+
+import threading
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from visrec.errors import UnsupportedError
+from visrec.features.encoding import encode_with, extractor_of, finish
+from visrec.neighbours import nearest
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from visrec.features.extractor import Extractor
+    from visrec.features.features import Features
+
+
+class Looks:
+    """Of one run's features. Safe in threads."""
+
+    def __init__(self, features: Features) -> None:
+        self.features = features
+        self._encoding = threading.Lock()
+
+    @property
+    def extractor(self) -> str:
+        """The name of the extractor."""
+        return str(self.features.provenance["extractor"])
+
+    def vectors(self, items: np.ndarray) -> np.ndarray:
+        """Of some items, `(n, F)` float32."""
+        return np.asarray(self.features.values[items], dtype=np.float32)
+
+    def encode(self, pictures: list[Image.Image]) -> np.ndarray:
+        """Vectors `(n, F)` of upright RGB pictures, as those of the items.
+
+        Raises:
+            FeaturesError: the features do not say how new pictures are treated.
+            UnsupportedError: the extractor finds nothing in a picture.
+        """
+        with self._encoding:  # one at a time: it computes in threads of its own
+            raw = encode_with(self._made, pictures).astype(self.features.values.dtype)
+        vectors = finish(self.features, raw)
+        blank = ~(raw.reshape(len(raw), -1).any(axis=1) & vectors.reshape(len(raw), -1).any(axis=1))
+        if blank.any():
+            raise UnsupportedError(
+                f"{self.extractor} finds nothing in picture {int(np.argmax(blank)) + 1} to compare it by."
+            )
+        return vectors
+
+    def nearest(self, vector: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The k items most like a picture, a vector `(F,)` of `encode`: indices `(n,)`, and cosines."""
+        found, values = nearest(self.features, vector[None], k)
+        real = found[0] >= 0
+        return found[0][real], values[0][real]
+
+    @cached_property
+    def _made(self) -> Extractor:
+        return extractor_of(self.features)
