@@ -20,11 +20,8 @@ from visrec.serving.security import Surface, protect
 from visrec.serving.security.login import login_routes
 from visrec.serving.service import Service
 from visrec.serving.settings import ServiceSettings
-<<<<<<< HEAD
 from visrec.serving.study import RunningStudy
-=======
 from visrec.serving.thumbnails import thumbnail_routes
->>>>>>> api
 
 STATIC = Path(__file__).parent / "static"
 SURFACE = Surface(
@@ -69,13 +66,10 @@ def create_app(run: Run | str | Path, settings: ServiceSettings | None = None) -
     app.state.service = service
     app.state.error_page = error_page
     problems.install(app)
-<<<<<<< HEAD
     app.state.study = study
-    protect(app, service.settings, surface=SURFACE if study is None else replace(SURFACE, public=STUDY))
-=======
-    protect(app, service.settings, surface=SURFACE, refused=service.metrics.upload_refused)
+    surface = SURFACE if study is None else replace(SURFACE, public=STUDY)
+    protect(app, service.settings, surface=surface, refused=service.metrics.upload_refused)
     app.add_middleware(Measured, metrics=service.metrics)
->>>>>>> api
     app.include_router(api.router)
     app.include_router(login_routes(service.settings))
     app.include_router(thumbnail_routes(lambda: service.thumbnails))

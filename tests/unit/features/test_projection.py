@@ -120,5 +120,5 @@ def test_pixels_have_no_map() -> None:
 
 def test_an_unknown_method_is_named_with_those_that_there_are() -> None:
     assert named("tsne") == "tsne"
-    with pytest.raises(ConfigError, match="'umap'.*pca, tsne"):
+    with pytest.raises(ConfigError, match=r"'umap'.*pca, tsne"):
         named("umap")
