@@ -234,15 +234,19 @@ def test_letters_like_and_hide_and_the_service_remembers(page: Any, addresses: d
     tile = page.locator(".tile").first
     item = tile.get_attribute("data-item")
     tile.locator(".open").focus()
-    for key, kind in (("l", "like"), ("h", "hide")):
+    pressed = {kind: tile.locator(f'[data-act="{kind}"]') for kind in ("like", "hide")}
+    for key, liked, hidden in (("l", True, False), ("h", False, True), ("l", True, False)):
         with page.expect_response("**/v1/events") as answer:
             page.keyboard.press(key)
         assert answer.value.ok
-        assert tile.locator(f'[data-act="{kind}"]').get_attribute("aria-pressed") == "true"
-    known = page.evaluate("fetch('/v1/session').then(answer => answer.json())")
-    assert ([str(one) for one in known["liked"]], [str(one) for one in known["hidden"]]) == ([item], [item])
+        playwright.expect(pressed["like"]).to_have_attribute("aria-pressed", str(liked).lower())
+        playwright.expect(pressed["hide"]).to_have_attribute("aria-pressed", str(hidden).lower())
+        page.wait_for_timeout(100)  # the answer has reached the page
+        known = page.evaluate("fetch('/v1/session').then(answer => answer.json())")
+        assert [str(one) for one in known["liked"]] == [item] * liked
+        assert [str(one) for one in known["hidden"]] == [item] * hidden
     page.reload(wait_until="networkidle")
-    assert tile.locator('[data-act="like"]').get_attribute("aria-pressed") == "true"
+    playwright.expect(pressed["like"]).to_have_attribute("aria-pressed", "true")
     tile.locator(".open").focus()
     with page.expect_response("**/v1/events"):
         page.keyboard.press("l")
@@ -256,7 +260,7 @@ def test_a_like_that_is_not_stored_is_taken_back(page: Any, addresses: dict[str,
     tile.hover()
     tile.locator('[data-act="like"]').click()
     page.get_by_text("Not stored").wait_for()
-    assert tile.locator('[data-act="like"]').get_attribute("aria-pressed") == "false"
+    playwright.expect(tile.locator('[data-act="like"]')).to_have_attribute("aria-pressed", "false")
 
 
 def test_keys_leave_fields_alone_and_can_be_switched_off(page: Any, addresses: dict[str, str]) -> None:
@@ -312,6 +316,7 @@ def test_without_scripts_the_pages_can_be_read_and_asked(
     page.goto(addresses["home"])
     page.get_by_label("Search the items").fill("00012")
     page.keyboard.press("Enter")
+    page.wait_for_url("**/items?q=00012")
     assert [one.get_attribute("data-item") for one in page.locator("main .tile").all()] == ["00012"]
     page.locator("main .tile .open").click()
     page.locator("#path ~ form input, #to").last.fill("00031")

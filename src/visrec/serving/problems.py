@@ -6,7 +6,7 @@ import logging
 import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +14,17 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import compile_path
 
 from visrec.errors import (
     ConfigError,
+    ConflictingEventError,
     DataError,
     FeaturesError,
+    FeedbackError,
     ImageError,
     RunError,
+    UnavailableError,
     UnknownIdError,
     UnsupportedError,
     VisrecError,
@@ -152,6 +156,18 @@ def problem_of(error: Exception) -> Problem:
             return Problem(error.status_code, detail, headers=dict(error.headers or {}))
         case UnknownIdError():
             return Problem(404, str(error), kind="unknown-id")
+        case ConflictingEventError():
+            return Problem(409, str(error), kind="conflict")
+        case UnavailableError():  # its message is for the log: it says where the database is
+            headers = {"Retry-After": "2"}
+            return Problem(
+                503,
+                "The database of feedback does not answer. Try again.",
+                kind="no-database",
+                headers=headers,
+            )
+        case FeedbackError():
+            return Problem(422, without_paths(str(error)), kind="invalid")
         case ImageError():
             return Problem(404, "The picture of this item cannot be read.", kind="unreadable-picture")
         case DataError() | ConfigError():
@@ -214,12 +230,25 @@ def log_fault(error: Exception, *, instance: str | None) -> None:
 
 
 def _handle(request: Request, error: Exception) -> Response:
-    if isinstance(error, RunError | FeaturesError | ImageError):  # the operator's concern too
+    if isinstance(
+        error, RunError | FeaturesError | ImageError | UnavailableError
+    ):  # the operator's concern too
         _LOG.warning("%s: %s", type(error).__name__, error)
     found = problem_of(error)
-    if found.status >= 500 and not isinstance(error, ProblemError | HTTPException):
+    if found.status == 405:
+        found = replace(found, headers={**found.headers, "Allow": _methods_at(request, found.headers)})
+    if found.status >= 500 and not isinstance(error, ProblemError | HTTPException | UnavailableError):
         log_fault(error, instance=instance_of(request))
     return answer(request, found)
+
+
+def _methods_at(request: Request, headers: Mapping[str, str]) -> str:
+    """All that the path of a request can be asked with: Starlette names the methods of its first route alone."""
+    found = {one.strip() for one in headers.get("Allow", "").split(",") if one.strip()}
+    for template, methods in request.app.openapi()["paths"].items():
+        if compile_path(template)[0].match(request.url.path):
+            found |= {one.upper() for one in methods}
+    return ", ".join(sorted(found))
 
 
 def _invalid(errors: Sequence[Mapping[str, Any]]) -> Problem:

@@ -3,8 +3,11 @@ import { say } from "./said.js";
 
 const OFF = "visrec.keys.off";
 
-/** All pictures that can be seen, in reading order. */
-const pictures = () => [...document.querySelectorAll(".tile > .open")].filter((link) => link.checkVisibility());
+/** All pictures that can be reached, in reading order: of the sheet that is open, or of the page. */
+const pictures = () => {
+  const place = document.querySelector("dialog[open]") ?? document;
+  return [...place.querySelectorAll(".tile > .open")].filter((link) => link.checkVisibility());
+};
 
 /** Whether a key belongs to what has the focus: a field takes its own. */
 function isTyping(target) {

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from visrec.errors import ConfigError
+from visrec.serving.filters import Filter, Filtering
+
+TABLE = pl.DataFrame(
+    {
+        "item_id": ["007", "8", "c"],
+        "artist": ["Ann", "Bo=b", None],
+        "price": ["10", " 9.5 ", ""],
+        "year": [1990, 2001, None],
+        "note": ["1", "two", "3"],
+        "sold": [True, False, True],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("artist=Ann", [1, 0, 0]),
+        ("artist!=Ann", [0, 1, 1]),  # of the third nothing is known
+        ("artist=Bo=b", [0, 1, 0]),
+        ("artist=ann", [0, 0, 0]),
+        (" price < 10 ", [0, 1, 0]),  # 9.5 < 10, which as text it is not
+        ("price<=10", [1, 1, 0]),
+        ("price=10.0", [1, 0, 0]),
+        ("price!=10", [0, 1, 1]),
+        ("year>=1990", [1, 1, 0]),
+        ("year>1990", [0, 1, 0]),
+        ("note!=two", [1, 0, 1]),
+        ("item_id=7", [0, 0, 0]),  # an id is text
+        ("item_id=007", [1, 0, 0]),
+        ("sold=true", [1, 0, 1]),
+    ],
+)
+def test_a_filter_keeps_what_it_says(text, expected):
+    found = Filtering(TABLE).mask([Filter.parse(text)])
+    assert found.astype(int).tolist() == expected
+
+
+def test_filters_hold_together():
+    filtering = Filtering(TABLE)
+    filters = [Filter.parse("year>=1990"), Filter.parse("artist!=Ann")]
+    alone = [filtering.mask([one]) for one in filters]
+    np.testing.assert_array_equal(filtering.mask(filters), alone[0] & alone[1])
+    np.testing.assert_array_equal(filtering.mask(filters[:1]), alone[0])  # what is kept is not changed
+    assert filtering.mask([]) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("artist", "none"),
+        ("=Ann", "none"),
+        ("", "none"),
+        ("prise<10", "Did you mean price"),
+        ("colour=red", "There are item_id, artist, price"),
+        ("artist<10", "compares numbers"),
+        ("note>1", "compares numbers"),
+        ("price<cheap", "'cheap' is none"),
+        ("price=nan", "'nan' is none"),
+        ("price<inf", "'inf' is none"),
+    ],
+)
+def test_what_is_no_filter_says_why(text, words):
+    with pytest.raises(ConfigError, match=words):
+        Filtering(TABLE).mask([Filter.parse(text)])
+
+
+def test_a_filter_is_written_as_it_was():
+    assert str(Filter.parse("year>=1990")) == "year>=1990"
+    assert Filtering(TABLE).columns["price"] == "number"
+    assert Filtering(TABLE).columns["note"] == "text"
