@@ -1,4 +1,4 @@
-"""A model's recommendations by search: the same scores as `recommend`, without scoring every item."""
+"""A model's recommendations by search: the scores of `recommend`, up to rounding, without scoring every item."""
 
 from __future__ import annotations
 
