@@ -55,6 +55,8 @@ def test_help_is_light_and_lists_every_command(visrec):
         "extractors",
         "datasets",
         "convert",
+        "map",
+        "study",
     ]
     assert "HEAVY []" in done.stderr
 
