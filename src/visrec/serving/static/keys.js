@@ -73,8 +73,8 @@ function press(selector, missing) {
 }
 
 const LETTERS = {
-  l: () => press('[data-act="like"]', "Likes are not possible here."),
-  h: () => press('[data-act="hide"]', "Hiding is not possible here."),
+  l: () => press('[data-act="like"], [data-key="l"]', "Likes are not possible here."),
+  h: () => press('[data-act="hide"], [data-key="h"]', "Hiding is not possible here."),
   w: () => press(".why", "There is no explanation here."),
   "/": () => {
     const field = document.getElementById("search");
