@@ -65,14 +65,12 @@ class PostgresServer:
         return True
 
     def database(self, name: str) -> str:
-        """Make a database; its URL."""
+        """Make an empty place for tables; its URL. A schema, which is made much quicker than a database."""
         import psycopg
 
-        with psycopg.connect(
-            host=str(self.folder), user="visrec", dbname="postgres", autocommit=True
-        ) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
-        return f"postgresql://visrec@/{name}?host={self.folder}"
+        with psycopg.connect(host=str(self.folder), user="visrec", dbname="postgres") as connection:
+            connection.execute(f"CREATE SCHEMA {name}")
+        return f"postgresql://visrec@/postgres?host={self.folder}&options=-csearch_path%3D{name}"
 
     def kill(self) -> None:
         """As a power cut would: kill -9, the server and its children, with nothing written down."""

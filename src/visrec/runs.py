@@ -137,6 +137,12 @@ class Run:
             [Features.load(self.path / FOLDERS[kind]) for kind in FOLDERS if self.has(kind)], self.data
         )
 
+    @property
+    def mapped(self) -> Features:
+        """What a map of the catalogue is drawn of: vectors, else regions; `RunError` if the run has neither."""
+        found = self.content.vector if self.content.vector is not None else self.content.regions
+        return self.features if found is None else found  # which says what is missing
+
     def evaluated_as(self, settings: Mapping[str, Any]) -> Run:
         """The same run with other settings of [evaluation]; its experiment.toml keeps its own."""
         return replace(self, experiment=self.experiment.replace(evaluation=settings))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -67,3 +69,31 @@ def finished(visrec: Visrec, shop: Path, tmp_path_factory: pytest.TempPathFactor
     models = "random,popularity,item_knn,visrank,bpr,vbpr"
     visrec("run", shop, "--models", models, "--extractor", "color", "--out", out)
     return out
+
+
+@pytest.fixture(scope="session")
+def served() -> Iterator[Callable[..., str]]:
+    """`served(folder, token=…)`: a service of a run, in a process of its own; its address. Ended with the tests."""
+    script = (
+        "import sys, json; from visrec.serving.app import create_app; from visrec.serving.server import serve;"
+        "from visrec.serving.settings import ServiceSettings; settings = ServiceSettings(**json.loads(sys.argv[2]));"
+        "serve(create_app(sys.argv[1], settings), settings, begun=lambda address: print(address, flush=True))"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    begun: list[subprocess.Popen[str]] = []
+
+    def start(folder: Path, **settings: object) -> str:
+        words = [sys.executable, "-c", script, str(folder), json.dumps({"port": 0, **settings})]
+        process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True)
+        begun.append(process)
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        assert address, process.wait()
+        return address.rstrip("/")
+
+    yield start
+    for process in begun:
+        process.send_signal(signal.SIGINT)
+    for process in begun:
+        with process:
+            assert process.wait(timeout=30) == 0

@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from visrec.cli import checks, data, features, models, runs, serving
+from visrec.cli import checks, data, features, models, runs, serving, studies
 from visrec.errors import VisrecError
 
 app = typer.Typer(
@@ -111,3 +111,5 @@ for _command in (  # in the order of `visrec --help`
     data.convert,
 ):
     app.command()(_command)
+app.command("map")(runs.draw_map)
+app.add_typer(studies.app, name="study")

@@ -255,6 +255,19 @@ def recommend(
     show_items(found, table, f"{model} for {user or 'a visitor'}", as_json=as_json)
 
 
+def draw_map(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    method: Annotated[str, typer.Option(help="tsne or pca.")] = "tsne",
+) -> None:
+    """Lay the catalogue out as a map, where what looks alike lies together; `visrec serve` shows it."""
+    from visrec.features.projection import named, project
+    from visrec.runs import Run
+
+    chosen, features = named(method), Run.load(folder).mapped
+    with stage(f"{chosen} of {len(features)} items"):
+        project(features, chosen)
+
+
 def similar(
     folder: Annotated[
         Path, typer.Argument(metavar="RUN", help="A run folder, or a folder of features (visrec extract).")

@@ -18,6 +18,8 @@ from visrec.evaluation.significance import FEW_USERS, LEVEL, RESAMPLES, Estimate
 from visrec.evaluation.tasks import Protocol
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from visrec.data.catalog import Catalog
     from visrec.data.splits import Split
     from visrec.evaluation.protocol import Report
@@ -123,12 +125,9 @@ def slice_reports(
     Raises:
         ConfigError: a name is unknown, or what it needs is not there.
     """
-    first = next(iter(reports.values()), None)
-    if first is None:
+    if not reports:
         return ()
-    ids = first.per_user["user_id"]
-    for report in reports.values():
-        ids = ids.filter(ids.is_in(report.per_user["user_id"].implode()))
+    ids = _shared_users(reports)
     columns = {
         (model, metric): report.per_user[metric].gather(_places(report, ids)).to_numpy()
         for model, report in reports.items()
@@ -138,18 +137,43 @@ def slice_reports(
     if not columns or len(ids) == 0:
         return ()
     values = np.stack(list(columns.values()), axis=1).astype(np.float64)  # (B, models x metrics)
+    _, found = groups_of_users(reports, split, names=names, catalog=catalog, features=features)
+    return tuple(_sliced(one, values, list(columns), seed) for one in found)
+
+
+def groups_of_users(
+    reports: Mapping[str, Report],
+    split: Split,
+    *,
+    names: Sequence[str] | None = None,
+    catalog: Catalog | None = None,
+    features: Features | None = None,
+) -> tuple[pl.Series, list[Grouping]]:
+    """Who is in each slice: the users that all reports have, by id, and the groups of them.
+
+    Args:
+        reports: one or more, by the name of the model; of the same split.
+        split: what the reports are of.
+        names: as for `slice_reports`.
+        catalog: the items' metadata.
+        features: for "visual".
+
+    Raises:
+        ConfigError: a name is unknown, or what it needs is not there.
+    """
+    ids = _shared_users(reports)
     users = split.train.users.indices(ids.to_list())
+    protocol = next(iter(reports.values())).protocol
     taken = targets_of(
         split,
         users,
-        part=first.protocol.get("part", "test"),
-        protocol=Protocol(**first.protocol.get("settings", {})),
+        part=protocol.get("part", "test"),
+        protocol=Protocol(**protocol.get("settings", {})),
         metadata=None if catalog is None else catalog.metadata,
-        seed=first.protocol.get("seed", 0),
+        seed=protocol.get("seed", 0),
     )
     evaluated = Evaluated(users, split.train, taken)
-    found = groupings(evaluated, names, catalog=catalog, features=features, enough=SMALLEST)
-    return tuple(_sliced(one, values, list(columns), seed) for one in found)
+    return ids, groupings(evaluated, names, catalog=catalog, features=features, enough=SMALLEST)
 
 
 def estimates(
@@ -180,6 +204,14 @@ def estimates(
         Estimate(float(m), *bca_ends(column, resampled, level=level))
         for m, column, resampled in zip(mean, values.T, means.T, strict=True)
     ]
+
+
+def _shared_users(reports: Mapping[str, Report]) -> pl.Series:
+    """Ids of the users that all reports have, in the order of the first."""
+    ids = next(iter(reports.values())).per_user["user_id"]
+    for report in reports.values():
+        ids = ids.filter(ids.is_in(report.per_user["user_id"].implode()))
+    return ids
 
 
 def _places(report: Report, ids: Any) -> Any:

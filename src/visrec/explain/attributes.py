@@ -95,9 +95,9 @@ def attributes(question: Question, table: Features) -> tuple[Attribute, ...]:
 
 
 def telling(found: Sequence[Attribute]) -> Attribute | None:
-    """Of the measures in which the item fits the person's taste the one by which this taste is most its own.
+    """Of the measures in which the item fits the person's taste the one that sets this taste apart the most.
 
-    That is the one whose mean over the history is the farthest from the middle of the catalogue; None where none fits.
+    Its mean over the history is the farthest from the middle of the catalogue. None where the item fits in nothing.
     """
     fitting = [one for one in found if one.fits]
     return max(fitting, key=lambda one: abs(one.mean_percentile - 50), default=None)

@@ -86,7 +86,7 @@ class Event:
         _check_number("weight", self.weight)
         _check_common(self)
         _check_id("item", self.item)
-        _check_json("extra", self.extra)
+        check_json("extra", self.extra)
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class Shown:
         for one in self.items:
             _check_id("item", one.item)
             _check_number(f"score of item {one.item!r}", one.score)
-        _check_json("settings", self.settings)
+        check_json("settings", self.settings)
 
 
 @dataclass(frozen=True)
@@ -217,13 +217,14 @@ def check_text(name: str, value: object, *, longest: int = _LONGEST) -> None:
         raise FeedbackError(f"The {name} {value!r} holds a NUL character; leave it out.")
 
 
-def _check_json(name: str, value: Mapping[str, Any]) -> None:
+def check_json(name: str, value: Mapping[str, Any], *, largest: int = _LARGEST) -> None:
+    """Refuse what cannot be kept as JSON: other types, NUL, too much."""
     try:
         text = json.dumps(dict(value), allow_nan=False, ensure_ascii=False)
         size = len(text.encode())
     except (TypeError, ValueError, RecursionError) as error:
         raise FeedbackError(f"The {name} cannot be written as JSON ({error}).") from None
-    if size > _LARGEST:
-        raise FeedbackError(f"The {name} are {size:,} bytes of JSON; expected at most {_LARGEST:,}.")
+    if size > largest:
+        raise FeedbackError(f"The {name} are {size:,} bytes of JSON; expected at most {largest:,}.")
     if "\\u0000" in text:
         raise FeedbackError(f"The {name} hold a NUL character; leave it out.")

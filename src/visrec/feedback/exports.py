@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 from visrec.errors import FeedbackError
@@ -14,10 +15,11 @@ from visrec.feedback.studies import Participant, Studies
 from visrec.files import replacing
 
 _Row = tuple[object, ...]
+_OUTCOMES = ("click", "like", "unlike", "hide", "unhide")
 
 
 def export_study(store: Store, study: str, folder: str | Path) -> list[Path]:
-    """Write participants.csv, shown.csv and events.csv into a folder; the paths.
+    """Write each of `TABLES` as a CSV file into a folder; the paths.
 
     Participants stand in them by their pseudonyms; sessions do not. Times are UTC, as ISO 8601.
     """
@@ -31,7 +33,7 @@ def export_study(store: Store, study: str, folder: str | Path) -> list[Path]:
 
 
 def csv_lines(store: Store, study: str, table: str) -> Iterator[str]:
-    """One of the tables, "participants", "shown" or "events", as lines of CSV, the head first.
+    """One of `TABLES` as lines of CSV, the head first.
 
     Raises:
         FeedbackError: there is no such study or table.
@@ -87,6 +89,50 @@ def _events(store: Store, study: str, found: list[Participant]) -> Iterator[_Row
         )
 
 
+def _items(store: Store, study: str, found: list[Participant]) -> Iterator[_Row]:
+    """A row an item of a shown list, with what became of it there."""
+    who = {one.assignment.id: one for one in found if one.assignment is not None}
+    done: dict[tuple[str, str], dict[str, list[datetime]]] = {}
+    for event in store.events(study=study):
+        times = done.setdefault((event.recommendation or "", str(event.item)), {})
+        times.setdefault(event.kind, []).append(event.time)
+    for one in store.shown(study=study):
+        participant = who.get(one.assignment or 0)
+        if participant is None or participant.assignment is None:
+            continue
+        condition = participant.assignment.condition
+        reasons = one.settings.get("reasons", ())
+        for rank, item in enumerate(one.items, start=1):
+            times = done.get((one.id, str(item.item)), {})
+            yield (
+                participant.pseudonym,
+                condition.name,
+                condition.model,
+                "yes" if condition.explanation else "no",
+                one.settings.get("round", ""),
+                one.id,
+                one.time.isoformat(),
+                rank,
+                item.item,
+                "" if item.score is None else item.score,
+                reasons[rank - 1] if rank <= len(reasons) else "",
+                *(_first(times.get(kind)) for kind in _OUTCOMES),
+                *(len(times.get(kind, ())) for kind in _OUTCOMES),
+            )
+
+
+def _answers(store: Store, study: str, found: list[Participant]) -> Iterator[_Row]:
+    who = _by_assignment(found)
+    for assignment, given in Studies(store).answers(study).items():
+        if assignment in who:
+            for question, answer in given.by_question.items():
+                yield (*who[assignment], given.time.isoformat(), question, answer)
+
+
+def _first(times: list[datetime] | None) -> str:
+    return min(times).isoformat() if times else ""
+
+
 def _by_assignment(found: list[Participant]) -> dict[int | None, tuple[str, str]]:
     return {
         one.assignment.id: (one.pseudonym, one.assignment.condition.name)
@@ -125,5 +171,15 @@ TABLES: dict[str, tuple[_Row, Callable[[Store, str, list[Participant]], Iterator
         ),
         _events,
     ),
+    "items": (
+        (
+            *("participant", "condition", "model", "explanation", "round", "recommendation_id", "time"),
+            *("rank", "item_id", "score", "reason"),
+            *(f"first_{kind}" for kind in _OUTCOMES),
+            *(f"n_{kind}" for kind in _OUTCOMES),
+        ),
+        _items,
+    ),
+    "answers": (("participant", "condition", "time", "question", "answer"), _answers),
 }
 """The tables by their names: their columns, and what makes their rows."""

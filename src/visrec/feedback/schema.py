@@ -156,6 +156,20 @@ assignments = sa.Table(
     sqlite_autoincrement=True,
 )
 
+answers = sa.Table(
+    "visrec_answers",
+    metadata,
+    sa.Column(
+        "assignment_id",
+        Number,
+        sa.ForeignKey("visrec_assignments.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    sa.Column("time", Moment, nullable=False),
+    sa.Column("answers", Json, nullable=False),  # {"question": answer, …}
+)
+
 
 def written(name: str, value: Id | None) -> dict[str, Any]:
     """An id as its two columns: the text, and whether it is a whole number."""

@@ -264,8 +264,8 @@ class Store:
     ) -> bool:
         """Insert a row; False, and nothing done, where one with the same values in the columns `by` is there."""
         insert = sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
-        query = insert(table).values(row).on_conflict_do_nothing(index_elements=list(by))
-        return connection.execute(query.returning(table.c[by[0]])).first() is not None
+        query = insert(table).on_conflict_do_nothing(index_elements=list(by)).returning(table.c[by[0]])
+        return connection.execute(query, row).first() is not None
 
     def know(self, connection: sa.Connection, session: str) -> None:
         """Make a session, if it is not there."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -13,10 +13,11 @@ import sqlalchemy as sa
 
 from visrec.errors import FeedbackError
 from visrec.feedback import schema
-from visrec.feedback.events import check_text, now
+from visrec.feedback.events import check_json, check_text, now
 from visrec.feedback.store import Store
 
 _LONGEST_CONSENT = 50_000  # characters
+_LARGEST_ANSWERS = 1 << 20  # bytes of JSON of one participant
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,14 @@ class Participant:
     assignment: Assignment | None = field(default=None)
 
 
+@dataclass(frozen=True)
+class Answers:
+    """What a participant answered at the end, by question, and when."""
+
+    by_question: Mapping[str, str | int]
+    time: datetime
+
+
 def crossed(models: Sequence[str]) -> tuple[Condition, ...]:
     """Each model with and without explanations."""
     return tuple(
@@ -154,6 +163,15 @@ class Studies:
         if found is None:
             raise _unknown(study)
         return found
+
+    def only(self) -> str:
+        """The name of the only study that there is; `FeedbackError` if there is none, or there are several."""
+        query = sa.select(schema.studies.c.id).order_by(schema.studies.c.id)
+        names = self._store.read(lambda connection: connection.scalars(query).all())
+        if len(names) != 1:
+            there = f"There are the studies {', '.join(names)}; say which." if names else "There is no study"
+            raise FeedbackError(f"{there}{'' if names else ' in this database.'}")
+        return names[0]
 
     def consent(self, study: str, session: str, *, version: str) -> Participant:
         """Keep that somebody agreed to a version of the consent text. Done again, it is the first time that counts.
@@ -235,6 +253,42 @@ class Studies:
             return [_as_participant(plan, row) for row in rows]
 
         return self._store.read(find)
+
+    def answer(self, assignment: Assignment, answers: Mapping[str, str | int]) -> bool:
+        """Keep the answers at the end, by question; there may be none. Who has answered is done.
+
+        Returns:
+            False if there were answers already: they stay.
+        """
+        check_json("answers", answers, largest=_LARGEST_ANSWERS)
+        row = {"assignment_id": assignment.id, "time": now(), "answers": dict(answers)}
+        return self._store.write(
+            lambda connection: self._store.insert(connection, schema.answers, row, by=("assignment_id",))
+        )
+
+    def answers(self, study: str) -> dict[int, Answers]:
+        """The answers of all who are done, by the ids of their assignments, in the order in which they came."""
+        mine, theirs = schema.answers, schema.assignments
+        query = (
+            sa.select(mine)
+            .join(theirs, theirs.c.id == mine.c.assignment_id)
+            .where(theirs.c.study_id == study)
+            .order_by(mine.c.time, mine.c.assignment_id)
+        )
+        rows = self._store.read(lambda connection: connection.execute(query).all())
+        return {row.assignment_id: Answers(dict(row.answers), row.time) for row in rows}
+
+    def has_answered(self, assignment: Assignment) -> bool:
+        """Whether a participant is done."""
+        query = sa.select(sa.literal(1)).where(schema.answers.c.assignment_id == assignment.id)
+        return self._store.read(lambda connection: connection.scalar(query)) is not None
+
+    def withdraw(self, study: str, participant: str) -> bool:
+        """Remove everything that is kept of a participant, by their pseudonym; False if there is no such."""
+        c = schema.consents.c
+        query = sa.select(c.session_id).where(c.study_id == study, c.participant == participant)
+        session = self._store.read(lambda connection: connection.scalar(query))
+        return session is not None and self._store.delete_session(session)
 
 
 def _find(connection: sa.Connection, study: str) -> Study | None:

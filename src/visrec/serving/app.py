@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -19,14 +20,17 @@ from visrec.serving.security import Surface, protect
 from visrec.serving.security.login import login_routes
 from visrec.serving.service import Service
 from visrec.serving.settings import ServiceSettings
+from visrec.serving.study import RunningStudy
 from visrec.serving.thumbnails import thumbnail_routes
 
 STATIC = Path(__file__).parent / "static"
 SURFACE = Surface(
-    asking=("/v1/recommendations", "/v1/similar"),
-    uploads=("/v1/recommendations/pictures", "/v1/similar/picture", "/v1/pictures"),
+    asking=("/v1/recommendations", "/v1/similar", "/try/list", "/try/look"),
+    uploads=("/v1/recommendations/pictures", "/v1/similar/picture", "/v1/pictures", "/try"),
 )
 """Which paths are what to `visrec.serving.security`."""
+STUDY = ("/study", "/pictures")
+"""What participants of a study reach without a token: its pages, and the pictures on them."""
 
 
 def create_app(run: Run | str | Path, settings: ServiceSettings | None = None) -> FastAPI:
@@ -38,9 +42,11 @@ def create_app(run: Run | str | Path, settings: ServiceSettings | None = None) -
 
     Raises:
         RunError: the folder is no run, or none of its models is trained.
-        FeedbackError: the database of feedback cannot be used.
+        FeedbackError: the database of feedback cannot be used, or holds another study of the same name.
+        ConfigError: the file of the study is not valid, or its models do not serve visitors.
     """
     service = Service.open(run.path if isinstance(run, Run) else run, settings or ServiceSettings())
+    study = _study(service)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -60,7 +66,9 @@ def create_app(run: Run | str | Path, settings: ServiceSettings | None = None) -
     app.state.service = service
     app.state.error_page = error_page
     problems.install(app)
-    protect(app, service.settings, surface=SURFACE, refused=service.metrics.upload_refused)
+    app.state.study = study
+    surface = SURFACE if study is None else replace(SURFACE, public=STUDY)
+    protect(app, service.settings, surface=surface, refused=service.metrics.upload_refused)
     app.add_middleware(Measured, metrics=service.metrics)
     app.include_router(api.router)
     app.include_router(login_routes(service.settings))
@@ -69,3 +77,14 @@ def create_app(run: Run | str | Path, settings: ServiceSettings | None = None) -
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     return app
+
+
+def _study(service: Service) -> RunningStudy | None:
+    """The study that the settings name, if they do."""
+    if service.settings.study is None:
+        return None
+    try:
+        return RunningStudy.open(service.settings.study, service)
+    except Exception:
+        service.close()
+        raise

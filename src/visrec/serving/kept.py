@@ -12,6 +12,7 @@ import numpy as np
 
 from visrec.files import replacing
 from visrec.serving.problems import ProblemError
+from visrec.serving.settings import ServiceSettings
 
 _NAME = re.compile(r"[0-9a-f]{64}")
 _QUALITY = 90
@@ -24,22 +25,29 @@ class KeptPictures:
 
     Args:
         folder: made with the first picture.
-        max_bytes: of all together.
+        settings: `max_kept_bytes` is what all may take together; `read_only` lets none be added or removed.
     """
 
-    def __init__(self, folder: Path, *, max_bytes: int) -> None:
-        self._folder, self._max_bytes = folder, max_bytes
+    def __init__(self, folder: Path, settings: ServiceSettings) -> None:
+        self._folder = folder
+        self._max_bytes, self._read_only = settings.max_kept_bytes, settings.read_only
         self._lock = threading.Lock()
         self._bytes = sum(file.stat().st_size for file in folder.glob("*.webp"))
+
+    @property
+    def takes(self) -> bool:
+        """Whether pictures may be kept at all; a page need not offer it if not."""
+        return self._max_bytes > 0 and not self._read_only
 
     def keep(self, picture: np.ndarray) -> str:
         """Keep a picture `(H, W, 3)` uint8; its name. The same picture is kept once.
 
         Raises:
-            ProblemError: 507, there is no room left.
+            ProblemError: 403, none are kept; 507, there is no room left.
         """
         from PIL import Image
 
+        self._check()
         file = io.BytesIO()
         Image.fromarray(picture).save(file, "WEBP", quality=_QUALITY)
         data = file.getvalue()
@@ -74,7 +82,8 @@ class KeptPictures:
             raise _unknown() from None
 
     def forget(self, name: str) -> None:
-        """Remove a picture; `ProblemError` 404 if there is none."""
+        """Remove a picture; `ProblemError` 403 where nothing may change, 404 if there is none."""
+        self._check()
         path = self._path(name)
         with self._lock:
             try:
@@ -83,6 +92,10 @@ class KeptPictures:
             except FileNotFoundError:
                 raise _unknown() from None
             self._bytes -= size
+
+    def _check(self) -> None:
+        if not self.takes:
+            raise ProblemError(403, "This service keeps no pictures.", kind="read-only")
 
     def _path(self, name: str) -> Path:
         # A name comes from a request: nothing but what `keep` gives out may become a part of a path.

@@ -6,7 +6,7 @@ import logging
 import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import compile_path
 
 from visrec.errors import (
     ConfigError,
@@ -234,9 +235,20 @@ def _handle(request: Request, error: Exception) -> Response:
     ):  # the operator's concern too
         _LOG.warning("%s: %s", type(error).__name__, error)
     found = problem_of(error)
-    if found.status >= 500 and not isinstance(error, ProblemError | HTTPException | VisrecError):
+    if found.status == 405:
+        found = replace(found, headers={**found.headers, "Allow": _methods_at(request, found.headers)})
+    if found.status >= 500 and not isinstance(error, ProblemError | HTTPException | UnavailableError):
         log_fault(error, instance=instance_of(request))
     return answer(request, found)
+
+
+def _methods_at(request: Request, headers: Mapping[str, str]) -> str:
+    """All that the path of a request can be asked with: Starlette names the methods of its first route alone."""
+    found = {one.strip() for one in headers.get("Allow", "").split(",") if one.strip()}
+    for template, methods in request.app.openapi()["paths"].items():
+        if compile_path(template)[0].match(request.url.path):
+            found |= {one.upper() for one in methods}
+    return ", ".join(sorted(found))
 
 
 def _invalid(errors: Sequence[Mapping[str, Any]]) -> Problem:

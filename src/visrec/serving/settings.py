@@ -46,10 +46,8 @@ class ServiceSettings(Config):
     """Pictures in one request."""
     upload_side: int = Field(default=1024, ge=32)
     """Pixels of the longer side to which an uploaded picture is reduced."""
-    keep_uploads: bool = True
-    """Whether a visitor may ask for a picture to be kept. If not, every picture is forgotten with its request."""
     max_kept_bytes: int = Field(default=1 << 30, ge=0)
-    """Bytes of all pictures kept in the run folder together."""
+    """Bytes of all pictures together that visitors asked to be kept; 0: each is forgotten with its request."""
     body_seconds: float = Field(default=30.0, gt=0)
     """Seconds that a client may take to send a body."""
     reading_rate: Rate = 600
@@ -108,7 +106,7 @@ class ServiceSettings(Config):
             "h11_max_incomplete_event_size": 32 << 10,  # the request line and all headers
             "server_header": False,
             "access_log": False,  # that one writes addresses and queries; `security.log` writes neither
-            "http": "h11",
+            "http": "visrec.serving.connections:PatientProtocol",
             "ws": "none",
         }
 

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import visrec
 from visrec.errors import FeaturesError
+from visrec.explain import explain
 from visrec.explain.attention import region_boxes
 from visrec.features.features import Features
 from visrec.features.transform import Transform
@@ -101,3 +103,37 @@ def test_the_regions_of_color_are_found_on_the_whole_picture():
     red = [bool(np.allclose(cell, cells[-1], atol=1e-3)) for cell in cells]
     assert red == in_the_quarter.tolist()
     assert in_the_quarter.sum() == 4
+
+
+# ---- of a person ---------------------------------------------------------------------------------------
+
+
+def test_attention_lists_the_newest_of_the_history_with_their_alpha_and_beta(fitted):
+    model = fitted("ACF")  # looks at four
+    found = explain(model, "u00", "i03").attention
+    table = model.attention(["u00"])
+    assert [one.item_id for one in found] == ["i04", "i06", "i08", "i09"]
+    assert [one.alpha for one in found] == pytest.approx(table["alpha"].to_list())
+    assert sum(one.alpha for one in found) == pytest.approx(1)
+    assert found[0].regions == ()  # no picture
+    assert [region.beta for region in found[1].regions] == pytest.approx(table["beta"][1].to_list())
+    boxes = [region.box for region in found[1].regions]
+    assert boxes == [(0, 0, 0.5, 0.5), (0.5, 0, 1, 0.5), (0, 0.5, 0.5, 1), (0.5, 0.5, 1, 1)]
+
+
+def test_only_the_most_attended_pictures_have_their_regions(fitted):
+    found = explain(
+        fitted("ACF", max_history=12), "u00", "i03", history=[f"i{n:02d}" for n in range(11)]
+    ).attention
+    with_regions = [one for one in found if one.regions]
+    assert len(with_regions) in (5, 6)  # six, one of which may have no picture
+    least = min(one.alpha for one in with_regions)
+    assert all(one.alpha <= least for one in found if not one.regions and one.item_id != "i04")
+
+
+def test_regions_on_no_grid_leave_alpha(fitted, train, content):
+    regions = Features.from_array(content.regions.values, train.items.values, missing=content.regions.missing)
+    model = visrec.ACF(dim_gamma=3, dim_attention=4, epochs=1).fit(train, regions)
+    found = explain(model, "u00", "i03").attention
+    assert all(one.regions == () for one in found)
+    assert sum(one.alpha for one in found) == pytest.approx(1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -247,3 +249,15 @@ def test_a_copy_that_is_none_is_refused(tmp_path: Path) -> None:
     pl.DataFrame({"user_id": ["a"]}).write_parquet(tmp_path / "events.parquet")
     with pytest.raises(FeedbackError, match="has the columns user_id; expected id, time"):
         read_events(tmp_path / "events.parquet")
+
+
+def test_a_run_without_feedback_or_with_its_own_copy_needs_no_database_library(tmp_path: Path) -> None:
+    _events(("u1", "like", "c")).write_parquet(tmp_path / "events.parquet")
+    code = (
+        "import sys, visrec.runs; from visrec.feedback.reading import read_events; "
+        "assert read_events(sys.argv[1]).height == 1; assert 'sqlalchemy' not in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "events.parquet"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -103,7 +106,7 @@ def test_pages_learn_whether_writing_is_possible(client) -> None:
         {"Origin": "https://evil.example"},
         {"Origin": "http://127.0.0.1:9999"},
         {"Origin": "null"},
-        {"Sec-Fetch-Site": "same-origin", "Origin": "https://evil.example"},
+        {"Sec-Fetch-Site": "cross-site", "Origin": "http://127.0.0.1:8000"},
         {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"},
     ],
 )
@@ -311,6 +314,25 @@ def test_bodies_with_pictures_may_be_as_large_as_the_pictures(client) -> None:
     one = client(max_body_bytes=1024, max_uploads=2, max_upload_bytes=1000)
     assert one.post("/v1/upload", content=b"x" * 3024).json() == {"bytes": 3024}
     assert one.post("/v1/upload", content=b"x" * 3025).status_code == 413
+
+
+def test_a_body_that_does_not_come_is_given_up(client) -> None:
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(0.05)
+        return {"type": "http.request", "body": b" ", "more_body": True}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"127.0.0.1"), (b"content-type", b"application/json"), (b"content-length", b"1000")]
+    scope = {"type": "http", "method": "POST", "path": "/v1/ask", "query_string": b"", "headers": headers}
+    begun = time.monotonic()
+    asyncio.run(client(body_seconds=0.3).app(scope, receive, send))
+    assert time.monotonic() - begun < 5
+    assert sent[0]["status"] == 408
+    assert b"was not complete within 0.3 s" in sent[1]["body"]
 
 
 # The log --------------------------------------------------------------------------------------------------

@@ -260,7 +260,7 @@ def test_closed_decoders_take_nothing_more() -> None:
 
 
 def test_a_kept_picture_has_a_name_of_its_content_and_no_metadata(tmp_path: Path) -> None:
-    kept = KeptPictures(tmp_path / "uploads", max_bytes=1 << 20)
+    kept = KeptPictures(tmp_path / "uploads", ServiceSettings(max_kept_bytes=1 << 20))
     picture = np.full((30, 40, 3), 200, dtype=np.uint8)
     name = kept.keep(picture)
     assert kept.keep(picture) == name
@@ -278,7 +278,7 @@ def test_a_kept_picture_has_a_name_of_its_content_and_no_metadata(tmp_path: Path
     "name", ["../experiment.toml", "a" * 63, "A" * 64, "a" * 64 + "\n", "/etc/passwd", ""]
 )
 def test_no_name_from_a_request_leaves_the_folder(tmp_path: Path, name: str) -> None:
-    kept = KeptPictures(tmp_path, max_bytes=1)
+    kept = KeptPictures(tmp_path, ServiceSettings(max_kept_bytes=1))
     for ask in (kept.read, kept.open, kept.forget):
         with pytest.raises(ProblemError, match="no kept picture"):
             ask(name)
@@ -287,9 +287,9 @@ def test_no_name_from_a_request_leaves_the_folder(tmp_path: Path, name: str) -> 
 def test_kept_pictures_take_bounded_room_also_after_a_restart(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     pictures = [random.integers(0, 256, (30, 40, 3), dtype=np.uint8) for _ in range(2)]
-    name = KeptPictures(tmp_path, max_bytes=1 << 20).keep(pictures[0])
+    name = KeptPictures(tmp_path, ServiceSettings(max_kept_bytes=1 << 20)).keep(pictures[0])
     size = (tmp_path / f"{name}.webp").stat().st_size
-    again = KeptPictures(tmp_path, max_bytes=size + 10)
+    again = KeptPictures(tmp_path, ServiceSettings(max_kept_bytes=size + 10))
     with pytest.raises(ProblemError, match="no room"):
         again.keep(pictures[1])
     assert again.keep(pictures[0]) == name

@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Request, Response, status
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, BeforeValidator, Field
 
 from visrec.feedback.events import Event, Kind, Opinions, new_id, now
+from visrec.serving.api.recommendations import StrictWeight
 from visrec.serving.api.schemas import Answer, Asked, ItemId, Text
 from visrec.serving.problems import ProblemError
 from visrec.serving.service import CurrentEngine, CurrentService, Service, ids_of
@@ -17,6 +18,13 @@ from visrec.serving.visits import CurrentSession, begun, end
 router = APIRouter(tags=["events"])
 _MOST = 100
 _LONGEST = 64
+
+
+def _written(value: object) -> object:
+    """A time as it is written, with its zone; a number says neither its zone nor its unit."""
+    if not isinstance(value, str | datetime):
+        raise ValueError("expected a time as text, such as 2026-01-31T12:00:00Z")
+    return value
 
 
 class NewEvent(Asked):
@@ -34,9 +42,9 @@ class NewEvent(Asked):
     """That made the list."""
     user: ItemId | None = None
     """The account, if there is one; it need not be one of the data set."""
-    weight: float | None = Field(default=None, ge=-100, le=100)
+    weight: StrictWeight | None = None
     """Of a like: how much."""
-    time: AwareDatetime | None = None
+    time: Annotated[AwareDatetime, BeforeValidator(_written)] | None = None
     """When, with a time zone. Without it: now."""
 
 

@@ -36,10 +36,10 @@ _PICTURES = {
     "minItems": 1,
     "description": "JPEG, PNG, WebP or GIF, told by their content.",
 }
+_NUMBER = {"type": "number", "minimum": -100, "maximum": 100}
 _WEIGHTS = {
-    "type": "array",
-    "items": {"type": "number", "minimum": -100, "maximum": 100},
-    "description": "How much each picture is liked, in their order; below 0: less of this. None: all 1.",
+    "anyOf": [{"type": "array", "items": _NUMBER}, _NUMBER],
+    "description": "How much each picture is liked, in their order; below 0: less of this. Without: all 1.",
 }
 _QUESTION = {
     "type": "string",
@@ -89,6 +89,8 @@ def recommend_for_pictures(
     The pictures are forgotten with the request; only a vector of each is held as long as the list can be paged. Only
     models that look at pictures alone can take one: /v1/models says which.
     """
+    if not form.pictures:
+        raise ProblemError(422, "The form has no pictures; expected at least one.", kind="invalid")
     given = _question(form)
     weights = _weights(form)
     pictures = _encoded(engine, form.pictures, weights)
@@ -152,13 +154,7 @@ def _question(form: Form) -> NewQuestion:
 
 
 def _weights(form: Form) -> list[float]:
-    """Also of a client that sends all of them as one JSON array, or separated by commas."""
-    given = [
-        part
-        for value in form.fields.get("weights", ())
-        for part in value.strip("[] ").split(",")
-        if part.strip()
-    ]
+    given = form.fields.get("weights", ())
     try:
         found = TypeAdapter(list[Weight]).validate_python(given)
     except ValidationError as error:

@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, BackgroundTasks, Body, Query
-from pydantic import Field
+from pydantic import Field, Strict, StrictBool
 
 from visrec.errors import UnsupportedError
 from visrec.feedback.events import new_id
-from visrec.serving.api.schemas import Answer, Asked, ItemId, K, RankedItem, Text, ranked_fields
+from visrec.serving.api.schemas import Answer, Asked, IdText, ItemId, K, RankedItem, Text, ranked_fields
 from visrec.serving.engine import Engine, Known, Picture, Question, Ranked
 from visrec.serving.filters import Filter
 from visrec.serving.paging import DEPTH
@@ -39,10 +39,12 @@ Filters = Annotated[
         examples=[["style=mosaic", "year>=1990"]],
     ),
 ]
+ModelName = Annotated[Text, Field(min_length=1, max_length=200)]
 Exclude = Annotated[list[ItemId], Field(max_length=1000, description="Items that must not be in the list.")]
 
 
 Weight = Annotated[float, Field(ge=-100, le=100)]
+StrictWeight = Annotated[Weight, Strict()]
 
 
 class KeptPicture(Asked):
@@ -50,7 +52,7 @@ class KeptPicture(Asked):
 
     name: str = Field(pattern=r"^[0-9a-f]{64}$")
     """What POST /v1/pictures answered."""
-    weight: Weight = 1.0
+    weight: StrictWeight = 1.0
     """How much it is liked; below 0: less of this."""
 
 
@@ -59,7 +61,7 @@ class Liked(Asked):
 
     item: ItemId
     """Its id."""
-    weight: Weight = 1.0
+    weight: StrictWeight = 1.0
     """How much it is liked; below 0: less of this; 0: it does not count, and is left out of the list."""
 
 
@@ -68,9 +70,9 @@ class NewQuestion(Asked):
 
     user: ItemId | None = None
     """A user of the data set; without one, a visitor."""
-    model: Annotated[Text, Field(max_length=200)] | None = None
+    model: ModelName | None = None
     """A name from /v1/models. Without one: the best of those that can answer."""
-    k: K = 20
+    k: Annotated[K, Strict()] = 20
     history: list[Liked | ItemId] = Field(default=[], max_length=500)
     """What the person likes, oldest first, beside what the model knows of the user and what the session likes: item
     ids, or items with weights. Never in the list."""
@@ -78,11 +80,11 @@ class NewQuestion(Asked):
     """Pictures that were kept; to ask with others, POST /v1/recommendations/pictures."""
     exclude: Exclude = Field(default=[])
     filters: Filters = Field(default=[])
-    diversity: Diversity = 0.0
+    diversity: Annotated[Diversity, Strict()] = 0.0
     known: Known = "all"
     """What of a user's own items is left out: all that the data set knows, the past (what the models were tested
     on may then come), or none."""
-    reasons: bool = False
+    reasons: StrictBool = False
     """Say of each item why it is there."""
 
 
@@ -150,11 +152,11 @@ def recommend(
     service: CurrentService,
     engine: CurrentEngine,
     session: CurrentSession,
-    user: Annotated[str | None, Query(max_length=512, description="A user of the data set.")] = None,
-    model: Annotated[str | None, Query(max_length=200, description="A name from /v1/models.")] = None,
+    user: Annotated[IdText | None, Query(description="A user of the data set.")] = None,
+    model: Annotated[ModelName | None, Query(description="A name from /v1/models.")] = None,
     k: Annotated[K, Query()] = 20,
     item: Annotated[
-        list[Annotated[str, Field(min_length=1, max_length=512)]],
+        list[IdText],
         Query(max_length=100, description="What a visitor likes, oldest first; repeat it for several."),
     ] = [],  # noqa: B006 - FastAPI copies it
     exclude: Annotated[Exclude, Query()] = [],  # noqa: B006

@@ -23,9 +23,8 @@ def _storable(text: str) -> str:
 
 
 Text = Annotated[StrictStr, AfterValidator(_storable)]
-ItemId = (
-    Annotated[Text, Field(min_length=1, max_length=512)] | Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)]
-)
+IdText = Annotated[Text, Field(min_length=1, max_length=512)]
+ItemId = IdText | Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)]
 """An id as the data set has it. "12" and 12 are one id, "012" is another."""
 
 MAX_K = 100

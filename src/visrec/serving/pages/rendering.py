@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,11 +13,11 @@ from urllib.parse import quote, urlencode
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from PIL import Image
 
 import visrec
 from visrec.config import digest_of
-from visrec.data.images import orientation_of
+from visrec.data.images import size_of
+from visrec.errors import ImageError
 from visrec.files import file_digest
 from visrec.serving.engine import Engine, Item
 from visrec.serving.problems import Problem
@@ -25,6 +25,9 @@ from visrec.serving.problems import Problem
 STATIC = Path(__file__).parents[1] / "static"
 WIDTHS = (160, 320, 640, 1280)
 """Widths of thumbnails, in pixels of the longer side."""
+
+_VERSION: ContextVar[Callable[[int], str] | None] = ContextVar("version", default=None)
+"""Tells the versions of an item's picture apart, while a page is made."""
 
 NAVIGATION = (
     ("/", "Home"),
@@ -41,7 +44,12 @@ def render(
 ) -> HTMLResponse:
     """A page of a template. It escapes all it is given: titles, ids and notes are what the data set says."""
     common = {"engine": engine, "here": request.url.path, "navigation": NAVIGATION}
-    return HTMLResponse(_environment().get_template(template).render(**common, **context), status_code=status)
+    token = _VERSION.set(request.app.state.service.thumbnails.version)
+    try:
+        page = _environment().get_template(template).render(**common, **context)
+    finally:
+        _VERSION.reset(token)
+    return HTMLResponse(page, status_code=status)
 
 
 def error_page(request: Request, problem: Problem) -> HTMLResponse:
@@ -109,8 +117,13 @@ def path_url(start: str | int, end: str | int) -> str:
 
 
 def picture_url(item: Item, width: int = 320) -> str:
-    """The picture of an item, WebP, `width` pixels on its longer side."""
-    return f"/pictures/{width}/{quote(str(item.id), safe='')}"
+    """The picture of an item, WebP, `width` pixels on its longer side.
+
+    On a page the address changes when the picture does, so that browsers can keep it for ever.
+    """
+    version = _VERSION.get()
+    query = "" if version is None else f"?v={version(item.index)}"
+    return f"/pictures/{width}/{quote(str(item.id), safe='')}{query}"
 
 
 def picture_size(engine: Engine, item: Item) -> tuple[int, int]:
@@ -119,13 +132,11 @@ def picture_size(engine: Engine, item: Item) -> tuple[int, int]:
     Only the head of the file is read. It is what a page needs to keep the place of a picture before it is there.
     """
     path = engine.catalog.paths[item.index]
+    if path is None:
+        return 1, 1
     try:
-        with Image.open(path) if path is not None else nullcontext() as picture:
-            if picture is None:
-                return 1, 1
-            width, height = picture.size
-            return (height, width) if orientation_of(picture) > 4 else (width, height)
-    except (OSError, ValueError, Image.DecompressionBombError):
+        return size_of(path)
+    except ImageError:
         return 1, 1
 
 

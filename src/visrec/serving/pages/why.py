@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -12,7 +12,9 @@ from fastapi.responses import HTMLResponse
 
 from visrec.errors import ConfigError, VisrecError
 from visrec.explain import explain
+from visrec.explain.attributes import FOLDER
 from visrec.explain.explanation import Activation, Attended, Explanation
+from visrec.explain.faithfulness import Check
 from visrec.features.features import META, Features
 from visrec.serving.engine import Engine, Item, Question
 from visrec.serving.pages.once import once
@@ -89,6 +91,7 @@ def why(
         attributes=_bars(found),
         has_attributes=_attributes(engine) is not None,
         contributing=_contributing(engine, found),
+        checks={one.kind: one for one in _checks(engine).get(name, ())},
     )
 
 
@@ -325,7 +328,13 @@ def _contributing(engine: Engine, found: Explanation) -> list[tuple[Item, float]
 
 
 @once
+def _checks(engine: Engine) -> Mapping[str, Sequence[Check]]:
+    """By model, whether each kind of its explanations was found to hold."""
+    return engine.run.checks
+
+
+@once
 def _attributes(engine: Engine) -> Features | None:
     """The measures of the pictures, where the run has them."""
-    folder = engine.run.path / "attributes"
+    folder = engine.run.path / FOLDER
     return Features.load(folder) if (folder / META).is_file() else None

@@ -87,28 +87,26 @@ def bearer(request: Request) -> str | None:
 def is_from_elsewhere(request: Request) -> bool:
     """Whether a browser sends this on behalf of another origin's page. Following a link to us is not that.
 
-    Other ports of the same machine are other origins, too. Who sends neither of the two headers is no browser of the
-    last years.
+    Other ports of the same machine are other origins, too. Sec-Fetch-Site is the browser's own judgement; it comes on
+    this machine and over TLS, and Origin where not. Who sends neither is no browser of the last years.
     """
     site = request.headers.get("sec-fetch-site")
-    is_link = request.method in SAFE and request.headers.get("sec-fetch-mode") == "navigate"
-    if site is not None and site not in {"same-origin", "none"}:
-        return not is_link
-    origin = request.headers.get("origin")
-    return origin is not None and not _is_own(origin, request)
+    if site is not None:
+        is_link = request.method in SAFE and request.headers.get("sec-fetch-mode") == "navigate"
+        return site not in {"same-origin", "none"} and not is_link
+    return "origin" in request.headers and not _has_own_origin(request)
 
 
 def is_from_own_page(request: Request) -> bool:
     """Whether a browser says that a page of ours sends this."""
-    origin = request.headers.get("origin")
-    return request.headers.get("sec-fetch-site") == "same-origin" or (
-        origin is not None and _is_own(origin, request)
-    )
+    site = request.headers.get("sec-fetch-site")
+    return site == "same-origin" if site is not None else _has_own_origin(request)
 
 
-def _is_own(origin: str, request: Request) -> bool:
+def _has_own_origin(request: Request) -> bool:
     # Not the scheme: behind a proxy that ends TLS, we may not know it.
-    return urlsplit(origin).netloc.lower() == request.headers.get("host", "").lower()
+    origin = urlsplit(request.headers.get("origin", ""))
+    return origin.netloc.lower() == request.headers.get("host", "").lower()
 
 
 def _to_login(request: Request) -> Response:

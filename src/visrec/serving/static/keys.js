@@ -3,8 +3,11 @@ import { say } from "./said.js";
 
 const OFF = "visrec.keys.off";
 
-/** All pictures that can be seen, in reading order. */
-const pictures = () => [...document.querySelectorAll(".tile > .open")].filter((link) => link.checkVisibility());
+/** All pictures that can be reached, in reading order: of the sheet that is open, or of the page. */
+const pictures = () => {
+  const place = document.querySelector("dialog[open]") ?? document;
+  return [...place.querySelectorAll(".tile > .open")].filter((link) => link.checkVisibility());
+};
 
 /** Whether a key belongs to what has the focus: a field takes its own. */
 function isTyping(target) {
@@ -70,8 +73,8 @@ function press(selector, missing) {
 }
 
 const LETTERS = {
-  l: () => press('[data-act="like"]', "Likes are not possible here."),
-  h: () => press('[data-act="hide"]', "Hiding is not possible here."),
+  l: () => press('[data-act="like"], [data-key="l"]', "Likes are not possible here."),
+  h: () => press('[data-act="hide"], [data-key="h"]', "Hiding is not possible here."),
   w: () => press(".why", "There is no explanation here."),
   "/": () => {
     const field = document.getElementById("search");

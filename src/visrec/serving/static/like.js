@@ -2,7 +2,7 @@
 import { say } from "./said.js";
 
 const state = { like: new Set(), hide: new Set() };
-const busy = new Map(); // by item and kind: one request at a time, so that they arrive in order
+const busy = new Set(); // items: one request at a time, so that they arrive in order
 
 const key = (item) => String(item);
 const titleOf = (button) => button.getAttribute("aria-label").replace(/^\S+ /, "");
@@ -45,15 +45,15 @@ async function toggle(button) {
   const owner = button.closest("[data-item]");
   const { item } = owner.dataset;
   const kind = button.dataset.act;
-  const slot = `${kind} ${item}`;
-  if (busy.has(slot)) return;
-  busy.set(slot, true);
+  if (busy.has(item)) return;
+  busy.add(item);
   const on = !has(kind, item);
-  const set = (value) => {
-    state[kind][value ? "add" : "delete"](key(item));
+  const before = { like: has("like", item), hide: has("hide", item) };
+  const set = (known) => {
+    for (const one of ["like", "hide"]) state[one][known[one] ? "add" : "delete"](key(item));
     refresh();
   };
-  set(on);
+  set({ like: false, hide: false, [kind]: on }); // the last word counts: what is hidden is not liked any more
   const recommendation = owner.closest("[data-recommendation]")?.dataset.recommendation;
   const event = { kind: on ? kind : `un${kind}`, item };
   if (recommendation) event.recommendation_id = recommendation;
@@ -63,10 +63,10 @@ async function toggle(button) {
     say(`${done}: ${titleOf(button)}`, { heard: true });
     document.dispatchEvent(new CustomEvent("visrec:event", { detail: event }));
   } catch (error) {
-    set(!on);
+    set(before);
     say(`Not stored: ${error.message}`);
   } finally {
-    busy.delete(slot);
+    busy.delete(item);
   }
 }
 
@@ -75,16 +75,18 @@ document.addEventListener("click", (event) => {
   if (button) toggle(button);
 });
 
-// Buttons appear only where a like can be stored.
-try {
-  const answer = await fetch("/v1/session", { headers: { Accept: "application/json" } });
-  if (answer.ok) {
+/** Buttons appear only where a like can be stored; nothing else waits for the answer. */
+async function begin() {
+  try {
+    const answer = await fetch("/v1/session", { headers: { Accept: "application/json" } });
+    if (!answer.ok) return;
     const found = await answer.json();
     for (const item of found.liked ?? []) state.like.add(key(item));
     for (const item of found.hidden ?? []) state.hide.add(key(item));
     document.documentElement.classList.add("likes");
     refresh();
+  } catch {
+    // No service of events: the pages can be read all the same.
   }
-} catch {
-  // No service of events: the pages can be read all the same.
 }
+begin();
