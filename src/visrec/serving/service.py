@@ -56,7 +56,7 @@ class Service:
         self.metrics = Metrics()
         self.uploads = Uploads(settings, refused=self.metrics.upload_refused)
         # Where the run is now: if the path is a link and points elsewhere later, what was kept stays where it is.
-        self.kept = KeptPictures(engine.run.path / "uploads", max_bytes=settings.max_kept_bytes)
+        self.kept = KeptPictures(engine.run.path / "uploads", settings)
         self.thumbnails = _thumbnails(engine, settings)
         self._path = path
         self._swapping = threading.Lock()

@@ -118,8 +118,6 @@ def similar_to_picture(engine: CurrentEngine, form: Uploaded, k: Annotated[K, Qu
 )
 def keep_pictures(service: CurrentService, form: Uploaded) -> KeptPictures:
     """Keep pictures, to ask with them again by their names. Nobody can find them who does not know these."""
-    if service.settings.read_only or not service.settings.keep_uploads:
-        raise ProblemError(403, "This service keeps no pictures.", kind="read-only")
     if not form.pictures:
         raise ProblemError(422, "The form has no pictures; expected at least one.", kind="invalid")
     names = [service.kept.keep(picture) for picture in form.pictures]

@@ -46,7 +46,7 @@ class Photo:
 
 def may_keep(service: Service) -> bool:
     """Whether a visitor may ask for a photo to be kept."""
-    return service.settings.keep_uploads and not service.settings.read_only
+    return service.kept.takes
 
 
 def takes_photos(engine: Engine) -> bool:

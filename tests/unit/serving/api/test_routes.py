@@ -191,7 +191,7 @@ def test_a_picture_is_kept_when_asked_seen_by_its_name_and_removed(client, engin
 
 
 def test_where_pictures_are_not_kept_they_are_refused(opened, engine):
-    client = opened(keep_uploads=False)
+    client = opened(max_kept_bytes=0)
     files = [("pictures", ("a.png", picture_of(engine, "00007")))]
     problem(client.post("/v1/pictures", files=files), 403, "keeps no pictures")
 
