@@ -140,22 +140,26 @@ class Store:
 
     def record_shown(self, shown: Shown) -> bool:
         """Keep a list that was shown; everything else as `record_event`."""
-        row = {
-            "id": shown.id,
-            "time": shown.time,
-            "session_id": shown.session,
-            **schema.written("user", shown.user),
-            "model": shown.model,
-            "run": shown.run,
-            "assignment_id": shown.assignment,
-            "items": [
-                {"item": one.item, "rank": rank, "score": one.score}
-                for rank, one in enumerate(shown.items, start=1)
-            ],
-            "settings": dict(shown.settings),
-        }
         same = ("session_id", "model", "run")
-        return self._add(schema.shown, row, same)
+        return self._add(schema.shown, _row_of_shown(shown), same)
+
+    def record_all_shown(self, lists: Sequence[Shown]) -> None:
+        """Keep several lists in one transaction, none of which was kept before; much cheaper than one by one.
+
+        Raises:
+            UnavailableError: they are not kept, or not known to be.
+        """
+        rows = [_row_of_shown(one) for one in lists]
+        begun = now()
+        sessions = [{"id": one, "created": begun} for one in sorted({one.session for one in lists})]
+
+        def add(connection: sa.Connection) -> None:
+            for table, new in ((schema.sessions, sessions), (schema.shown, rows)):
+                query = self._insert(table).on_conflict_do_nothing(index_elements=["id"])
+                connection.execute(query, new)
+
+        if rows:
+            self.write(add)
 
     def has_shown(self, shown: str) -> bool:
         """Whether a list with this id was kept."""
@@ -263,9 +267,11 @@ class Store:
         self, connection: sa.Connection, table: sa.Table, row: dict[str, Any], *, by: Sequence[str] = ("id",)
     ) -> bool:
         """Insert a row; False, and nothing done, where one with the same values in the columns `by` is there."""
-        insert = sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
-        query = insert(table).on_conflict_do_nothing(index_elements=list(by)).returning(table.c[by[0]])
+        query = self._insert(table).on_conflict_do_nothing(index_elements=list(by)).returning(table.c[by[0]])
         return connection.execute(query, row).first() is not None
+
+    def _insert(self, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+        return (sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert)(table)
 
     def know(self, connection: sa.Connection, session: str) -> None:
         """Make a session, if it is not there."""
@@ -289,6 +295,23 @@ class Store:
                 f"The id {row['id']!r} was given before, to something else. Make a new one."
             )
         return is_new
+
+
+def _row_of_shown(shown: Shown) -> dict[str, Any]:
+    return {
+        "id": shown.id,
+        "time": shown.time,
+        "session_id": shown.session,
+        **schema.written("user", shown.user),
+        "model": shown.model,
+        "run": shown.run,
+        "assignment_id": shown.assignment,
+        "items": [
+            {"item": one.item, "rank": rank, "score": one.score}
+            for rank, one in enumerate(shown.items, start=1)
+        ],
+        "settings": dict(shown.settings),
+    }
 
 
 def _conditions(

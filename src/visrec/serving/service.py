@@ -12,7 +12,8 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from visrec.errors import FeedbackError, UnavailableError
+from visrec.errors import FeedbackError
+from visrec.feedback.backlog import Backlog
 from visrec.feedback.events import Event, Id, Opinions, Shown, ShownItem
 from visrec.feedback.store import Store
 from visrec.serving.engine import Engine, Item, Question, Ranked
@@ -60,6 +61,7 @@ class Service:
         self._path = path
         self._swapping = threading.Lock()
         self._shown: OrderedDict[str, None] = OrderedDict()
+        self._backlog = None if store is None or settings.read_only else Backlog(store)
 
     @classmethod
     def open(cls, path: str | Path, settings: ServiceSettings) -> Service:
@@ -108,6 +110,8 @@ class Service:
         """Give the database's connections back, and end the processes that decode."""
         self.uploads.close()
         self.thumbnails.close()
+        if self._backlog is not None:
+            self._backlog.close()
         if self.store is not None:
             self.store.close()
 
@@ -146,8 +150,8 @@ class Service:
         run: str,
         session: str | None,
     ) -> None:
-        """Keep a list that was shown. After the answer: a database that does not answer must not spoil it."""
-        if not self.writable or self.store is None:
+        """Keep a list that was shown, in a moment: neither the answer nor whoever asked waits for the database."""
+        if not self.writable or self._backlog is None:
             return
         self._remember(shown)
         settings = {
@@ -160,19 +164,30 @@ class Service:
             "first": items[0][1].rank if items else 1,
         }
         try:
-            self.store.record_shown(
-                Shown(
-                    session=session or _NOBODY,
-                    items=tuple(ShownItem(item.id, ranked.score) for item, ranked in items),
-                    id=shown,
-                    user=question.user,
-                    model=question.model,
-                    run=run,
-                    settings=settings,
-                )
+            kept = Shown(
+                session=session or _NOBODY,
+                items=tuple(ShownItem(item.id, ranked.score) for item, ranked in items),
+                id=shown,
+                user=question.user,
+                model=question.model,
+                run=run,
+                settings=settings,
             )
-        except UnavailableError as error:
-            _LOG.warning("A shown list is not kept: %s", error)
+        except FeedbackError:  # very long filters, say; its words may be a person's
+            _LOG.warning("A shown list is not kept: it is too long, or has ids that cannot be kept.")
+            return
+        self._backlog.add(kept)
+
+    def forget(self, session: str) -> None:
+        """Delete a session and everything that is kept of it; whoever calls it has asked `writable`."""
+        assert self.store is not None
+        self.flush()  # else a list of the last moment would come after
+        self.store.delete_session(session)
+
+    def flush(self) -> None:
+        """Return once all lists that were shown until now are kept."""
+        if self._backlog is not None:
+            self._backlog.flush()
 
     def has_shown(self, shown: str) -> bool:
         """Whether a list was shown by this service."""
@@ -206,15 +221,18 @@ def _thumbnails(engine: Engine, settings: ServiceSettings) -> Thumbnails:
     )
 
 
-def _service(request: Request) -> Service:
+# Coroutines, though they wait for nothing: FastAPI calls plain functions in another thread, which costs more than they do.
+
+
+async def _service(request: Request) -> Service:
     service: Service = request.app.state.service
     return service
 
 
-def _engine(request: Request) -> Engine:
+async def _engine(request: Request) -> Engine:
     """The engine of this request: the same one however often it is asked for."""
     if not hasattr(request.state, "engine"):
-        request.state.engine = _service(request).engine
+        request.state.engine = request.app.state.service.engine
     engine: Engine = request.state.engine
     return engine
 

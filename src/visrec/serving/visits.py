@@ -12,7 +12,7 @@ from visrec.serving.security.sessions import COOKIE
 from visrec.serving.service import CurrentEngine, CurrentService
 
 
-def _session(
+async def _session(
     request: Request,
     visrec_session: Annotated[
         str | None,

@@ -191,7 +191,7 @@ def forget_session(response: Response, service: CurrentService, session: Current
     """Delete all that is kept of this session: its events, the lists that it was shown, its cookie."""
     _check_writable(service)
     if session is not None and service.store is not None:
-        service.store.delete_session(session)
+        service.forget(session)
     end(response)
 
 

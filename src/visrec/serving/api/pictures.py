@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, BackgroundTasks, Depends, Query, Request, Response, status
+from fastapi import APIRouter, Depends, Query, Request, Response, status
 from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter, ValidationError
 
@@ -78,7 +78,6 @@ class KeptPictures(Answer):
     openapi_extra=_form({"pictures": _PICTURES, "weights": _WEIGHTS, "question": _QUESTION}, ["pictures"]),
 )
 def recommend_for_pictures(
-    tasks: BackgroundTasks,
     service: CurrentService,
     engine: CurrentEngine,
     session: CurrentSession,
@@ -94,7 +93,7 @@ def recommend_for_pictures(
     given = _question(form)
     weights = _weights(form)
     pictures = _encoded(engine, form.pictures, weights)
-    return answer(service, engine, tasks, session, given, reasons=given.reasons, pictures=pictures)
+    return answer(service, engine, session, given, reasons=given.reasons, pictures=pictures)
 
 
 @router.post(

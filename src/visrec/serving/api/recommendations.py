@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated
 
-from fastapi import APIRouter, BackgroundTasks, Body, Query
+from fastapi import APIRouter, Body, Query
 from pydantic import Field, Strict, StrictBool
 
 from visrec.errors import UnsupportedError
@@ -148,7 +148,6 @@ QUESTIONS = {
 
 @router.get("/recommendations", summary="The best items for a user, or for a session")
 def recommend(
-    tasks: BackgroundTasks,
     service: CurrentService,
     engine: CurrentEngine,
     session: CurrentSession,
@@ -180,7 +179,7 @@ def recommend(
     """
     if cursor is not None:
         key, asked, start = service.lists.at(cursor)
-        return _page(service, engine, tasks, key=key, asked=asked, start=start, k=k, reasons=reasons)
+        return _page(service, engine, key=key, asked=asked, start=start, k=k, reasons=reasons)
     given = NewQuestion(
         user=user,
         model=model,
@@ -191,25 +190,23 @@ def recommend(
         diversity=diversity,
         known=known,
     )
-    return answer(service, engine, tasks, session, given, reasons=reasons)
+    return answer(service, engine, session, given, reasons=reasons)
 
 
 @router.post("/recommendations", summary="The best items for a history")
 def recommend_for_history(
-    tasks: BackgroundTasks,
     service: CurrentService,
     engine: CurrentEngine,
     session: CurrentSession,
     given: Annotated[NewQuestion, Body(openapi_examples=QUESTIONS)],
 ) -> Recommendations:
     """A list for whoever likes these items, with weights or without. Nothing of the question is kept but its size."""
-    return answer(service, engine, tasks, session, given, reasons=given.reasons)
+    return answer(service, engine, session, given, reasons=given.reasons)
 
 
 def answer(
     service: Service,
     engine: Engine,
-    tasks: BackgroundTasks,
     session: str | None,
     given: NewQuestion,
     *,
@@ -233,7 +230,7 @@ def answer(
         ranking = engine.rank(replace(question, k=DEPTH))
     asked = Kept(question, ranking, engine.catalog.items, engine.digest, session)
     key = service.lists.keep(asked) if len(ranking) > given.k else b""
-    return _page(service, engine, tasks, key=key, asked=asked, start=0, k=given.k, reasons=reasons)
+    return _page(service, engine, key=key, asked=asked, start=0, k=given.k, reasons=reasons)
 
 
 def _kept(service: Service, engine: Engine, pictures: list[KeptPicture]) -> tuple[Picture, ...]:
@@ -266,7 +263,6 @@ def _question(given: NewQuestion, pictures: tuple[Picture, ...]) -> Question:
 def _page(
     service: Service,
     engine: Engine,
-    tasks: BackgroundTasks,
     *,
     key: bytes,
     asked: Kept,
@@ -282,8 +278,7 @@ def _page(
         ranked = _as_now(ranked, asked, engine)
     items = engine.items(one.index for one in ranked)
     why = _reasons(engine, asked.question, ranked) if reasons else [None] * len(ranked)
-    tasks.add_task(
-        service.record_shown,
+    service.record_shown(
         shown,
         list(zip(items, ranked, strict=True)),
         asked.question,

@@ -110,6 +110,7 @@ def test_lists_are_kept_as_they_were_shown(client, folder):
     answers.append(
         client.get("/v1/recommendations", params={"cursor": answers[0]["next_cursor"], "k": 4}).json()
     )
+    client.app.state.service.flush()
     with Store.open(folder) as store:
         kept = list(store.shown())
     for one, answer in zip(kept, answers, strict=True):
@@ -126,6 +127,7 @@ def test_lists_are_kept_as_they_were_shown(client, folder):
 def test_whether_a_list_was_shown_is_told_and_the_event_kept_all_the_same(opened):
     client = opened()
     known = client.get("/v1/recommendations?model=popularity").json()["recommendation_id"]
+    client.app.state.service.flush()
     for service in (client, opened()):  # the second one knows it from the database alone
         event = {"kind": "click", "item": "00001", "recommendation_id": known}
         assert service.post("/v1/events", json=event).json()["events"][0]["recommendation_known"] is True
