@@ -45,6 +45,28 @@ def open_why(page: Any) -> None:
     page.locator("dialog[open] h1").wait_for()
 
 
+def see_map(page: Any) -> None:
+    page.locator("#map-state:empty").wait_for(state="attached")
+    page.locator("#map-stage").scroll_into_view_if_needed()
+    page.wait_for_timeout(1500)  # pictures come once the map rests
+
+
+def take_part(page: Any) -> None:
+    page.check("[name=agreed]")
+    page.click(".study-form .button")
+    page.locator(".pick").first.wait_for()
+    page.wait_for_load_state("networkidle")
+    for n in range(6):
+        page.locator(".pick").nth(2 * n).click()
+        page.locator('.pick[aria-pressed="true"]').nth(n).wait_for()
+    page.evaluate("scrollTo(0, 0)")
+
+
+def see_list(page: Any) -> None:
+    page.locator("#study-go").click()
+    page.locator(".study-list").wait_for()
+
+
 PAGES = {
     "home": Shot("/", phone=True),
     "people": Shot("/people"),
@@ -55,6 +77,10 @@ PAGES = {
     "item": Shot("/items/{item}", phone=True),
     "alike": Shot("/items/{item}#alike"),
     "path": Shot("/paths?from={item}&to={other}"),
+    "map": Shot("/map", see_map, phone=True),
+    "map-person": Shot("/map?user={person}&model={model}", see_map),
+    "study": Shot("/study", take_part, phone=True),
+    "study-list": Shot("/study", see_list, phone=True),  # goes on from the one before
     "keys": Shot("/items", lambda page: page.keyboard.press("?")),
 }
 
@@ -72,7 +98,8 @@ def served(run: Path) -> Iterator[tuple[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "run"
         shutil.copytree(run, copy)
-        app = create_app(copy, ServiceSettings(reading_rate=0, writing_rate=0))
+        study = Path(__file__).parents[1] / "examples" / "study.toml"
+        app = create_app(copy, ServiceSettings(study=study, reading_rate=0, writing_rate=0))
         engine = app.state.service.engine
         attribute_table(engine.catalog, copy / ATTRIBUTES)
         server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))

@@ -164,3 +164,22 @@ def test_there_is_no_table_of_another_name_or_study(store: Store) -> None:
 def test_conditions_are_there_and_told_apart(conditions: tuple[Condition, ...]) -> None:
     with pytest.raises(FeedbackError, match="a name of its own"):
         Study(id="s", conditions=conditions, consent="x")
+
+
+def test_answers_are_kept_once_and_go_with_their_participant(store: Store) -> None:
+    studies = Studies(store)
+    studies.define(STUDY)
+    session = store.start_session()
+    studies.consent("s", session, version="2")
+    mine = studies.assign("s", session)
+    assert not studies.has_answered(mine)
+    assert studies.answer(mine, {"fit": 4, "remarks": "fine"})
+    assert not studies.answer(mine, {"fit": 1})
+    assert studies.has_answered(mine)
+    assert dict(studies.answers("s")[mine.id].by_question) == {"fit": 4, "remarks": "fine"}
+    lines = list(csv_lines(store, "s", "answers"))
+    assert [line.split(",")[-2:] for line in lines[1:]] == [["fit", "4\n"], ["remarks", "fine\n"]]
+    assert not studies.withdraw("s", "p-of-nobody")
+    assert studies.withdraw("s", mine.participant)
+    assert studies.answers("s") == {}
+    assert not store.has_session(session)
