@@ -424,10 +424,11 @@ def text_of_swap(found: Mapping[str, Any]) -> str:
     wrong = "none was wrong" if not found["wrong"] else f"{len(found['wrong'])} were WRONG"
     return (
         f"**Swapping**, {found['items']:,} items: {found['swaps']} swaps between two runs while "
-        f"{load['connections']:.0f} connections asked {load['requests']:,.0f} questions ({load['errors']:.0f} errors; "
-        f"p50 {load['p50']:.1f}, p99 {load['p99']:.1f} ms). {found['sampled']:,} sampled answers were compared with the "
-        f"list of the run that they name, as the engine gives it: {wrong}; {found['runs_seen']} runs were among them. A "
-        f"reload took at most {found['reload_s']:.1f} s, during which the run of before went on answering."
+        f"{load['connections']:.0f} connections asked {load['requests']:,.0f} questions ({load['errors']:.0f} "
+        f"errors; p50 {load['p50']:.1f}, p99 {load['p99']:.1f} ms). {found['sampled']:,} sampled answers were "
+        f"compared with the list of the run that they name, as the engine gives it: {wrong}; {found['runs_seen']} "
+        f"runs were among them. A reload took at most {found['reload_s']:.1f} s, during which the run of before went "
+        f"on answering."
     )
 
 

@@ -15,11 +15,17 @@ from visrec.data.ids import IdMap
 from visrec.serving.engine import Question, Ranking
 from visrec.serving.problems import ProblemError
 
-DEPTH = 500
-"""So many items a question ranks at most; the pages of it hold no more."""
-
-_KEPT = 4096  # lists of DEPTH items, 6 kB each
+_PAGES, _LEAST, _MOST = 10, 100, 500
+_KEPT = 4096  # lists of up to 500 items, 6 kB each
 _KEY, _MAC = 12, 12  # bytes
+
+
+def depth(k: int) -> int:
+    """How many items are ranked for pages of k: ten pages of them, 100 to 500 items. The pages hold no more.
+
+    Where lists are found by search, its cost grows with the length: few people go beyond the first page.
+    """
+    return min(_MOST, max(_LEAST, _PAGES * k))
 
 
 @dataclass(frozen=True, eq=False)

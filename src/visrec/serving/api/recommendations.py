@@ -13,8 +13,8 @@ from visrec.feedback.events import new_id
 from visrec.serving.api.schemas import Answer, Asked, IdText, ItemId, K, RankedItem, Text, ranked_fields
 from visrec.serving.engine import Engine, Known, Picture, Question, Ranked
 from visrec.serving.filters import Filter
-from visrec.serving.paging import DEPTH
 from visrec.serving.paging import Asked as Kept
+from visrec.serving.paging import depth
 from visrec.serving.service import CurrentEngine, CurrentService, Service, with_opinions
 from visrec.serving.visits import CurrentSession
 
@@ -227,7 +227,7 @@ def answer(
         )
     question = with_opinions(question, opinions, weighs=kind.weighs)
     with service.metrics.recommending(question.model):
-        ranking = engine.rank(replace(question, k=DEPTH))
+        ranking = engine.rank(replace(question, k=depth(given.k)))
     asked = Kept(question, ranking, engine.catalog.items, engine.digest, session)
     key = service.lists.keep(asked) if len(ranking) > given.k else b""
     return _page(service, engine, key=key, asked=asked, start=0, k=given.k, reasons=reasons)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from visrec.serving.answers import Ranking
 from visrec.serving.engine import Question
-from visrec.serving.paging import Asked, Lists
+from visrec.serving.paging import Asked, Lists, depth
 from visrec.serving.problems import ProblemError
 
 from .conftest import train
@@ -56,6 +56,11 @@ def test_pages_are_disjoint_and_together_the_long_list(client, user, liked, size
     assert found == [one["id"] for one in long["items"]]
     assert len(found) == len(set(found))
     assert long["next_cursor"] is None
+
+
+@pytest.mark.parametrize(("k", "deep"), [(1, 100), (10, 100), (20, 200), (50, 500), (100, 500)])
+def test_ten_pages_are_ranked_within_bounds(k, deep):
+    assert depth(k) == deep
 
 
 def test_a_like_and_a_hide_in_between_change_nothing(client):
