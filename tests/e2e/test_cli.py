@@ -38,8 +38,8 @@ def test_help_is_light_and_lists_every_command(visrec):
     ]
     assert listed == [
         "demo",
-        "--no-serve",
         "run",
+        "serve",
         "compare-features",
         "evaluate",
         "compare",
@@ -55,6 +55,8 @@ def test_help_is_light_and_lists_every_command(visrec):
         "extractors",
         "datasets",
         "convert",
+        "map",
+        "study",
     ]
     assert "HEAVY []" in done.stderr
 
