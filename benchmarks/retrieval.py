@@ -3,6 +3,7 @@
     uv run --with faiss-cpu --with hnswlib --with voyager python benchmarks/retrieval.py              # 33,000 items
     … --items 1000000 --contestants visrec-exact usearch-f16 faiss-ivf …                             # minutes each
     … --features FOLDER      beside the made-up vectors, real ones (`visrec extract … --pca 256 --out FOLDER`)
+    … --models FOLDER …      and those of fitted models, asked by their users
     … --write                puts the figures into benchmarks/README.md, each size in a place of its own
 
 Each contestant runs in a process of its own, on the same vectors, one after the other, on --threads threads to build
@@ -29,9 +30,10 @@ from typing import Any, Protocol
 import numpy as np
 from common import Peak, Table, described, machine, publish
 
-from visrec.retrieval import exact
+from visrec.retrieval.index import Index
 
 DIM = 256
+SAMPLE = 2000  # queries beside those that are asked
 CUTOFFS = (10, 100)
 TARGET = 0.95
 EFFORTS = (32, 64, 128, 256, 512, 1024)  # candidates kept on the way of a graph
@@ -76,12 +78,26 @@ def tastes(n: int, n_queries: int, rng: np.random.Generator) -> tuple[np.ndarray
 
 
 def photos(folder: Path, n_queries: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Directions of real features; the queries are left out of what is searched."""
+    """Directions of real features; the queries are not among what is searched."""
     values = np.load(folder / "values.npy").astype(np.float32)
     values = values[np.abs(values).sum(axis=1) > 0]
     values /= np.linalg.norm(values, axis=1, keepdims=True)
     order = rng.permutation(len(values))
     return values[order[n_queries:]], values[order[:n_queries]]
+
+
+def model_vectors(folder: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Item vectors and users' queries of a fitted model."""
+    import torch
+
+    import visrec
+
+    model = visrec.load_model(folder)
+    with torch.no_grad():
+        found = model.probes(model.queries(rng.permutation(len(model.users))))
+    if found is None or model.Z is None:
+        raise SystemExit(f"{folder}: its scores are no inner products.")
+    return model.Z.detach().numpy(), found[0][found[1]].numpy()
 
 
 def augmented(points: np.ndarray) -> np.ndarray:
@@ -110,21 +126,27 @@ class Searcher(Protocol):
     def remove(self, rows: np.ndarray) -> None: ...
 
 
-class VisrecExact:
-    """Every row is looked at."""
+@dataclass
+class Visrec:
+    """What the project does, by the kind; the effort of a graph is the one that it chose by measuring."""
 
+    kind: str
+    sample: np.ndarray | None = None
     efforts = (0,)
 
     def build(self, points: np.ndarray, *, inner: bool, threads: int) -> None:
-        from visrec.retrieval.index import Index
-
-        self.index = Index.build(points, "inner")
+        asked = self.sample if inner else None
+        metric = "inner" if inner else "cosine"
+        self.index = Index.build(points, metric, kind=self.kind, threads=threads, queries=asked)
 
     def search(self, query: np.ndarray, k: int, effort: int) -> np.ndarray:
         return self.index.search(query[None], k)[0][0]
 
     def save(self, path: Path) -> None:
-        path.write_bytes(b"")  # nothing but the vectors
+        with tempfile.TemporaryDirectory() as folder:
+            self.index.save(Path(folder) / "index")
+            parts = [part.read_bytes() for part in (Path(folder) / "index").iterdir()]
+        path.write_bytes(b"".join(parts))
 
     def add(self, points: np.ndarray, first: int) -> None:
         self.index.add(points)
@@ -303,7 +325,8 @@ class FaissIVF:
 
 
 CONTESTANTS: dict[str, Callable[[], Searcher]] = {
-    "visrec-exact": VisrecExact,
+    "visrec exact": lambda: Visrec("exact"),
+    "visrec approximate": lambda: Visrec("approximate"),
     "usearch-f32": lambda: Usearch("f32"),
     "usearch-f16": lambda: Usearch("f16"),
     "usearch-i8": lambda: Usearch("i8"),
@@ -326,9 +349,10 @@ def measure(name: str, folder: Path, threads: int) -> dict[str, Any]:
     )
     inner = json.loads((folder / "about.json").read_text())["inner"]
     points, queries = np.array(points), np.array(queries)
+    CONTESTANTS[name]().build(points[:1000], inner=inner, threads=1)  # imports and first calls do not count
     searcher = CONTESTANTS[name]()
-    searcher.build(points[:1000], inner=inner, threads=1)  # imports and first calls do not count
-    searcher = CONTESTANTS[name]()
+    if isinstance(searcher, Visrec):
+        searcher.sample = np.load(folder / "sample.npy")
     peak, start = Peak(), time.process_time()
     searcher.build(points, inner=inner, threads=threads)
     built, kept = time.process_time() - start, (Peak._now() - peak.before) / 2**20
@@ -392,13 +416,12 @@ def _changes(searcher: Searcher, points: np.ndarray, *, inner: bool) -> tuple[st
 # ---- all of them -----------------------------------------------------------------------------------
 
 
-def write_set(folder: Path, points: np.ndarray, queries: np.ndarray, *, inner: bool) -> None:
-    """Vectors, queries and the exact answers, as files."""
+def write_set(folder: Path, points: np.ndarray, asked: np.ndarray, *, n_queries: int, inner: bool) -> None:
+    """Vectors, queries and the exact answers, and other queries for those who learn from them, as files."""
     folder.mkdir()
-    truth, _ = exact.largest(
-        points, queries, max(CUTOFFS), owners=np.full(len(queries), -1), reach=exact.longest(points)
-    )
-    for name, array in (("points", points), ("queries", queries), ("truth", truth)):
+    queries, sample = asked[:n_queries], asked[n_queries:]
+    truth, _ = Index.build(points, kind="exact").search(queries, max(CUTOFFS))
+    for name, array in (("points", points), ("queries", queries), ("truth", truth), ("sample", sample)):
         np.save(folder / f"{name}.npy", array)
     (folder / "about.json").write_text(json.dumps({"inner": inner}))
 
@@ -433,6 +456,7 @@ def main() -> None:
     parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS))
     parser.add_argument("--sets", nargs="+", choices=("looks", "tastes"), default=["looks", "tastes"])
     parser.add_argument("--features", type=Path)
+    parser.add_argument("--models", type=Path, nargs="+", default=[])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--one", nargs=2, metavar=("NAME", "FOLDER"), help=argparse.SUPPRESS)
@@ -448,15 +472,19 @@ def main() -> None:
     }
     texts = []
     with tempfile.TemporaryDirectory() as scratch:
-        for name in [*args.sets, *(["photos"] if args.features else [])]:
+        sets = [*args.sets, *(["photos"] if args.features else []), *(str(model) for model in args.models)]
+        for given in sets:
             rng = np.random.default_rng(args.seed)
+            name = Path(given).name
             folder = Path(scratch) / name
-            if name == "photos":
-                write_set(folder, *photos(args.features, args.queries, rng), inner=False)
+            if given in args.sets:
+                made = (looks if name == "looks" else tastes)(args.items, args.queries + SAMPLE, rng)
+            elif given == "photos":
+                made = photos(args.features, args.queries, rng)
             else:
-                made = (looks if name == "looks" else tastes)(args.items, args.queries, rng)
-                write_set(folder, *made, inner=name == "tastes")
-            n = len(np.load(folder / "points.npy", mmap_mode="r"))
+                made = model_vectors(given, rng)
+            write_set(folder, *made, n_queries=args.queries, inner=name not in ("looks", "photos"))
+            n, dim = np.load(folder / "points.npy", mmap_mode="r").shape
             table = Table(HEADER)
             about["sets"][name] = {"items": n, "contestants": []}
             for contestant in args.contestants:
@@ -486,7 +514,7 @@ def main() -> None:
                 about["sets"][name]["contestants"].append(facts)
                 table.rows.append(row(facts))
             table.show()
-            texts.append(f"**{name}**, {n:,} items of {DIM} numbers.\n\n{table.markdown}")
+            texts.append(f"**{name}**, {n:,} items of {dim} numbers.\n\n{table.markdown}")
     about["machine"] = machine()
     for package in PACKAGES:
         try:

@@ -125,6 +125,20 @@ def test_the_score_is_what_the_encoders_say(model):
     _close(_everything(model), expected)
 
 
+def test_the_score_is_the_largest_product_with_the_vectors_to_search_by(model):
+    queries = model.queries(np.arange(len(model.users)))
+    with torch.no_grad():
+        found = model.probes(queries)
+    if found is None:
+        pytest.skip("its scores are no inner products of dense vectors")
+    probes, real = found
+    products = torch.einsum("bpd,id->bpi", probes, model.Z).masked_fill(~real[:, :, None], -torch.inf)
+    expected = np.zeros((len(queries), len(model.items)), dtype=np.float32)
+    some = real.any(1).numpy()
+    expected[some] = products[some].amax(1).detach().numpy()
+    _close(model.score_queries(queries).numpy(), expected)
+
+
 def test_scores_of_named_items_are_columns_of_all(model):
     users, items = ["u03", "u01", "u03"], ["i19", "i00"]
     scores = model.score(users, items=items)

@@ -27,6 +27,7 @@ TARGET = 0.95
 """Recall, at each of `CUTOFFS`, that the effort is raised to."""
 _EFFORTS = (64, 128, 256, 512, 1024, 2048)  # rows looked at more closely by a search
 _SAMPLE = 200  # queries that measure the recall
+_QUERIES = 10_000  # more tell nothing new
 _WIDEST = 32  # beyond 1 / this of all rows, looking at every row is the quicker
 _HEADROOM = 8  # a table that is full grows by 1 / this
 _MARGIN = 2  # times as many rows as are needed are looked at: of the last ones, a graph misses many
@@ -92,7 +93,9 @@ class Index:
                 and wherever the graph cannot reach the `TARGET`.
             seed: of the graph, and of the sample of queries.
             threads: to build the graph with; with more than one, two builds may find a few other rows.
-            queries: `(m, d)` of the kind that will be asked, to measure the recall with; None: some of the vectors.
+            queries: `(m, d)` of the kind that will be asked, some thousands if there are as many: up to 200 of them
+                measure the recall, the others tell the graph of inner products which differences matter. None: some
+                of the vectors measure it.
 
         Raises:
             ConfigError: there is no such metric or kind.
@@ -107,13 +110,13 @@ class Index:
         index = cls(held, metric, None, np.zeros(len(held), dtype=bool), dict.fromkeys(CUTOFFS, 1.0))
         if len(held) == 0 or kind == "exact" or (kind == "auto" and len(held) <= EXACT_UP_TO):
             return index
-        rng = np.random.default_rng(seed)
         asked = held if queries is None else checked(queries, metric, dim=index.dim)
+        asked = asked[np.random.default_rng(seed).permutation(len(asked))[:_QUERIES]]
         asked = asked[asked.any(axis=1)]  # a query that says nothing is answered exactly
-        asked = asked[np.sort(rng.permutation(len(asked))[:_SAMPLE])]
         if len(asked):
-            graph = Graph.build(held, metric, seed=seed, threads=threads)
-            index._follow(graph, asked, fallback=kind == "auto")
+            rest = None if queries is None else asked[_SAMPLE:]
+            graph = Graph.build(held, metric, seed=seed, threads=threads, queries=rest)
+            index._follow(graph, asked[:_SAMPLE], fallback=kind == "auto")
         return index
 
     @property
@@ -182,7 +185,7 @@ class Index:
         share = 1.0 if closed is None else 1 - np.count_nonzero(closed) / max(1, n)
         for b in range(len(asked) if self._graph is not None and share > 0 else 0):
             out = np.empty(0, dtype=np.int64) if left_out is None else left_out[b]
-            near = self._near(n, asked[b], rows.shape[1], share=share, closed=closed, out=out)
+            near = self._near(held, asked[b], rows.shape[1], share=share, closed=closed, out=out)
             if near is not None:
                 rows[b], scores[b] = exact.ordered(
                     held.vectors, near, asked[b], rows.shape[1], owner=int(whose[b])
@@ -240,7 +243,8 @@ class Index:
             self._rows = replace(self._rows, removed=closed)
 
     def save(self, path: str | Path) -> None:
-        """Write all but the vectors to a folder: about.json, removed.npy and, where there is one, graph.voyager.
+        """Write all but the vectors to a folder: about.json, removed.npy and, where there is
+        a graph, graph.voyager and scale.npy.
 
         An older one there is replaced, as a whole.
         """
@@ -258,6 +262,9 @@ class Index:
             if self._graph is not None:
                 self._graph.save(folder / "graph.voyager")
                 about |= {"L": self._graph.L, "graph": file_digest(folder / "graph.voyager")}
+                if self._graph.A is not None:
+                    np.save(folder / "scale.npy", self._graph.A, allow_pickle=False)
+                    about["scale"] = file_digest(folder / "scale.npy")
             write_json(folder / "about.json", about)
 
     @classmethod
@@ -282,9 +289,11 @@ class Index:
                 raise RunError(f"{folder}: is an index of other vectors than these. Build it again.")
             graph = None
             if about["kind"] == "approximate":
-                if file_digest(folder / "graph.voyager") != about["graph"]:
-                    raise RunError(f"{folder}: graph.voyager is damaged. Build the index again.")
-                graph = Graph.load(folder / "graph.voyager", held, about["L"])
+                for name, part in (("graph.voyager", "graph"), ("scale.npy", "scale")):
+                    if part in about and file_digest(folder / name) != about[part]:
+                        raise RunError(f"{folder}: {name} is damaged. Build the index again.")
+                A = np.load(folder / "scale.npy", allow_pickle=False) if "scale" in about else None
+                graph = Graph.load(folder / "graph.voyager", held, about["L"], A)
             removed = np.zeros(len(held), dtype=bool)
             removed[row_numbers(np.load(folder / "removed.npy", allow_pickle=False), len(held))] = True
             recall = {int(k): float(value) for k, value in about["recall"].items()}
@@ -299,24 +308,58 @@ class Index:
         return index
 
     def _near(
-        self, n: int, query: np.ndarray, k: int, *, share: float, closed: np.ndarray | None, out: np.ndarray
+        self,
+        held: _Rows,
+        query: np.ndarray,
+        k: int,
+        *,
+        share: float,
+        closed: np.ndarray | None,
+        out: np.ndarray,
     ) -> np.ndarray | None:
         """Candidates by the graph, at least k that no filter closes; None where every row must be looked at."""
         assert self._graph is not None
         if not query.any():  # all rows are equally near
             return None
+        n = len(held.vectors)
         wanted = int(max(self.effort, _MARGIN * (k + len(out))) / share)
         while wanted * _WIDEST <= n or wanted == self.effort:
             near = self._graph.near(query, wanted)
-            near = near[near < n]  # not what is being added at this moment
-            if closed is not None:
-                near = near[~closed[near]]
-            if len(out):
-                near = near[~np.isin(near, out)]
+            near = self._with_alike(held, near[near < n], query, k, closed=closed, out=out)
             if len(near) >= k:
                 return near
             wanted *= 4
         return None
+
+    def _with_alike(
+        self,
+        held: _Rows,
+        near: np.ndarray,
+        query: np.ndarray,
+        k: int,
+        *,
+        closed: np.ndarray | None,
+        out: np.ndarray,
+    ) -> np.ndarray:
+        """Rows and those with the same vectors, none closed; of many, enough for the k best, ties included."""
+        assert self._graph is not None
+        n = len(held.vectors)
+
+        def left(rows: np.ndarray) -> np.ndarray:
+            rows = rows if closed is None else rows[~closed[rows]]
+            return rows[~np.isin(rows, out)] if len(out) else rows
+
+        if not any(self._graph.alike(row) is not None for row in near.tolist()):
+            return left(near)
+        near, scores = exact.ordered(held.vectors, near, query, len(near), owner=-1)
+        found, count, last = [np.empty(0, dtype=np.int64)], 0, np.inf
+        for row, score in zip(near.tolist(), scores.tolist(), strict=True):
+            if count >= k and score < last:
+                break
+            alike = self._graph.alike(row)
+            found.append(left(np.array([row]) if alike is None else alike[alike < n]))
+            count, last = count + len(found[-1]), score
+        return np.concatenate(found)
 
     def _follow(self, graph: Graph, queries: np.ndarray, *, fallback: bool) -> None:
         """Search by a graph from now on, with the least effort whose recall reaches the target.

@@ -1,4 +1,4 @@
-"""A model's recommendations by search: the same scores as `recommend`, without scoring every item."""
+"""A model's recommendations by search: the scores of `recommend`, up to rounding, without scoring every item."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from visrec.retrieval.filters import filters
 from visrec.retrieval.index import Index, Kind
 
 _CELLS = 1 << 24  # scores held at once: 64 MiB
-_SAMPLE = 200  # users whose queries measure the recall
+_SAMPLE = 2000  # users whose queries measure the recall and shape the graph
 
 
 def index_of(model: Recommender, *, kind: Kind = "auto", seed: int = 0, threads: int = 1) -> Index | None:
@@ -28,7 +28,7 @@ def index_of(model: Recommender, *, kind: Kind = "auto", seed: int = 0, threads:
         threads: see `Index.build`.
 
     Returns:
-        The index; None where a score is no inner product of dense vectors (`item_knn`, `ease`, `visrank` by top_n):
+        The index; None where a score is no inner product of dense vectors (`item_knn`, `visrank` by top_n):
         such models compute every score.
     """
     users = np.random.default_rng(seed).permutation(len(model.users))[:_SAMPLE]
@@ -38,7 +38,7 @@ def index_of(model: Recommender, *, kind: Kind = "auto", seed: int = 0, threads:
         return None
     assert model.Z is not None
     probes, real = found
-    asked = probes[real].numpy()[: 2 * _SAMPLE]
+    asked = probes[real].numpy()
     vectors = model.Z.detach().numpy()
     return Index.build(vectors, "inner", kind=kind, seed=seed, threads=threads, queries=asked)
 

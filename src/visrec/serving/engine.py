@@ -208,7 +208,7 @@ class Engine:
         with suppress(RunError):  # it is not there, or of another model
             if not model.Z.is_sparse:
                 return Index.load(folder, model.Z.detach().numpy())
-        found = index_of(model)
+        found = index_of(model, threads=torch.get_num_threads())
         if found is not None:
             with suppress(OSError):  # a folder that cannot be written: it is built again next time
                 found.save(folder)

@@ -404,3 +404,13 @@ def test_chosen_ids_keep_their_type() -> None:
     reports = {"a": Report("M", whole.metrics, whole.per_user.with_columns(ids), {}, whole.protocol)}
     assert sorted(choose_people(reports)) == [7, 8]
     assert "at rank 1 of" in note_for(Person("7", [], [1], {}), reports)
+
+
+def test_the_table_of_explanations_stands_before_the_people_and_is_escaped():
+    headings, rows = ("model", "deleted", "holds?"), [("a<b>", "the 3 nearest", "yes")]
+    html = render_page(title="t", reports={"a": report()}, checks=(headings, rows))
+    section = html.partition('<h2 id="explanations">Do the explanations hold?</h2>')[2]
+    assert '<th scope="row">a&lt;b&gt;</th>' in section
+    assert '<a href="#explanations">' in html
+    for empty in (None, (headings, [])):
+        assert 'id="explanations"' not in render_page(title="t", reports={"a": report()}, checks=empty)

@@ -86,7 +86,7 @@ def _edges(values: np.ndarray, around_zero: bool) -> np.ndarray:
 
 
 def _counts(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """How many differences lie in each bar. Both sides count from 0 outwards, so that they are each other's mirror."""
+    """How many differences lie in each bar. Both sides count from 0 outwards: one is the other's mirror."""
     outwards = edges[len(edges) // 2 :]
     below, above = (np.histogram(side, outwards)[0] for side in (-values[values < 0], values[values > 0]))
     return np.concatenate([below[::-1], above])

@@ -44,11 +44,6 @@ class Photo:
         return f"/v1/pictures/{self.kept}" if self.kept else self.data
 
 
-def may_keep(service: Service) -> bool:
-    """Whether a visitor may ask for a photo to be kept."""
-    return service.kept.takes
-
-
 def takes_photos(engine: Engine) -> bool:
     """Whether new pictures can be seen as the run's features see them: features from elsewhere do not say how."""
     return engine.extractor is not None and bool(engine.run.features.provenance.get("settings"))

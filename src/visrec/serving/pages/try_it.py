@@ -13,9 +13,8 @@ from visrec.errors import VisrecError
 from visrec.serving.because import Because, because_of
 from visrec.serving.engine import Engine, Item, Picture, Question
 from visrec.serving.pages.once import once
-from visrec.serving.pages.photos import Photo, kept_photos, may_keep, passing_photos, takes_photos
+from visrec.serving.pages.photos import Photo, kept_photos, passing_photos, takes_photos
 from visrec.serving.pages.rendering import render
-from visrec.serving.problems import ProblemError
 from visrec.serving.service import CurrentEngine, CurrentService, Service
 from visrec.serving.taste import OPINIONS, Taste
 from visrec.serving.uploads import Form as Sent
@@ -117,8 +116,6 @@ def look(request: Request, service: CurrentService, engine: CurrentEngine, form:
 @router.post("/try/keep")
 def keep(service: CurrentService, form: Uploaded) -> Response:
     """Keep photos, whose names are then a part of the address; for browsers without JavaScript."""
-    if not may_keep(service):
-        raise ProblemError(403, "This service keeps no pictures.", kind="read-only")
     names = [service.kept.keep(one) for one in form.pictures]
     pairs = [*_taste(form).fields, *(("photo", name) for name in names)]
     return RedirectResponse(Taste.of(pairs).url, status_code=303)
@@ -253,7 +250,7 @@ def _page(request: Request, service: Service, engine: Engine, found: Offer) -> H
         taste=found.taste,
         models=engine.visitor_models,
         default=default_model(engine),
-        may_keep=may_keep(service),
+        may_keep=service.kept.takes,
         takes_photos=takes_photos(engine),
         **_wall(engine, found.taste),
     )

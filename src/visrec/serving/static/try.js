@@ -232,6 +232,7 @@ async function take(files) {
     if (keep) await store(file);
     else photos.push({ file, url: URL.createObjectURL(file), seen: false });
   }
+  say("Looking at the photo …");
   soon();
 }
 
