@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -87,9 +88,20 @@ def address_of(listener: socket.socket, host: str) -> str:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    family, _, _, _, where = found[0]
-    return socket.create_server(where[:2], family=family, backlog=_BACKLOG)
+    kind, tcp = socket.SOCK_STREAM, socket.IPPROTO_TCP
+    family, _, _, _, where = socket.getaddrinfo(host, port, type=kind, proto=tcp, flags=socket.AI_PASSIVE)[0]
+    # The protocol is named, which `socket.create_server` does not do: asyncio sends small answers at once on sockets
+    # that say they are TCP, and on those alone; on others each waits 40 ms for a client's acknowledgement.
+    listener = socket.socket(family, kind, tcp)
+    try:
+        if os.name == "posix":  # elsewhere it would let two programs share the port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(where)
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from visrec.errors import FeedbackError, UnavailableError
+from visrec.errors import FeedbackError
 from visrec.feedback.events import Event, Id, Opinions, Shown, ShownItem
 from visrec.feedback.store import Store
 from visrec.serving.engine import Engine, Item, Question, Ranked
@@ -171,7 +171,7 @@ class Service:
                     settings=settings,
                 )
             )
-        except UnavailableError as error:
+        except FeedbackError as error:
             _LOG.warning("A shown list is not kept: %s", error)
 
     def has_shown(self, shown: str) -> bool:
