@@ -443,7 +443,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="a folder for the runs")
     parser.add_argument("--items", type=int, nargs="*", default=[33_000, 1_000_000])
     parser.add_argument("--connections", type=int, nargs="+", default=CONNECTIONS)
-    parser.add_argument("--seconds", type=float, default=10, help="of each load")
+    parser.add_argument("--seconds", type=float, default=8, help="of each load")
     parser.add_argument("--swap-items", type=int, default=33_000, help="0: none is swapped")
     parser.add_argument("--swaps", type=int, default=10)
     parser.add_argument("--write", action="store_true")
