@@ -326,9 +326,13 @@ def swap(out: Path, *, n_items: int, swaps: int, connections: int = 8) -> dict[s
             while not ended.is_set():
                 user = users[number % len(users)]
                 number += 1
-                status, answer = server.ask(f"/v1/recommendations?user={user}&k={K}&model={MODEL}")
+                try:
+                    status, answer = server.ask(f"/v1/recommendations?user={user}&k={K}&model={MODEL}")
+                except (OSError, http.client.HTTPException, ValueError) as error:
+                    wrong.append(f"{user}: {error!r}")
+                    continue
                 if status != 200 or [one["id"] for one in answer["items"]] != right[answer["run"]][user]:
-                    wrong.append(f"{status} {user} {answer.get('run')}")
+                    wrong.append(f"{user}: status {status}, run {answer.get('run')}")
                 else:
                     seen[answer["run"]] += 1
 
@@ -439,7 +443,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="a folder for the runs")
     parser.add_argument("--items", type=int, nargs="*", default=[33_000, 1_000_000])
     parser.add_argument("--connections", type=int, nargs="+", default=CONNECTIONS)
-    parser.add_argument("--seconds", type=float, default=10, help="of each load")
+    parser.add_argument("--seconds", type=float, default=8, help="of each load")
     parser.add_argument("--swap-items", type=int, default=33_000, help="0: none is swapped")
     parser.add_argument("--swaps", type=int, default=10)
     parser.add_argument("--write", action="store_true")
@@ -454,6 +458,7 @@ def main() -> None:
     if args.out is None:
         parser.error("--out DIR is needed")
     args.out.mkdir(parents=True, exist_ok=True)
+    others = os.getloadavg()[0]  # processes that want a processor, before there is any of ours
     about: dict[str, Any] = {"seconds": args.seconds, "runs": []}
     texts = []
     for n_items in args.items:
@@ -470,10 +475,11 @@ def main() -> None:
         about["swap"] = swap(args.out, n_items=args.swap_items, swaps=args.swaps)
         texts.append(text_of_swap(about["swap"]))
         print(texts[-1], flush=True)
-    about |= {"machine": machine(), "load_before": os.getloadavg()[2]}
+    about |= {"machine": machine(), "others_load": others}
     (args.out / "serving.json").write_text(json.dumps(about, indent=1) + "\n")
     if args.write:
-        publish("serving", "\n\n".join([*texts, described(about["machine"])]), about)
+        conditions = f"{args.seconds:g} s each. {described(about['machine'])} Load before: {others:.1f}."
+        publish("serving", "\n\n".join([*texts, conditions]), about)
     if about.get("swap", {}).get("wrong") or any(
         one["errors"] for run in about["runs"] for one in run["loads"]
     ):
