@@ -23,6 +23,7 @@ from typing import Any
 FOLDER = Path(__file__).parent / "screenshots"
 SIZES = {"": (1280, 860), "-phone": (390, 844)}
 QUALITY = 52
+PATIENCE = 180_000  # milliseconds: the first page waits for all that is made once
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,9 @@ PAGES = {
     "item": Shot("/items/{item}", phone=True),
     "alike": Shot("/items/{item}#alike"),
     "path": Shot("/paths?from={item}&to={other}"),
+    "try": Shot("/try?like={item}&like={other}", phone=True),
+    "compare": Shot("/compare", phone=True),
+    "map": Shot("/map", phone=True),
     "keys": Shot("/items", lambda page: page.keyboard.press("?")),
 }
 
@@ -136,6 +140,7 @@ def main() -> None:
                     reduced_motion="reduce",
                 )
                 page = context.new_page()
+                page.set_default_timeout(PATIENCE)
                 for name in given.names or PAGES:
                     if not suffix or PAGES[name].phone:
                         path = FOLDER / f"{name}{suffix}-{scheme}.webp"
