@@ -51,7 +51,6 @@ PAGES = {
     "people": Shot("/people"),
     "person": Shot("/people/{person}#offers", phone=True),
     "why": Shot("/people/{person}#offers", open_why, phone=True),
-    "why-page": Shot("/why?model={model}&user={person}&item={item}"),
     "items": Shot("/items?order=taken"),
     "item": Shot("/items/{item}", phone=True),
     "alike": Shot("/items/{item}#alike"),
@@ -59,7 +58,6 @@ PAGES = {
     "try": Shot("/try?like={item}&like={other}", phone=True),
     "compare": Shot("/compare", phone=True),
     "map": Shot("/map", phone=True),
-    "keys": Shot("/items", lambda page: page.keyboard.press("?")),
 }
 
 
