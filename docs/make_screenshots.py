@@ -23,6 +23,7 @@ from typing import Any
 FOLDER = Path(__file__).parent / "screenshots"
 SIZES = {"": (1280, 860), "-phone": (390, 844)}
 QUALITY = 52
+PATIENCE = 180_000  # milliseconds: the first page waits for all that is made once
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,12 @@ PAGES = {
     "people": Shot("/people"),
     "person": Shot("/people/{person}#offers", phone=True),
     "why": Shot("/people/{person}#offers", open_why, phone=True),
-    "why-page": Shot("/why?model={model}&user={person}&item={item}"),
     "items": Shot("/items?order=taken"),
     "item": Shot("/items/{item}", phone=True),
     "alike": Shot("/items/{item}#alike"),
     "path": Shot("/paths?from={item}&to={other}"),
+    "try": Shot("/try?like={item}&like={other}", phone=True),
+    "compare": Shot("/compare", phone=True),
     "map": Shot("/map", see_map, phone=True),
     "map-person": Shot("/map?user={person}&model={model}", see_map),
     "study": Shot("/study", take_part, phone=True),
@@ -163,6 +165,7 @@ def main() -> None:
                     reduced_motion="reduce",
                 )
                 page = context.new_page()
+                page.set_default_timeout(PATIENCE)
                 for name in given.names or PAGES:
                     if not suffix or PAGES[name].phone:
                         path = FOLDER / f"{name}{suffix}-{scheme}.webp"

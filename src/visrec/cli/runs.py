@@ -64,6 +64,8 @@ def demo(
     """Draw a synthetic catalogue, train models on it, compare them, and open it as a web page."""
     from visrec.data.datasets.synthetic import SyntheticConfig, write_synthetic
     from visrec.experiment import Experiment
+    from visrec.explain import attribute_table
+    from visrec.explain.attributes import FOLDER
     from visrec.runs import run
 
     out = out.resolve()
@@ -76,6 +78,8 @@ def demo(
     experiment = Experiment.from_toml(Path(__file__).parents[1] / "demo.toml")
     settings = experiment.data.replace(path=str(data))
     found = run(experiment.replace(data=settings, seed=seed), out, stage=stage)
+    with stage("measuring brightness and other attributes of the pictures") as progress:
+        attribute_table(found.data.catalog, out / FOLDER, progress=progress)
     show_run(found, found.reports)
     if serve:
         from visrec.serving.settings import ServiceSettings
