@@ -454,7 +454,7 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=300)
     parser.add_argument("--threads", type=int, default=1, help="to build on; searches run on one")
     parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS))
-    parser.add_argument("--sets", nargs="+", choices=("looks", "tastes"), default=["looks", "tastes"])
+    parser.add_argument("--sets", nargs="*", choices=("looks", "tastes"), default=["looks", "tastes"])
     parser.add_argument("--features", type=Path)
     parser.add_argument("--models", type=Path, nargs="+", default=[])
     parser.add_argument("--seed", type=int, default=0)
@@ -522,7 +522,13 @@ def main() -> None:
         except PackageNotFoundError:
             continue
     if args.write:
-        name = "retrieval" if args.items < 500_000 else "retrieval_large"
+        name = (
+            "retrieval_models"
+            if not args.sets
+            else "retrieval"
+            if args.items < 500_000
+            else "retrieval_large"
+        )
         publish(name, "\n\n".join([*texts, described(about["machine"])]), about)
 
 
