@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import threading
 import weakref
 from collections.abc import Callable, Hashable
@@ -18,6 +15,7 @@ from visrec.features.features import Features
 from visrec.features.projection import METHODS, Method, Projection, kept, project
 from visrec.serving.colouring import Colouring, colouring, telling_columns, texts
 from visrec.serving.engine import Engine
+from visrec.serving.errand import Errand
 from visrec.serving.regions import Region, clusters, regions
 
 NOWHERE = 0xFFFF
@@ -46,7 +44,7 @@ class Atlas:
         self._catalog, self._run = engine.catalog, engine.run
         self._lock = threading.RLock()
         self._known: dict[Hashable, Any] = {}
-        self._maker: subprocess.Popen[bytes] | None = None
+        self._maker = Errand("map", str(self._run.path))
 
     @cached_property
     def features(self) -> Features | None:
@@ -86,22 +84,12 @@ class Atlas:
     def begin(self) -> bool:
         """See to it that t-SNE is made where it takes minutes, not hours.
 
-        A process of its own makes it, with low priority, so that answers need not wait.
-
         Returns:
             Whether it is under way.
         """
         if self.features is None or "tsne" in self.ready or len(self._catalog) > _MOST:
             return False
-        with self._lock:
-            if self._maker is None:
-                command = [sys.executable, "-m", "visrec.cli", "map", str(self._run.path)]
-                nowhere = subprocess.DEVNULL
-                self._maker = subprocess.Popen(command, stdin=nowhere, stdout=nowhere, stderr=nowhere)
-                weakref.finalize(self, self._maker.terminate)
-                if hasattr(os, "setpriority"):
-                    os.setpriority(os.PRIO_PROCESS, self._maker.pid, 10)
-            return self._maker.poll() is None
+        return self._maker.begin()
 
     def packed(self, method: Method) -> bytes:
         """Places for the browser: x and y of each item in index order, uint16, little-endian, y downwards.

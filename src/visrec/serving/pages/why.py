@@ -12,11 +12,10 @@ from fastapi.responses import HTMLResponse
 
 from visrec.errors import ConfigError, VisrecError
 from visrec.explain import explain
-from visrec.explain.attributes import FOLDER
 from visrec.explain.explanation import Activation, Attended, Explanation
 from visrec.explain.faithfulness import Check
-from visrec.features.features import META, Features
 from visrec.serving.engine import Engine, Item, Question
+from visrec.serving.measures import begin_measuring, measures_of
 from visrec.serving.pages.once import once
 from visrec.serving.pages.rendering import picture_size, render
 from visrec.serving.service import CurrentEngine
@@ -70,7 +69,7 @@ def why(
         history=liked,
         content=engine.run.content if engine.run.has("vector") or engine.run.has("regions") else None,
         catalog=engine.catalog,
-        attributes=_attributes(engine),
+        attributes=measures_of(engine),
     )
     shown = _item(engine, found.item)
     return render(
@@ -89,7 +88,8 @@ def why(
         rest=_rest(found),
         activation=_activation(found),
         attributes=_bars(found),
-        has_attributes=_attributes(engine) is not None,
+        measured=measures_of(engine) is not None,
+        measuring=begin_measuring(engine),
         contributing=_contributing(engine, found),
         checks={one.kind: one for one in _checks(engine).get(name, ())},
     )
@@ -331,10 +331,3 @@ def _contributing(engine: Engine, found: Explanation) -> list[tuple[Item, float]
 def _checks(engine: Engine) -> Mapping[str, Sequence[Check]]:
     """By model, whether each kind of its explanations was found to hold."""
     return engine.run.checks
-
-
-@once
-def _attributes(engine: Engine) -> Features | None:
-    """The measures of the pictures, where the run has them."""
-    folder = engine.run.path / FOLDER
-    return Features.load(folder) if (folder / META).is_file() else None

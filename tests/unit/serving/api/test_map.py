@@ -120,6 +120,9 @@ class _Maker:
     def terminate(self) -> None:
         pass
 
+    def wait(self) -> None:
+        pass
+
 
 def test_a_large_catalogue_gets_its_neighbourhoods_from_one_process_of_its_own(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
