@@ -232,6 +232,8 @@ class Engine:
             self.model(name)
             self.index(name)
         self.shelf.item(0)
+        if self.looks is not None:
+            self.looks.warm()
         _ = self.digest, self.best_model, self._past, self._next
 
     # ---- items and people --------------------------------------------------------------------------
@@ -323,7 +325,7 @@ class Engine:
     @cached_property
     def looks(self) -> Looks | None:
         """What the run's visual features tell; None where it has none."""
-        return Looks(self.run.features) if self.run.has("vector") else None
+        return Looks(self.run.features.align(self.catalog.items)) if self.run.has("vector") else None
 
     @property
     def extractor(self) -> str | None:
@@ -331,17 +333,20 @@ class Engine:
         return None if self.looks is None else self.looks.extractor
 
     def similar(self, index: int, k: int = 10, *, by: str | None = None) -> list[Ranked]:
-        """The k items most like one: by a model's name, or (None, or their extractor's name) by visual features."""
-        item = self.catalog.items.values[index]
+        """The k items most like one: by a model's name, or (None, or their extractor's name) by visual features.
+
+        Raises:
+            ConfigError: there is neither such a model nor such an extractor.
+            UnsupportedError: the model does not compare items, knows nothing of this one, or the run has no features.
+        """
         if by is not None and by in self.models:
-            found = self.model(by).similar_items([item], k)
-        elif by is not None and by != self.extractor:
+            found = self.model(by).similar_items([self.shelf.ids[index]], k)
+            rows = self.catalog.items.indices(found["item_id"].to_list())
+            return Ranking(rows, found["score"].to_numpy()).page(0, k)
+        if by is not None and by != self.extractor:
             known = [*self.models, *([self.extractor] if self.extractor else [])]
             raise ConfigError(f"Nothing called '{by}' compares items here. There are {', '.join(known)}.")
-        else:
-            found = self.run.similar(item, k)
-        rows = self.catalog.items.indices(found["item_id"].to_list())
-        return Ranking(rows, found["score"].to_numpy()).page(0, k)
+        return Ranking(*self._looks().similar(index, k)).page(0, k)
 
     def similar_to_picture(self, vector: np.ndarray, k: int = 10) -> list[Ranked]:
         """The k items whose pictures are most like one that is no item, a vector of `encode`."""

@@ -10,7 +10,8 @@ import numpy as np
 
 from visrec.errors import UnsupportedError
 from visrec.features.encoding import encode_with, extractor_of, finish
-from visrec.neighbours import nearest
+from visrec.neighbours import similar_items
+from visrec.retrieval.index import Index
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -30,6 +31,10 @@ class Looks:
     def extractor(self) -> str:
         """The name of the extractor."""
         return str(self.features.provenance["extractor"])
+
+    def warm(self) -> None:
+        """Make what the first search would wait for."""
+        _ = self._index
 
     def vectors(self, items: np.ndarray) -> np.ndarray:
         """Of some items, `(n, F)` float32."""
@@ -52,11 +57,30 @@ class Looks:
             )
         return vectors
 
+    def similar(self, item: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The k items most like one, itself left out: indices `(n,)`, and cosines.
+
+        Raises:
+            UnsupportedError: it has no features.
+        """
+        if self.features.missing[item]:
+            similar_items(self.features, self.features.items.take(np.array([item])).to_list())  # says why
+        return self._search(self._index.vectors[item], k, leaving=np.array([item]))
+
     def nearest(self, vector: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The k items most like a picture, a vector `(F,)` of `encode`: indices `(n,)`, and cosines."""
-        found, values = nearest(self.features, vector[None], k)
+        return self._search(vector, k, leaving=np.empty(0, dtype=np.int64))
+
+    def _search(self, vector: np.ndarray, k: int, *, leaving: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        allowed = ~self.features.missing
+        found, values = self._index.search(vector[None], k, exclude=[leaving], allowed=allowed)
         real = found[0] >= 0
         return found[0][real], values[0][real]
+
+    @cached_property
+    def _index(self) -> Index:
+        """All items' vectors at length 1, made once; every one is looked at."""
+        return Index.build(np.asarray(self.features.values, dtype=np.float32), "cosine", kind="exact")
 
     @cached_property
     def _made(self) -> Extractor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -162,7 +163,9 @@ def list_events(
     n: Annotated[int, Query(ge=1, le=1000, description="The newest so many.")] = 100,
 ) -> PastEvents:
     """The newest events of the session of this request, and of no other."""
-    found = [] if session is None or service.store is None else list(service.store.events(session=session))
+    found: deque[Event] = deque(maxlen=n)
+    if session is not None and service.store is not None:
+        found.extend(service.store.events(session=session))
     return PastEvents(
         events=[
             PastEvent(
@@ -175,7 +178,7 @@ def list_events(
                 model=one.model,
                 weight=one.weight,
             )
-            for one in found[-n:]
+            for one in found
         ]
     )
 

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from visrec.errors import ConfigError, RunError, UnknownIdError, UnsupportedError
+from visrec.neighbours import similar_items
 from visrec.recommender import load_model
 from visrec.serving.engine import Engine, Picture, Question
 from visrec.serving.filters import Filter
@@ -106,6 +107,14 @@ def test_the_last_opinion_of_an_item_counts(engine):
     twice = Question("item_knn", liked=("00001", "00002", "00001"), weights=(1.0, 1.0, -1.0), k=20)
     once = Question("item_knn", liked=("00002", "00001"), weights=(1.0, -1.0), k=20)
     assert ids(engine, twice) == ids(engine, once)
+
+
+def test_items_like_one_are_those_of_the_features(engine):
+    for index in (0, 7, 40):
+        expected = similar_items(engine.run.features, [engine.shelf.ids[index]], 10)
+        found = engine.similar(index, 10)
+        assert [engine.shelf.ids[one.index] for one in found] == expected["item_id"].to_list()
+        np.testing.assert_allclose([one.score for one in found], expected["score"].to_numpy(), rtol=1e-5)
 
 
 def test_a_picture_of_an_item_finds_that_item(engine):
