@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -87,12 +88,19 @@ def address_of(listener: socket.socket, host: str) -> str:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    family, _, _, _, where = found[0]
-    listener = socket.create_server(where[:2], family=family, backlog=_BACKLOG)
-    # Connections inherit it. asyncio sets it on sockets that it has made itself; without it, the body of an answer
-    # waits for the client to acknowledge the headers, which takes it 40 ms.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    kind, tcp = socket.SOCK_STREAM, socket.IPPROTO_TCP
+    family, _, _, _, where = socket.getaddrinfo(host, port, type=kind, proto=tcp, flags=socket.AI_PASSIVE)[0]
+    # The protocol is named, which `socket.create_server` does not do: asyncio sends small answers at once on sockets
+    # that say they are TCP, and on those alone; on others each waits 40 ms for a client's acknowledgement.
+    listener = socket.socket(family, kind, tcp)
+    try:
+        if os.name == "posix":  # elsewhere it would let two programs share the port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(where)
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
     return listener
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 
 import pytest
 
@@ -26,14 +27,15 @@ def test_it_listens_where_it_says(host, name):
         pytest.skip("no IPv6 here")
 
 
-def test_the_body_of_an_answer_does_not_wait_for_an_acknowledgement_of_its_headers():
-    with (
-        listening(ServiceSettings(port=0)) as listener,
-        socket.create_connection(listener.getsockname()),
-    ):
-        connection, _ = listener.accept()
-        with connection:
-            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+def test_small_answers_are_sent_at_once():
+    """asyncio turns off the waiting for company (Nagle) on sockets that say they are TCP, and on those alone."""
+    with listening(ServiceSettings(port=0)) as listener:
+        thread = threading.Thread(target=lambda: socket.create_connection(listener.getsockname()[:2]).close())
+        thread.start()
+        accepted, _ = listener.accept()
+        thread.join()
+        with accepted:
+            assert accepted.proto == socket.IPPROTO_TCP
 
 
 def test_a_port_that_is_taken_is_refused_or_passed_over():
