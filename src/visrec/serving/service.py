@@ -221,7 +221,8 @@ def _thumbnails(engine: Engine, settings: ServiceSettings) -> Thumbnails:
     )
 
 
-# Coroutines, though they wait for nothing: FastAPI calls plain functions in another thread, which costs more than they do.
+# Coroutines, though they wait for nothing: FastAPI calls plain functions in another thread, which costs more than
+# they do.
 
 
 async def _service(request: Request) -> Service:
