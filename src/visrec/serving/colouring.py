@@ -8,6 +8,8 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
+from visrec.serving.filters import is_told
+
 NO_CLASS = 0xFF
 """The class of an item of which the column says nothing."""
 MOST_CLASSES = 12
@@ -51,7 +53,9 @@ def telling_columns(metadata: pl.DataFrame) -> tuple[str, ...]:
     return tuple(
         name
         for name in metadata.columns
-        if name not in ("item_id", "title", "path") and _is_telling(texts(metadata[name]))
+        if name not in ("item_id", "title", "path")
+        and (is_told(metadata[name].dtype) or metadata[name].dtype == pl.List(pl.String))
+        and _is_telling(texts(metadata[name]))
     )
 
 

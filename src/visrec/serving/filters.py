@@ -18,9 +18,8 @@ from visrec.errors import ConfigError
 
 Comparison = Literal["=", "!=", "<", "<=", ">", ">="]
 
-_WRITTEN = re.compile(
-    r"\s*(?P<column>[^=!<>]+?)\s*(?P<comparison>!=|<=|>=|=|<|>)\s*(?P<value>.*?)\s*", re.DOTALL
-)
+# No spaces at the ends of the parts: who may choose them would have the search try all ways to share them out.
+_WRITTEN = re.compile(r"(?P<column>[^=!<>]+)(?P<comparison>!=|<=|>=|=|<|>)(?P<value>.*)", re.DOTALL)
 _ORDERS: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -50,12 +49,13 @@ class Filter:
     def parse(cls, text: str) -> Filter:
         """From its written form; `ConfigError` if it is none."""
         found = _WRITTEN.fullmatch(text)
-        if found is None:
+        if found is None or not found["column"].strip():
             raise ConfigError(
                 f"The filter {text!r} is none; expected a column, one of {' '.join(get_args(Comparison))} and a "
                 f"value, such as artist!=Mina Bianchi or year>=1990."
             )
-        return cls(**found.groupdict())  # type: ignore[arg-type]
+        column, comparison, value = (found[part].strip() for part in ("column", "comparison", "value"))
+        return cls(column, comparison, value)  # type: ignore[arg-type]
 
     def __str__(self) -> str:
         return f"{self.column}{self.comparison}{self.value}"
@@ -66,9 +66,8 @@ class Filtering:
 
     def __init__(self, metadata: pl.DataFrame) -> None:
         self._metadata = metadata
-        self._numbers = {
-            name: None if name in _NAMES else _numbers(metadata[name]) for name in metadata.columns
-        }
+        told = [name for name in metadata.columns if is_told(metadata[name].dtype)]
+        self._numbers = {name: None if name in _NAMES else _numbers(metadata[name]) for name in told}
         self._mask = lru_cache(_KEPT)(self._made)
 
     @property
@@ -114,9 +113,14 @@ class Filtering:
         return same if one.comparison == "=" else ~same
 
 
+def is_told(dtype: pl.DataType) -> bool:
+    """Whether what a column holds can be written as text: lists, records and bytes cannot."""
+    return not (dtype.is_nested() or dtype in (pl.Binary, pl.Object))
+
+
 def _numbers(column: pl.Series) -> np.ndarray | None:
     """A column as float64 `(I,)`, NaN where it says nothing; None if something in it is no number."""
-    if column.dtype == pl.Boolean or column.dtype.is_nested():
+    if column.dtype in (pl.Boolean, pl.Categorical, pl.Enum):
         return None
     if column.dtype == pl.String:
         column = column.str.strip_chars().replace("", None)

@@ -79,6 +79,19 @@ def _two_clumps() -> Projection:
     return Projection("pca", positions)
 
 
+def test_columns_that_cannot_be_written_are_left_out() -> None:
+    table = pl.DataFrame(
+        {
+            "item_id": ["a", "b"],
+            "bytes": [b"x", b"y"],
+            "sizes": [[1], [2, 3]],
+            "tags": [["x"], ["y"]],
+            "size": [{"w": 1}, {"w": 2}],
+        }
+    )
+    assert telling_columns(table) == ("tags",)
+
+
 def test_regions_cover_all_items_with_a_place_and_are_named_by_their_most_common_value() -> None:
     values = pl.Series(["red"] * 30 + ["blue"] * 18 + ["red"])
     found = regions(_two_clumps(), values, shown=3)

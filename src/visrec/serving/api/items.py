@@ -11,6 +11,7 @@ from visrec.serving.api.recommendations import Filters
 from visrec.serving.api.schemas import Answer, ItemAnswer, ItemDetails, Start, item_fields
 from visrec.serving.filters import Filter
 from visrec.serving.service import CurrentEngine
+from visrec.serving.shelf import LONGEST_SEARCH
 
 router = APIRouter(tags=["items"])
 
@@ -49,7 +50,10 @@ def list_items(
     engine: CurrentEngine,
     q: Annotated[
         str,
-        Query(max_length=200, description="Words, all of which stand somewhere in what is known of an item."),
+        Query(
+            max_length=LONGEST_SEARCH,
+            description="Words, all of which stand somewhere in what is known of an item.",
+        ),
     ] = "",
     filters: Annotated[Filters, Query(alias="filter")] = [],  # noqa: B006 - FastAPI copies it
     start: Start = 0,

@@ -16,10 +16,11 @@ from visrec.explain.paths import Paths
 from visrec.features.features import Features
 from visrec.neighbours import similar_items
 from visrec.serving.engine import Engine, Item, Ranked
-from visrec.serving.filters import Filter
+from visrec.serving.filters import Filter, is_told
 from visrec.serving.pages.once import once
 from visrec.serving.pages.rendering import Pager, picture_size, render
 from visrec.serving.service import CurrentEngine
+from visrec.serving.shelf import LONGEST_SEARCH
 
 router = APIRouter(include_in_schema=False)
 
@@ -37,7 +38,7 @@ _BY = "by."
 def items(
     request: Request,
     engine: CurrentEngine,
-    q: str = "",
+    q: Annotated[str, Query(max_length=LONGEST_SEARCH)] = "",
     order: str = "catalogue",
     page: Annotated[int, Query(ge=1)] = 1,
 ) -> HTMLResponse:
@@ -74,7 +75,12 @@ def items(
 
 
 @router.get("/items/{item:path}", response_class=HTMLResponse)
-def item(request: Request, engine: CurrentEngine, item: str, to: str = "") -> HTMLResponse:
+def item(
+    request: Request,
+    engine: CurrentEngine,
+    item: str,
+    to: Annotated[str, Query(max_length=LONGEST_SEARCH)] = "",
+) -> HTMLResponse:
     """One item: large, what is known of it, what is like it to whom, who liked it."""
     index = engine.catalog.items.index(item)
     shown = engine.item(index)
@@ -234,7 +240,7 @@ def _choices(engine: Engine) -> Mapping[str, list[str]]:
     table = engine.catalog.metadata
     found: dict[str, list[str]] = {}
     for name in table.columns:
-        if name in ("item_id", "title") or table[name].dtype.is_nested():
+        if name in ("item_id", "title") or not is_told(table[name].dtype):
             continue
         values = [str(value) for value in table[name].drop_nulls().unique().to_list() if str(value).strip()]
         if 1 < len(values) <= _MOST_VALUES:

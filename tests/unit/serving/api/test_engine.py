@@ -6,11 +6,14 @@ import numpy as np
 import polars as pl
 import pytest
 
+from visrec.data.catalog import Catalog
+from visrec.data.ids import IdMap
 from visrec.errors import ConfigError, RunError, UnknownIdError, UnsupportedError
 from visrec.neighbours import similar_items
 from visrec.recommender import load_model
 from visrec.serving.engine import Engine, Picture, Question
 from visrec.serving.filters import Filter
+from visrec.serving.shelf import Shelf
 
 from .conftest import MODELS
 
@@ -206,3 +209,13 @@ def test_words_are_searched_in_all_that_is_known(engine):
         assert artist in text[int(index)]
     assert engine.shelf.search("").all()
     assert not engine.shelf.search("[no such words").any()
+
+
+def test_an_item_shows_nothing_that_cannot_be_written_down():
+    table = pl.DataFrame(
+        {"item_id": ["a", "b"], "bytes": [b"\xff", b"x"], "price": [float("nan"), 2.0], "tags": [["x"], []]}
+    )
+    shelf = Shelf(Catalog(IdMap(["a", "b"], kind="item"), (None, None), table))
+    assert shelf.item(0).metadata == {"tags": ["x"]}
+    assert shelf.item(1).metadata == {"price": 2.0, "tags": []}
+    assert shelf.search("b").tolist() == [False, True]

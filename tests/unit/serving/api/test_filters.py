@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import time
+from contextlib import suppress
+
 import numpy as np
 import polars as pl
 import pytest
@@ -17,6 +20,16 @@ TABLE = pl.DataFrame(
         "sold": [True, False, True],
     }
 )
+
+
+COLUMNS = {
+    "categorical": pl.Series(["x", "y"], dtype=pl.Categorical),
+    "enum": pl.Series(["x", "y"], dtype=pl.Enum(["x", "y"])),
+    "bytes": pl.Series([b"\xff", b"x"]),
+    "list": pl.Series([["x"], []]),
+    "record": pl.Series([{"x": 1}, {"x": 2}]),
+    "nothing": pl.Series([None, None]),
+}
 
 
 @pytest.mark.parametrize(
@@ -76,3 +89,25 @@ def test_a_filter_is_written_as_it_was():
     assert str(Filter.parse("year>=1990")) == "year>=1990"
     assert Filtering(TABLE).columns["price"] == "number"
     assert Filtering(TABLE).columns["note"] == "text"
+
+
+@pytest.mark.parametrize("text", [" " * 300, "a" + " " * 298 + "a", "a=" + "x" + " " * 296 + "y"])
+def test_spaces_do_not_make_a_filter_slow(text):
+    begun = time.process_time()
+    for _ in range(20):
+        with suppress(ConfigError):
+            Filter.parse(text)
+    assert time.process_time() - begun < 0.5  # all ways to share the spaces out took a second for each
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_a_column_of_any_type_filters_or_is_none_that_can_be_filtered_by(column):
+    table = pl.DataFrame({"item_id": ["a", "b"], "artist": ["Ann", "Bob"], column: COLUMNS[column]})
+    filtering = Filtering(table)
+    assert filtering.mask([Filter.parse("artist=Ann")]).tolist() == [True, False]
+    if column in filtering.columns:
+        expected = [str(one) == "x" for one in COLUMNS[column].to_list()]
+        assert filtering.mask([Filter.parse(f"{column}=x")]).tolist() == expected
+    else:
+        with pytest.raises(ConfigError, match="no column"):
+            filtering.mask([Filter.parse(f"{column}=x")])
