@@ -8,6 +8,9 @@ from visrec.data.catalog import Catalog
 from visrec.explain.explanation import Explanation, ItemId, Nearest, Term
 from visrec.recommender import Recommender
 
+LEAST_LIKE = 0.005
+"""Below this cosine, which is displayed as 0, nothing is said to look like anything."""
+
 
 def because(found: Explanation, model: Recommender, catalog: Catalog | None = None) -> Explanation:
     """The explanation with its sentence.
@@ -16,7 +19,8 @@ def because(found: Explanation, model: Recommender, catalog: Catalog | None = No
     - Where the score is a sum of terms, the one that lifts the item the most above an average item decides.
     - Where each item of the history has its exact part and looks play none, or attention decides, the largest part
       is named.
-    - Else the nearest liked picture is named; where the model does not look at pictures, the sentence says that too.
+    - Else the nearest liked picture is named, if it has anything in common with the item; where the model does not
+      look at pictures, the sentence says that too.
     """
     return replace(found, because=_said(found, model, catalog))
 
@@ -26,7 +30,12 @@ def _said(found: Explanation, model: Recommender, catalog: Catalog | None) -> st
         if model.learns == "counts":
             return "Because many people took it; this model gives everyone the same list."
         return "By chance: this model knows nothing of anyone."
-    looks = _looks(found.nearest, catalog) if found.nearest and found.nearest.items else None
+    near = found.nearest.items[:1] if found.nearest else ()
+    looks = (
+        _looks(found.nearest, catalog)
+        if found.nearest and near and near[0].similarity >= LEAST_LIKE
+        else None
+    )
     sees = model.needs != "none"
     if found.terms:
         return _of_term(max(found.terms, key=lambda one: one.above), looks)
@@ -64,13 +73,7 @@ def _looks(nearest: Nearest, catalog: Catalog | None) -> str:
     name = f"your picture {first.item_id}" if first.uploaded else _named(first.item_id, catalog)
     liked = "" if first.uploaded else ", which you liked"
     what = "it looks like" if nearest.looks else "it is liked by the same people as"
-    return f"{what} {name}{liked}: cosine {_cosine(first.similarity)}"
-
-
-def _cosine(value: float) -> str:
-    text = f"{abs(value):.2f}"
-    text = text[1:] if text.startswith("0") else text
-    return f"−{text}" if value < 0 and text != ".00" else text
+    return f"{what} {name}{liked}: likeness {first.similarity:.2f}"
 
 
 def _named(item: ItemId, catalog: Catalog | None) -> str:

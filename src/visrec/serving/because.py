@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from visrec.explain import Explanation, explain
+from visrec.explain.sentence import LEAST_LIKE
 from visrec.serving.engine import Engine, Item, Question
 
 
@@ -19,7 +20,9 @@ class Because:
             liked picture looks like it, but that is not what the model goes by.
         item: the liked item; None where it is an uploaded picture.
         picture: the name of the uploaded picture; empty where it is an item.
-        similarity: the cosine of the two pictures; None where they were not compared.
+        similarity: the cosine of the two pictures; None where the model does not go by looks and this liked one is
+            what decided, where they were not compared, and where they have nothing in common: there, a number would
+            contradict the reason.
     """
 
     how: Literal["looks", "company", "beside"]
@@ -32,7 +35,7 @@ def because_of(engine: Engine, question: Question, items: Sequence[int]) -> list
     """For each item the liked one that it is there for; None where nothing that was liked can be said to lead there.
 
     That is the one with the largest part in the score, as far as it is above 0. Where that cannot be said, as photos
-    take part too or no liked item has such a part, it is the one that looks most like the item.
+    take part too or no liked item has such a part, it is the one that looks most like the item, if any looks like it.
 
     Args:
         engine: of the run.
@@ -68,12 +71,14 @@ def because_of(engine: Engine, question: Question, items: Sequence[int]) -> list
 
 
 def _because(engine: Engine, why: Explanation, *, sees: bool) -> Because | None:
-    near = why.nearest.items if why.nearest else ()
+    near = [one for one in why.nearest.items if one.similarity >= LEAST_LIKE] if why.nearest else []
     likeness = {str(one.item_id): one.similarity for one in near if not one.uploaded}
     ranked = why.contributions.ranked if why.contributions else ()
     if ranked and ranked[0].value > 0:
         first = ranked[0].item_id
-        return Because("looks" if sees else "company", _item(engine, first), "", likeness.get(str(first)))
+        if not sees:
+            return Because("company", _item(engine, first))
+        return Because("looks", _item(engine, first), "", likeness.get(str(first)))
     if not near:
         return None
     how: Literal["looks", "beside"] = "looks" if sees else "beside"

@@ -125,7 +125,7 @@ def test_an_uploaded_picture_can_be_the_nearest(fitted, content):
     first = found.nearest.items[0]
     assert (first.item_id, first.uploaded) == ("photo.jpg", True)
     assert first.similarity == pytest.approx(1, abs=1e-6)
-    assert found.because == "Because it looks like your picture photo.jpg: cosine 1.00."
+    assert found.because == "Because it looks like your picture photo.jpg: likeness 1.00."
 
 
 def test_an_item_without_a_picture_is_like_nothing(fitted):
@@ -145,7 +145,19 @@ def test_the_sentence_names_the_title(fitted, content, train):
     found = explain(fitted("VisRank"), "u00", "i03", catalog=catalog)
     nearest = found.nearest.items[0]
     title = f"Picture {int(str(nearest.item_id)[1:])}"
-    assert found.because.startswith(f"Because it looks like ‘{title}’, which you liked: cosine ")
+    assert found.because.startswith(f"Because it looks like ‘{title}’, which you liked: likeness ")
+
+
+def test_the_sentence_claims_no_likeness_to_what_has_nothing_in_common(fitted, train):
+    """The only liked picture is the opposite of the item's: its cosine is -1."""
+    values = np.ones((12, 5), dtype=np.float32)
+    values[3] = -1
+    opposite = Features.from_array(values, train.items.values)
+    found = explain(fitted("CuratorNet"), None, "i03", history=["i01"], content=opposite)
+    assert found.nearest.items[0].similarity == pytest.approx(-1)
+    assert "looks like" not in found.because
+    alike = explain(fitted("CuratorNet"), None, "i02", history=["i01"], content=opposite)
+    assert alike.because == "Because it looks like ‘i01’, which you liked: likeness 1.00."
 
 
 def test_models_without_a_person_say_so(train):

@@ -8,8 +8,9 @@ import pytest
 from visrec.data.datasets.synthetic import SyntheticConfig, write_synthetic
 from visrec.errors import ConfigError
 from visrec.experiment import Experiment
+from visrec.explain.explanation import Contribution, Contributions, Explanation, Nearest, Neighbour
 from visrec.runs import run
-from visrec.serving.because import because_of
+from visrec.serving.because import _because, because_of
 from visrec.serving.comparing import Comparison, comparison_of
 from visrec.serving.engine import Engine, Picture, Question
 from visrec.serving.pages.try_it import default_model, offer
@@ -117,6 +118,34 @@ def test_by_company_an_item_is_there_for_the_liked_one_that_scores_it_most(engin
         if max(alone.values()) > 0:
             assert why.how == "company"
             assert alone[why.item.id] == pytest.approx(max(alone.values()))
+
+
+@pytest.mark.parametrize("similarity", [-0.18, 0.004, 0.6])
+@pytest.mark.parametrize(
+    ("sees", "value", "how"), [(True, 0.2, "looks"), (False, 0.2, "company"), (True, -0.2, None)]
+)
+def test_a_likeness_that_would_contradict_the_reason_is_not_given(
+    engine: Engine, similarity: float, sees: bool, value: float, how: str | None
+):
+    """The one liked item decides where its part is above 0; else only likeness can be the reason."""
+    liked = engine.shelf.ids[3]
+    why = Explanation(
+        "Model",
+        None,
+        engine.shelf.ids[17],
+        1.0,
+        (liked,),
+        "",
+        nearest=Nearest((Neighbour(liked, similarity),), "features", "color", True),
+        contributions=Contributions((Contribution(liked, value),), "left out", None),
+    )
+    found = _because(engine, why, sees=sees)
+    if how is None and similarity < 0.005:
+        assert found is None
+        return
+    assert found is not None
+    assert (found.how, found.item.index) == (how or "looks", 3)
+    assert found.similarity == (similarity if sees and similarity > 0.005 else None)
 
 
 def test_what_there_should_be_less_of_is_nothing_to_be_there_for(engine: Engine):

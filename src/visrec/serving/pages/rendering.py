@@ -140,6 +140,19 @@ def picture_size(engine: Engine, item: Item) -> tuple[int, int]:
         return 1, 1
 
 
+def decimal(value: float, digits: int = 2, *, sign: bool = False) -> str:
+    """A number as all pages write it: with its leading zero, a minus that is one, and none before 0."""
+    text = f"{value:{'+' if sign else ''}.{digits}f}"
+    if not sign and float(text) == 0:
+        text = text.removeprefix("-")
+    return text.replace("-", "−")
+
+
+def brief(value: float) -> str:
+    """A number of unknown size in two figures."""
+    return f"{value:.2g}".replace("-", "−")
+
+
 def static_url(name: str) -> str:
     """A static file; its address changes when it does, so that it can be kept for ever."""
     return f"/static/{name}?v={_static_digest(name)}"
@@ -168,4 +181,5 @@ def _environment() -> Environment:
         static_url=static_url,
         widths=WIDTHS,
     )
+    environment.filters.update(decimal=decimal, brief=brief)
     return environment

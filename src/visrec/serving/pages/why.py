@@ -91,6 +91,7 @@ def why(
         measured=measures_of(engine) is not None,
         measuring=begin_measuring(engine),
         contributing=_contributing(engine, found),
+        rest_counts=_rest_counts(found),
         checks={one.kind: one for one in _checks(engine).get(name, ())},
     )
 
@@ -180,8 +181,13 @@ def _item(engine: Engine, item: str | int) -> Item:
     return engine.item(engine.catalog.items.index(item))
 
 
-def _place(engine: Engine, model: str, user: str, liked: list[str] | None, found: Explanation) -> int | None:
-    """The rank of the item in the list of whom it is explained to; None where it is far down, or has none."""
+def _place(
+    engine: Engine, model: str, user: str, liked: list[str] | None, found: Explanation
+) -> tuple[int, int] | None:
+    """The rank of the item in the list of whom it is explained to, and how many items are ranked.
+
+    None where it is far down, or has none.
+    """
     index = engine.catalog.items.index(found.item)
     known = Question(
         model,
@@ -194,7 +200,10 @@ def _place(engine: Engine, model: str, user: str, liked: list[str] | None, found
         ranks = {one.index: one.rank for one in engine.recommend(known)}
     except VisrecError:
         return None
-    return ranks.get(index)
+    if index not in ranks:
+        return None
+    left_out = {*engine.known(known).tolist(), *engine.catalog.items.indices(known.liked).tolist()}
+    return ranks[index], len(engine.catalog) - len(left_out)
 
 
 def _nearest(engine: Engine, found: Explanation) -> list[tuple[Item, float]]:
@@ -325,6 +334,12 @@ def _contributing(engine: Engine, found: Explanation) -> list[tuple[Item, float]
     ranked = tuple(one for one in ranked if abs(one.value) > least)
     chosen = [*ranked[:_CONTRIBUTING], *(one for one in ranked[_CONTRIBUTING:][-2:] if one.value < 0)]
     return [(_item(engine, one.item_id), one.value) for one in chosen]
+
+
+def _rest_counts(found: Explanation) -> bool:
+    """Whether a part of the score that can be told from nothing comes from elsewhere than the history."""
+    rest = None if found.contributions is None else found.contributions.rest
+    return rest is not None and abs(rest) > max(1e-6, abs(found.score) / 100)
 
 
 @once

@@ -142,7 +142,7 @@ def test_a_path_leads_from_one_to_the_other(visitor: TestClient) -> None:
     page = visitor.get("/paths?from=00005&to=00040").text
     steps = re.findall(r'data-item="([^"]*)"', page[page.index('<ol class="path">') :].split("</ol>")[0])
     assert [steps[0], steps[-1]] == ["00005", "00040"]
-    assert page.count("likeness 0") + page.count("likeness -0") == len(steps) - 1
+    assert page.count("likeness 0") + page.count("likeness −0") == len(steps) - 1
     assert visitor.get("/paths?from=00005&to=nothing").status_code == 404
 
 

@@ -13,8 +13,8 @@ from visrec.evaluation.significance import Estimate
 from visrec.explain import explain
 from visrec.explain.explanation import Activation, Attended, Explanation, Region, Term
 from visrec.explain.faithfulness import Check
-from visrec.serving.engine import Engine
-from visrec.serving.pages.rendering import why_url
+from visrec.serving.engine import Engine, Question
+from visrec.serving.pages.rendering import brief, decimal, why_url
 from visrec.serving.pages.why import _activation, _looked, _terms
 
 from .conftest import PERSON
@@ -116,3 +116,27 @@ def test_it_is_said_whether_an_explanation_was_found_to_hold(
     part = page[page.index('id="why-nearest"') :].split("</section>")[0]
     assert f"{said}</b>: deleting the 3 liked items lowers the score by 0.50" in part
     assert "at random by 0.25. Measured on 40 people" in part
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.756, "0.76"), (-0.18, "−0.18"), (-0.001, "0.00"), (1.0, "1.00")],
+)
+def test_numbers_have_a_leading_zero_and_a_minus_that_is_one(value: float, text: str) -> None:
+    assert decimal(value) == text
+
+
+def test_the_rank_is_among_what_was_ranked(visitor: TestClient, hung: Engine) -> None:
+    """Of 60 items, those that the person took before are in no list."""
+    first = hung.recommend(Question("visrank", 1, PERSON, known="past"))[0]
+    page = visitor.get(why_url("visrank", hung.item(first.index).id, PERSON)).text
+    assert f"rank 1 of {60 - len(set(hung.person(PERSON).history))}." in page
+
+
+def test_the_part_of_the_score_that_no_liked_item_has_is_told(visitor: TestClient, hung: Engine) -> None:
+    found = explain(hung.model("acf"), PERSON, "00001", content=hung.run.content, catalog=hung.catalog)
+    assert found.contributions is not None
+    assert found.contributions.rest is not None
+    page = visitor.get(why_url("acf", "00001", PERSON)).text
+    assert f"{brief(found.contributions.rest)} that comes from what the model has learned" in page
+    assert "has learned of the person" not in visitor.get(why_url("visrank", "00001", PERSON)).text
