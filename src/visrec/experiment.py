@@ -183,6 +183,9 @@ class Experiment(Config):
     """For every model that does not set its own."""
     seeds: int = Field(default=1, ge=1)
     """Every model whose result depends on a seed is trained with so many: its seed, the next, …"""
+    attributes: bool = False
+    """Whether brightness and other measures of all pictures are made, for explanations. A service makes them when
+    they are first asked for; made here, it is also checked whether they explain anything."""
 
     @field_validator("models")
     @classmethod

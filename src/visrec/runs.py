@@ -40,6 +40,7 @@ from visrec.evaluation.slices import Slicing, slice_reports
 from visrec.evaluation.tasks import Protocol
 from visrec.experiment import Experiment, FeaturesConfig
 from visrec.explain.attributes import FOLDER as ATTRIBUTES
+from visrec.explain.attributes import attribute_table
 from visrec.explain.faithfulness import HEADINGS, Check, check_explanations, written
 from visrec.features.extractor import versions
 from visrec.features.features import META, Features
@@ -298,6 +299,9 @@ def run(experiment: Experiment, out: str | Path, *, stage: Stage = silent) -> Ru
     kinds = {kind for name in found.models for kind in found.experiment.build(name).learns_from}
     check_slices(found.experiment.evaluation.slices, found.data.catalog, features="vector" in kinds)
     content = _content(found, stage)
+    if found.experiment.attributes:
+        with stage("measuring the pictures, for explanations") as progress:
+            attribute_table(found.data.catalog, found.path / ATTRIBUTES, progress=progress)
     diverged: DivergedError | None = None
     for name, seed in _to_train(found.experiment):
         try:
@@ -398,7 +402,7 @@ def planned(experiment: Experiment, out: Path) -> Run:
     # So do seeds and the evaluation, where they are not given.
     kept = {
         name: getattr(earlier.experiment, name)
-        for name in ("seeds", "evaluation")
+        for name in ("seeds", "evaluation", "attributes")
         if name not in experiment.model_fields_set
     }
     resolved = experiment.replace(models={**earlier.experiment.models, **given}, **kept).resolved()

@@ -62,11 +62,8 @@ def demo(
     ] = True,
 ) -> None:
     """Draw a synthetic catalogue, train models on it, compare them, and open it as a web page."""
-    from visrec.data.dataset import load_catalog
     from visrec.data.datasets.synthetic import SyntheticConfig, write_synthetic
     from visrec.experiment import Experiment
-    from visrec.explain import attribute_table
-    from visrec.explain.attributes import FOLDER
     from visrec.runs import run
 
     out = out.resolve()
@@ -78,8 +75,6 @@ def demo(
         write_synthetic(data, config, progress=lambda done, total: progress(done, total, ""))
     experiment = Experiment.from_toml(Path(__file__).parents[1] / "demo.toml")
     settings = experiment.data.replace(path=str(data))
-    with stage("measuring brightness and more, for explanations") as progress:  # which the run then checks
-        attribute_table(load_catalog(data), out / FOLDER, progress=progress)
     found = run(experiment.replace(data=settings, seed=seed), out, stage=stage)
     show_run(found, found.reports)
     if serve:
