@@ -27,7 +27,7 @@ from visrec.serving.pages.comparison_tables import (
     slice_tables,
 )
 from visrec.serving.pages.comparison_words import meaning_of, order_words, people_url, verdict, words_of
-from visrec.serving.pages.rendering import render
+from visrec.serving.pages.rendering import Pager, render
 from visrec.serving.service import CurrentEngine
 
 router = APIRouter(include_in_schema=False)
@@ -107,7 +107,9 @@ def people(
     if a == b:
         raise ConfigError(f"'{a}' is held against itself. Choose two models, or one alone.")
     found = comparison.gaps(metric, a, b, piece=piece)
-    shown = found.page(order, start=(page - 1) * SHOWN, n=SHOWN)
+    query = {"metric": metric, "a": a, "b": b or "", "slice": piece or "", "order": order}
+    pager = Pager.of(len(found), page, SHOWN, query)
+    shown = found.page(order, start=pager.part.start, n=SHOWN)
     sides = (words_of(metric, b, than=a), words_of(metric, a, than=b)) if b else None
     title = f"{heading_of(metric)} of {a}" + (f" less that of {b}" if b else "")
     return render(
@@ -121,11 +123,9 @@ def people(
         b=b,
         piece=piece,
         order=order,
-        page=page,
-        pages=max(1, -(-len(found) // SHOWN)),
+        pager=pager,
         found=found,
         cards=behind(comparison, shown, metric, a, b),
-        first=(page - 1) * SHOWN + 1,
         words=order_words(metric, a, b),
         histogram=histogram(found.values, x_title=title, sides=sides) if len(found) else None,
         **_drawing(),
@@ -167,12 +167,17 @@ def _plots_url() -> str:
     return f"/compare/plots.css?v={digest_of(_plots_css())[:12]}"
 
 
+@cache
+def _shapes() -> Any:
+    return template("drawing.html.j2").module
+
+
 def _drawing() -> dict[str, Any]:
     """What templates draw plots with: those of the reports."""
     return {
         "plots_url": _plots_url(),
-        "svg": template("drawing.html.j2").module.svg,  # type: ignore[attr-defined]
-        "key": template("drawing.html.j2").module.key,  # type: ignore[attr-defined]
+        "svg": _shapes().svg,
+        "key": _shapes().key,
         "heading_of": heading_of,
         "people_url": people_url,
         "endings": _ENDINGS,

@@ -46,7 +46,6 @@ def people_url(
     *,
     piece: str | None = None,
     order: str = "least",
-    page: int = 1,
 ) -> str:
     """The people behind a number."""
     query = {
@@ -55,7 +54,6 @@ def people_url(
         "b": b,
         "slice": piece,
         "order": None if order == "least" else order,
-        "page": None if page == 1 else str(page),
     }
     return f"/compare/people?{urlencode({key: value for key, value in query.items() if value is not None})}"
 

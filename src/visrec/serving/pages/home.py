@@ -35,6 +35,7 @@ def home(request: Request, engine: CurrentEngine) -> HTMLResponse:
         engine,
         "home.html.j2",
         wall=_wall(engine),
+        ends=_ends(engine),
         facts=_facts(engine),
         somebody=glimpse(engine, user, 10),
         offered=offered(engine, user, engine.best_model),
@@ -96,16 +97,23 @@ def _wall(engine: Engine) -> list[Item]:
 
 
 @once
+def _ends(engine: Engine) -> list[Item]:
+    """The first and the last of these whose looks are known, between which there is a path; none without features."""
+    missing = engine.run.features.missing if engine.run.has("vector") else None
+    seen = [] if missing is None else [item for item in _wall(engine) if not missing[item.index]]
+    return [seen[0], seen[-1]] if len(seen) > 1 else []
+
+
+@once
 def _facts(engine: Engine) -> list[tuple[str, str]]:
     """The run in numbers."""
     split, catalog = engine.run.split, engine.catalog
     in_training = np.bincount(split.train.item, minlength=len(catalog)) > 0
-    taken = np.bincount(engine.run.data.interactions.item, minlength=len(catalog)) > 0
     facts = [
         ("pictures", f"{sum(path is not None for path in catalog.paths):,}"),
         ("people", f"{len(split.train.users):,}"),
         ("times somebody took something", f"{len(engine.run.data.interactions.item):,}"),
-        ("new items, which nobody took in training", f"{int((taken & ~in_training).sum()):,}"),
+        ("items that nobody took in training", f"{int((~in_training).sum()):,}"),
         ("models", f"{len(engine.models)}"),
     ]
     if len(catalog) != sum(path is not None for path in catalog.paths):

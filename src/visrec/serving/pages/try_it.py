@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from visrec.errors import VisrecError
+from visrec.feedback.events import Opinions
 from visrec.serving.because import Because, because_of
 from visrec.serving.engine import Engine, Item, Picture, Question
 from visrec.serving.pages.once import once
@@ -19,6 +20,7 @@ from visrec.serving.service import CurrentEngine, CurrentService, Service
 from visrec.serving.taste import OPINIONS, Taste
 from visrec.serving.uploads import Form as Sent
 from visrec.serving.variety import LOOKS, varied_items
+from visrec.serving.visits import CurrentOpinions
 
 router = APIRouter(include_in_schema=False)
 
@@ -83,13 +85,16 @@ class Offer:
 
 
 @router.get("/try", response_class=HTMLResponse)
-def try_it(request: Request, service: CurrentService, engine: CurrentEngine) -> Response:
+def try_it(
+    request: Request, service: CurrentService, engine: CurrentEngine, opinions: CurrentOpinions
+) -> Response:
     """The page of what an address says."""
     pairs = request.query_params.multi_items()
     taste = Taste.of(pairs)
     if any(name in ("drop", "away") for name, _ in pairs):  # a form's way to say it: not an address to share
         return RedirectResponse(taste.url, status_code=303)
-    return _page(request, service, engine, offer(engine, *kept_photos(service, engine, taste)))
+    found = offer(engine, *kept_photos(service, engine, taste))
+    return _page(request, service, engine, found, before=opinions if taste.is_empty else None)
 
 
 @router.get("/try/list", response_class=HTMLResponse)
@@ -239,7 +244,10 @@ def _taste(form: Sent) -> Taste:
     return Taste.of((name, value) for name, values in form.fields.items() for value in values)
 
 
-def _page(request: Request, service: Service, engine: Engine, found: Offer) -> HTMLResponse:
+def _page(
+    request: Request, service: Service, engine: Engine, found: Offer, *, before: Opinions | None = None
+) -> HTMLResponse:
+    """The whole page; `before` is what was liked and hidden on other pages, which one can begin with."""
     if not engine.visitor_models:
         return render(request, engine, "try_nothing.html.j2")
     return render(
@@ -252,6 +260,7 @@ def _page(request: Request, service: Service, engine: Engine, found: Offer) -> H
         default=default_model(engine),
         may_keep=service.kept.takes,
         takes_photos=takes_photos(engine),
+        before=before if before is not None and before.liked else None,
         **_wall(engine, found.taste),
     )
 

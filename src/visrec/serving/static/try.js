@@ -91,6 +91,7 @@ function show(found, push) {
   if (url !== location.pathname + location.search) history[push ? "pushState" : "replaceState"](null, "", url);
   for (const form of document.querySelectorAll("#wall, #photo, #settings")) rewrite(form);
   press();
+  document.getElementById("before")?.remove(); // something is chosen now
   settle(found, boxes);
   say(found.dataset.said, { heard: true });
 }
@@ -153,6 +154,10 @@ document.addEventListener("submit", (event) => {
   const { submitter, target } = event;
   if (!target.closest(".try") || target.matches("#photo, .forget")) return;
   event.preventDefault();
+  if (target.id === "before") {
+    pairs = [...new FormData(target)];
+    target.remove();
+  }
   if (submitter && BUTTONS.includes(submitter.name)) {
     pairs.push([submitter.name, submitter.value]);
     if (target.id === "wall") { // at once, whatever the answer says later

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html import escape
+from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from visrec.serving.app import create_app
 from visrec.serving.engine import Engine, Question
+from visrec.serving.pages.home import _ends
 from visrec.serving.pages.rendering import item_url, person_url, why_url
+from visrec.serving.settings import ServiceSettings
 
 from .conftest import PERSON, TITLE
 
@@ -149,5 +154,47 @@ def test_a_path_leads_from_one_to_the_other(visitor: TestClient) -> None:
 def test_a_run_without_features_has_no_paths(visitor: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("visrec.runs.Run.has", lambda *_: False)
     monkeypatch.setattr("visrec.serving.pages.items._paths", lambda _: None)
+    monkeypatch.setattr("visrec.serving.pages.home._ends", _ends.__wrapped__)
     assert visitor.get("/paths?from=00005&to=00040").status_code == 422
+    assert "/paths" not in visitor.get("/").text
     assert "A path to another" not in visitor.get("/items/00005").text
+
+
+def test_home_counts_the_new_items_that_the_report_counts(visitor: TestClient, hung: Engine) -> None:
+    new = json.loads((hung.run.path / "data.json").read_text())["new_items"]
+    assert f"<dt>items that nobody took in training</dt><dd>{new}</dd>" in visitor.get("/").text
+
+
+def test_a_page_of_people_beyond_the_last_is_the_last(visitor: TestClient, hung: Engine) -> None:
+    people = hung.reports["visrank"].per_user.height
+    page = visitor.get("/compare/people?a=visrank&page=9999").text
+    assert page.count('class="card person"') == (people - 1) % 10 + 1
+    assert f"Page {-(-people // 10)} of {-(-people // 10)}" in page
+
+
+def test_nobody_behind_a_number_looks_like_a_missing_picture(visitor: TestClient) -> None:
+    """The word of a class on one page is the look of something else on all of them."""
+    page = visitor.get("/compare/people?a=popularity&b=visrank&order=least").text
+    page += visitor.get("/compare/people?a=popularity").text
+    assert 'class="apart same"' in page
+    assert 'class="apart none"' not in page
+
+
+def test_try_can_begin_with_what_was_liked_on_other_pages(gallery: Path, tmp_path: Path) -> None:
+    headers = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}
+    app = create_app(
+        gallery, ServiceSettings(reading_rate=0, database=f"sqlite:///{tmp_path / 'feedback.db'}")
+    )
+    with TestClient(app, base_url="http://127.0.0.1:8000", headers=headers) as browser:
+        assert 'id="before"' not in browser.get("/try").text
+        for kind, item in (("like", "00005"), ("like", "00009"), ("hide", "00011")):
+            assert browser.post("/v1/events", json={"kind": kind, "item": item}).is_success
+        page = browser.get("/try").text
+        form = page[page.index('id="before"') :].split("</form>")[0]
+        assert re.findall(r'name="(like|hide)" value="([^"]*)"', form) == [
+            ("like", "00005"),
+            ("like", "00009"),
+            ("hide", "00011"),
+        ]
+        assert "the 2 pictures that you liked on other pages" in form
+        assert 'id="before"' not in browser.get("/try?like=00007").text
