@@ -477,7 +477,8 @@ def main() -> None:
     about |= {"machine": machine(), "others_load": others}
     (args.out / "serving.json").write_text(json.dumps(about, indent=1) + "\n")
     if args.write:
-        conditions = f"{args.seconds:g} s each. {described(about['machine'])} Load before: {others:.1f}."
+        others_said = f"Other work: a load of {others:.1f} before it began."
+        conditions = f"{args.seconds:g} s each. {described(about['machine'])} {others_said}"
         publish("serving", "\n\n".join([*texts, conditions]), about)
     if about.get("swap", {}).get("wrong") or any(
         one["errors"] for run in about["runs"] for one in run["loads"]
