@@ -98,13 +98,16 @@ def compared_by(model: Recommender, content: Features | Content | None = None) -
 def vectors_of_model(question: Question, items: np.ndarray) -> np.ndarray:
     """What the model compares items by, `(n, m)` of length 1; 0 where it knows nothing, m = 0 if it compares none.
 
-    Of dvbpr what it sees, Phi(X_i), without the factors.
+    Of dvbpr what it sees, Phi(X_i) without the factors, as it deviates from the average picture: what all pictures
+    have in common decides about no rank, and where it is large, all of them are alike.
     """
     model = question.model
     vectors = model.similarity_vectors()
     if isinstance(model, DVBPR):
         assert model.Z is not None
-        vectors = model.Z[:, blocks_of(model)["visual"]]
+        seen = model.Z[:, blocks_of(model)["visual"]]
+        there = seen.any(dim=1, keepdim=True)
+        vectors = (seen - seen[there[:, 0]].mean(0)) * there
     if vectors is None:
         return np.zeros((len(items), 0), dtype=np.float32)
     rows = vectors.index_select(0, torch.from_numpy(items))

@@ -118,6 +118,19 @@ def test_without_features_what_the_model_holds_of_items_is_compared(fitted):
     assert found.items[0].similarity == pytest.approx(max(cosine), abs=1e-5)
 
 
+def test_what_dvbpr_sees_is_compared_beside_the_average_picture(fitted):
+    """Its vectors may all but share a direction, which would make every picture like every other."""
+    model = fitted("DVBPR")
+    seen = np.delete(model.Z.detach().numpy()[:, :3], 4, axis=0)  # i04 has no picture
+    own = {n: model.Z.detach().numpy()[n, :3] - seen.mean(0) for n in (0, 2, 3, 6, 8, 9)}
+    cosine = {n: own[n] @ own[3] / np.linalg.norm(own[n]) / np.linalg.norm(own[3]) for n in (0, 2, 6, 8, 9)}
+    found = explain(model, "u00", "i03", n_nearest=6).nearest.items
+    assert [one.item_id for one in found] == [
+        f"i{n:02d}" for n in sorted(cosine, key=cosine.get, reverse=True)
+    ]
+    assert found[0].similarity == pytest.approx(max(cosine.values()), abs=1e-5)
+
+
 def test_an_uploaded_picture_can_be_the_nearest(fitted, content):
     model = fitted("VisRank")
     mine = {"photo.jpg": 2 * content.vector.values[3]}

@@ -116,6 +116,7 @@ def test_it_is_said_whether_an_explanation_was_found_to_hold(
     part = page[page.index('id="why-nearest"') :].split("</section>")[0]
     assert f"{said}</b>: deleting the 3 liked items lowers the score by 0.50" in part
     assert "at random by 0.25. Measured on 40 people" in part
+    assert ("They are alike to this model; that it recommends by such likeness" in page) == (low < 0)
 
 
 @pytest.mark.parametrize(
