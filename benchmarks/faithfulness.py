@@ -45,13 +45,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="for the data and the run")
     parser.add_argument("--items", type=int, default=2_000)
     parser.add_argument("--users", type=int, default=2_000)
-    parser.add_argument("--asked", type=int, default=500, help="users a model is asked for")
+    parser.add_argument("--asked", type=int, default=200, help="users a model is asked for")
     parser.add_argument("--write", action="store_true")
     args = parser.parse_args()
     data = args.out / "data"
     if not data.exists():
         write_synthetic(data, SyntheticConfig(n_items=args.items, n_users=args.users, seed=0))
-    found = run(experiment(data), args.out / "run")
+    plan, folder = experiment(data), args.out / "run"
+    there = (folder / "report.json").is_file()  # finished: nothing is to be evaluated again
+    found = Run.load(folder) if there else run(plan, folder)
     attributes = attribute_table(found.data.catalog, found.path / "attributes")
     checks: dict[str, tuple[Check, ...]] = {}
     shown = Table(["model", "deleted", "the score", "as explained", "at random", "difference", "holds"])
