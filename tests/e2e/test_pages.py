@@ -16,7 +16,14 @@ pytest.importorskip("fastapi", reason="the service is absent: uv sync --all-extr
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 SIZES = {"desktop": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
-LOOKS = [(scheme, size) for scheme in ("light", "dark") for size in SIZES]
+LOOKS = [
+    pytest.param(("light", "desktop"), id="light-desktop"),
+    pytest.param(("dark", "phone"), id="dark-phone"),
+    *(
+        pytest.param(look, id="-".join(look), marks=pytest.mark.slow)
+        for look in (("light", "phone"), ("dark", "desktop"))
+    ),
+]
 SHIFTS = """
 window.shifts = [];
 new PerformanceObserver(list => {
@@ -109,7 +116,7 @@ def page(browser: Any) -> Iterator[Any]:
 NAMES = ("home", "people", "person", "items", "item", "path", "why")
 
 
-@pytest.mark.parametrize("look", LOOKS, ids="-".join)
+@pytest.mark.parametrize("look", LOOKS)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_page_is_whole(browser: Any, addresses: dict[str, str], name: str, look: tuple[str, str]) -> None:
     """Nothing fails, no other host is asked, nothing moves while it loads or sticks out, axe does not complain."""

@@ -27,13 +27,14 @@ PATHS = {
     "one": "/compare/people?metric=visual_diversity%4020&a=visrank&order=most",
 }
 LOOKS = [
-    *(
-        (name, scheme, size)
-        for name in ("list", "compare", "people")
-        for scheme in ("light", "dark")
-        for size in SIZES
-    ),
-    *((name, "light", "phone") for name in ("try", "compare-other", "one")),
+    pytest.param(
+        (name, scheme, size),
+        id=f"{name}-{scheme}-{size}",
+        marks=() if (scheme, size) in {("light", "desktop"), ("dark", "phone")} else pytest.mark.slow,
+    )
+    for name in PATHS
+    for scheme in ("light", "dark")
+    for size in SIZES
 ]
 SHIFTS = """
 window.shifts = [];
@@ -145,7 +146,7 @@ def expect_url(page: Any, query: str) -> None:
 # ---- every page ----
 
 
-@pytest.mark.parametrize("look", LOOKS, ids="-".join)
+@pytest.mark.parametrize("look", LOOKS)
 def test_a_page_is_whole(browser: Any, address: str, look: tuple[str, str, str]) -> None:
     """Nothing fails, no other host is asked, nothing moves while it loads or sticks out, axe does not complain."""
     from axe_playwright_python.sync_playwright import Axe
