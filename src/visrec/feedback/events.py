@@ -172,6 +172,10 @@ def opinions(events: Iterable[tuple[Kind, Id, float | None]]) -> Opinions:
 def _check_common(row: Event | Shown) -> None:
     if row.time.tzinfo is None:
         raise FeedbackError(f"The time {row.time.isoformat()} has no time zone; expected one, such as UTC.")
+    try:
+        row.time.astimezone(UTC)
+    except OverflowError:
+        raise FeedbackError(f"The time {row.time.isoformat()} is in no year from 1 to 9999 of UTC.") from None
     if row.user is not None:
         _check_id("user", row.user)
     names = {"model": row.model, "run": row.run}

@@ -198,6 +198,13 @@ class Store:
             conditions.append(schema.events.c.kind.in_(kinds))
         return (_event(row) for row in self._rows(schema.events, *conditions))
 
+    def newest_events(self, session: str, n: int) -> list[Event]:
+        """The newest events of a session, at most n, in the order in which they came."""
+        c = schema.events.c
+        query = sa.select(schema.events).where(c.session_id == session).order_by(c.seq.desc()).limit(n)
+        rows = self.read(lambda connection: connection.execute(query).all())
+        return [_event(row) for row in reversed(rows)]
+
     def shown(
         self, *, since: datetime | None = None, session: str | None = None, study: str | None = None
     ) -> Iterator[Shown]:

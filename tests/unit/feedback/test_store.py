@@ -57,6 +57,21 @@ def test_a_shown_list_comes_back_with_its_ranks_and_scores(store: Store) -> None
     assert list(store.shown()) == [shown]
 
 
+def test_the_newest_events_of_a_session_are_its_last_ones_in_their_order(store: Store) -> None:
+    for n in range(5):
+        store.record_event(Event(session="s", item=n, kind="view"))
+        store.record_event(Event(session="other", item=n, kind="view"))
+    assert [(one.session, one.item) for one in store.newest_events("s", 2)] == [("s", 3), ("s", 4)]
+    assert len(store.newest_events("s", 100)) == 5
+    assert store.newest_events("nobody", 3) == []
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00"])
+def test_a_time_that_utc_has_not_is_refused(time: str) -> None:
+    with pytest.raises(FeedbackError, match="in no year"):
+        Event(session="s", item="a", kind="like", time=datetime.fromisoformat(time))
+
+
 def test_the_same_id_twice_is_one_event_the_first(store: Store) -> None:
     first = Event(session="s", item="a", kind="like", id="one")
     assert store.record_event(first)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Request, Response, status
-from pydantic import AwareDatetime, BeforeValidator, Field
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
 from visrec.feedback.events import Event, Kind, Opinions, new_id, now
 from visrec.serving.api.recommendations import StrictWeight
@@ -19,6 +18,8 @@ from visrec.serving.visits import CurrentSession, begun, end
 router = APIRouter(tags=["events"])
 _MOST = 100
 _LONGEST = 64
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+_AHEAD = timedelta(days=1)  # that the clock of a client may be
 
 
 def _written(value: object) -> object:
@@ -26,6 +27,13 @@ def _written(value: object) -> object:
     if not isinstance(value, str | datetime):
         raise ValueError("expected a time as text, such as 2026-01-31T12:00:00Z")
     return value
+
+
+def _possible(time: datetime) -> datetime:
+    """Neither before there were computers to send it, nor in the future, which would be the newest of all."""
+    if not _EARLIEST <= time <= now() + _AHEAD:
+        raise ValueError("expected a time from 1970 until now")
+    return time
 
 
 class NewEvent(Asked):
@@ -45,8 +53,8 @@ class NewEvent(Asked):
     """The account, if there is one; it need not be one of the data set."""
     weight: StrictWeight | None = None
     """Of a like: how much."""
-    time: Annotated[AwareDatetime, BeforeValidator(_written)] | None = None
-    """When, with a time zone. Without it: now."""
+    time: Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_possible)] | None = None
+    """When, with a time zone, from 1970 until now. Without it: now."""
 
 
 class Recorded(Answer):
@@ -163,9 +171,7 @@ def list_events(
     n: Annotated[int, Query(ge=1, le=1000, description="The newest so many.")] = 100,
 ) -> PastEvents:
     """The newest events of the session of this request, and of no other."""
-    found: deque[Event] = deque(maxlen=n)
-    if session is not None and service.store is not None:
-        found.extend(service.store.events(session=session))
+    found = [] if session is None or service.store is None else service.store.newest_events(session, n)
     return PastEvents(
         events=[
             PastEvent(

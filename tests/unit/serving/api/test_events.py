@@ -87,6 +87,20 @@ def test_an_event_sent_twice_is_one(client):
     assert len(client.get("/v1/events").json()["events"]) == 1
 
 
+@pytest.mark.parametrize(
+    ("time", "status"),
+    [
+        ("0001-01-01T00:00:00+05:00", 422),  # which UTC has not
+        ("1969-12-31T23:59:59Z", 422),
+        ("2020-05-01T00:00:00+02:00", 201),
+        ("2999-01-01T00:00:00Z", 422),
+        ("9999-12-31T23:59:59-05:00", 422),
+    ],
+)
+def test_an_event_is_of_the_past(client, time, status):
+    assert client.post("/v1/events", json={"kind": "like", "item": "00003", "time": time}).status_code == status
+
+
 def test_an_id_of_another_event_is_a_conflict(client):
     client.post("/v1/events", json={"kind": "like", "item": "00003", "id": "e1"})
     answer = client.post("/v1/events", json={"kind": "like", "item": "00004", "id": "e1"})
