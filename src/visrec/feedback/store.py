@@ -166,14 +166,21 @@ class Store:
         query = sa.select(sa.literal(1)).where(schema.shown.c.id == shown)
         return self.read(lambda connection: connection.scalar(query)) is not None
 
-    def session_state(self, session: str) -> Opinions:
-        """What a session likes and has hidden now; nothing of a session that is not known."""
+    def session_state(self, session: str, *, assignment: int | None = None) -> Opinions:
+        """What a session likes and has hidden now; nothing of a session that is not known.
+
+        Args:
+            session: its id.
+            assignment: only what was said in this part of a study; None: all.
+        """
         c = schema.events.c
         query = (
             sa.select(c.kind, c.item_id, c.item_is_integer, c.weight)
             .where(c.session_id == session, c.kind.in_(OPINIONS))
             .order_by(c.seq)
         )
+        if assignment is not None:
+            query = query.where(c.assignment_id == assignment)
         rows = self.read(lambda connection: connection.execute(query).all())
         return opinions((kind, schema.as_given(item, whole), weight) for kind, item, whole, weight in rows)
 

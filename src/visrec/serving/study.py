@@ -76,7 +76,8 @@ class RunningStudy:
         if session is None or participant is None or participant.assignment is None:
             return Standing(participant)
         items, mine = engine.catalog.items, participant.assignment.id
-        found = self.store.session_state(session)
+        # What somebody liked on other pages before they agreed is no part of the study.
+        found = self.store.session_state(session, assignment=mine)
         lists = [one for one in self.store.shown(session=session) if one.assignment == mine]
         return Standing(
             participant,

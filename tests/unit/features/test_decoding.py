@@ -344,7 +344,9 @@ def test_an_interrupted_extraction_ends_soon_and_leaves_no_process(tmp_path: Pat
     images.mkdir(parents=True)
     Image.new("RGB", (1500, 1500)).save(images / "p000.png")
     picture = (images / "p000.png").read_bytes()  # small as a file, long in decoding
-    for number in range(1, 1000):  # more than can be done before the signal comes, however busy the machine is
+    for number in range(
+        1, 1000
+    ):  # more than can be done before the signal comes, however busy the machine is
         (images / f"p{number:03d}.png").write_bytes(picture + number.to_bytes(2))  # of a content of its own
     code = (
         "import visrec.features.extraction as e\n"

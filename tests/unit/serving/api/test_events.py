@@ -98,7 +98,9 @@ def test_an_event_sent_twice_is_one(client):
     ],
 )
 def test_an_event_is_of_the_past(client, time, status):
-    assert client.post("/v1/events", json={"kind": "like", "item": "00003", "time": time}).status_code == status
+    assert (
+        client.post("/v1/events", json={"kind": "like", "item": "00003", "time": time}).status_code == status
+    )
 
 
 def test_an_id_of_another_event_is_a_conflict(client):

@@ -115,6 +115,17 @@ def test_lists_come_after_enough_likes_and_show_no_picture_twice(visitor: Any) -
     assert not (set(first) & set(second)) | (set(liked) & {*first, *second})
 
 
+def test_what_was_liked_before_agreeing_is_no_part_of_the_study(visitor: Any) -> None:
+    client = visitor()
+    client.get("/study")  # brings the session
+    for item in ("00001", "00002"):
+        assert client.post("/v1/events", json={"kind": "like", "item": item}).status_code < 300
+    assert {*client.get("/v1/session").json()["liked"]} == {"00001", "00002"}
+    client.post("/study/consent", data={"version": "1", "agreed": "yes"})
+    like(client, 1)
+    assert client.post("/study/next", data={"after": 0}).status_code == 409  # two are needed
+
+
 def test_a_list_that_is_asked_for_twice_is_made_once(visitor: Any) -> None:
     client = visitor()
     take_part(client)
