@@ -95,7 +95,7 @@ class Atlas:
             return False
         with self._lock:
             if self._maker is None:
-                command = [sys.executable, "-m", "visrec.cli", "map", str(self._run.path)]
+                command = [sys.executable, "-P", "-m", "visrec.cli", "map", str(self._run.path)]
                 nowhere = subprocess.DEVNULL
                 self._maker = subprocess.Popen(command, stdin=nowhere, stdout=nowhere, stderr=nowhere)
                 weakref.finalize(self, self._maker.terminate)
