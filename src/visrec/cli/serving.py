@@ -55,9 +55,15 @@ def serve(
     """Serve a run as a web page and a REST service."""
     from visrec.serving.settings import ServiceSettings
 
-    given = {"database": database, "study": study, "model": model}
     settings = ServiceSettings(
-        host=host, port=port, token=token, read_only=read_only, allowed_hosts=tuple(names or ()), **given
+        host=host,
+        port=port,
+        token=token,
+        read_only=read_only,
+        database=database,
+        study=study,
+        model=model,
+        allowed_hosts=tuple(names or ()),
     )
     serve_run(folder, settings)
 

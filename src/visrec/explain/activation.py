@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -13,6 +14,7 @@ from visrec.explain.explanation import Activation
 from visrec.explain.question import Question
 from visrec.models.dvbpr import DVBPR
 
+_WATCHING = threading.Lock()  # hooks stand in the network itself, where those of two threads would meet
 _LEAST_SIDE = 16  # cells: each of a coarser map sees too much of a small picture to say where
 
 
@@ -68,6 +70,11 @@ def activation_map(phi: nn.Module, pixels: Tensor, theta_u: Tensor) -> tuple[np.
     Returns:
         `(h, w)` float32 divided by the largest magnitude, and y.
     """
+    with _WATCHING:
+        return _activation_map(phi, pixels, theta_u)
+
+
+def _activation_map(phi: nn.Module, pixels: Tensor, theta_u: Tensor) -> tuple[np.ndarray, float]:
     layer, channels_last = _last_map(phi, pixels)
     kept: list[Tensor] = []
 

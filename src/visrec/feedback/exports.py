@@ -15,13 +15,15 @@ from visrec.feedback.studies import Participant, Studies
 from visrec.files import replacing
 
 _Row = tuple[object, ...]
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 _OUTCOMES = ("click", "like", "unlike", "hide", "unhide")
 
 
 def export_study(store: Store, study: str, folder: str | Path) -> list[Path]:
     """Write each of `TABLES` as a CSV file into a folder; the paths.
 
-    Participants stand in them by their pseudonyms; sessions do not. Times are UTC, as ISO 8601.
+    Participants stand in them by their pseudonyms; sessions do not. Times are UTC, as ISO 8601. An
+    answer that a spreadsheet would take for a formula has an apostrophe before it.
     """
     paths = []
     for name in TABLES:
@@ -126,7 +128,12 @@ def _answers(store: Store, study: str, found: list[Participant]) -> Iterator[_Ro
     for assignment, given in Studies(store).answers(study).items():
         if assignment in who:
             for question, answer in given.by_question.items():
-                yield (*who[assignment], given.time.isoformat(), question, answer)
+                yield (*who[assignment], given.time.isoformat(), question, _as_text(answer))
+
+
+def _as_text(answer: str | int) -> str | int:
+    """An answer that no spreadsheet takes for a formula: anybody may have written it."""
+    return f"'{answer}" if isinstance(answer, str) and answer.startswith(_FORMULAS) else answer
 
 
 def _first(times: list[datetime] | None) -> str:

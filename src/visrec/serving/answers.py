@@ -100,10 +100,11 @@ def _best(engine: Engine, question: Question, k: int) -> tuple[np.ndarray, np.nd
         [history.liked, engine.catalog.items.indices(question.exclude), engine.known(question)]
     )
     allowed = engine.shelf.filtering.mask(question.filters)
+    model.check_served(queries)
     index = engine.index(question.model)
-    if index is not None and queries.weight is not None and model.probes(queries) is None:
-        index = None  # a score of such a history is no inner product
-    if index is None:
+    with torch.no_grad():
+        asked = None if index is None else model.probes(queries)  # None: such a score is no inner product
+    if asked is None:
         scores = model.score_queries(queries)
         tells = bool(scores.min() < scores.max())
         scores = scores.clone()
@@ -113,7 +114,8 @@ def _best(engine: Engine, question: Question, k: int) -> tuple[np.ndarray, np.nd
         found, values = top_k(scores, k, owners)
     else:
         found, values = best_items(model, queries, k, index=index, exclude=[left_out], allowed=allowed)
-        tells = len(values[0]) < 2 or bool(values[0].min() < values[0].max())
+        probes, real = asked
+        tells = bool(probes[real].any())  # without, every score is 0
     if not tells and question.user is None and model.personal:
         raise UnsupportedError(
             f"{question.model} knows nothing of these items (no image, or no interaction); any order would be chance."

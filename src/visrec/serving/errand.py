@@ -25,7 +25,7 @@ class Errand:
         with self._lock:
             if self._process is None:
                 nowhere = subprocess.DEVNULL
-                command = [sys.executable, "-m", "visrec.cli", *self._words]
+                command = [sys.executable, "-P", "-m", "visrec.cli", *self._words]
                 self._process = subprocess.Popen(command, stdin=nowhere, stdout=nowhere, stderr=nowhere)
                 weakref.finalize(self, _end, self._process)
                 if hasattr(os, "setpriority"):

@@ -12,12 +12,15 @@ from visrec.errors import UnsupportedError
 from visrec.features.encoding import encode_with, extractor_of, finish
 from visrec.neighbours import similar_items
 from visrec.retrieval.index import Index
+from visrec.serving.decoding import busy
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from visrec.features.extractor import Extractor
     from visrec.features.features import Features
+
+_MOST_WAITING = 16  # requests with pictures: of the 40 threads that answer, most stay free
 
 
 class Looks:
@@ -26,6 +29,7 @@ class Looks:
     def __init__(self, features: Features) -> None:
         self.features = features
         self._encoding = threading.Lock()
+        self._places = threading.BoundedSemaphore(_MOST_WAITING)
 
     @property
     def extractor(self) -> str:
@@ -46,9 +50,15 @@ class Looks:
         Raises:
             FeaturesError: the features do not say how new pictures are treated.
             UnsupportedError: the extractor finds nothing in a picture.
+            ProblemError: 503, too many wait already.
         """
-        with self._encoding:  # one at a time: it computes in threads of its own
-            raw = encode_with(self._made, pictures).astype(self.features.values.dtype)
+        if not self._places.acquire(blocking=False):  # who waits here keeps a thread from everybody else
+            raise busy()
+        try:
+            with self._encoding:  # one at a time: it computes in threads of its own
+                raw = encode_with(self._made, pictures).astype(self.features.values.dtype)
+        finally:
+            self._places.release()
         vectors = finish(self.features, raw)
         blank = ~(raw.reshape(len(raw), -1).any(axis=1) & vectors.reshape(len(raw), -1).any(axis=1))
         if blank.any():

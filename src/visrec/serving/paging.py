@@ -11,12 +11,11 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from visrec.data.ids import IdMap
 from visrec.serving.engine import Question, Ranking
 from visrec.serving.problems import ProblemError
 
 _PAGES, _LEAST, _MOST = 10, 100, 500
-_KEPT = 4096  # lists of up to 500 items, 6 kB each
+_KEPT = 4096  # lists of up to 500 items, 6 kB each, and what was asked
 _KEY, _MAC = 12, 12  # bytes
 
 
@@ -34,15 +33,15 @@ class Asked:
 
     Attributes:
         question: with what the session liked and hid when it was asked.
-        ranking: indices of `items`.
-        items: the ids that the indices are of: the run may have been swapped since.
+        ranking: indices of the run that ranked.
+        ids: of the ranking's items: the run may have been swapped since, and must not be held by its lists.
         run: the digest of the run that ranked.
         session: whose; None: nobody's.
     """
 
     question: Question
     ranking: Ranking
-    items: IdMap
+    ids: tuple[str | int, ...]
     run: str
     session: str | None
 
@@ -67,6 +66,12 @@ class Lists:
             while len(self._lists) > self._kept:
                 self._lists.popitem(last=False)
         return key
+
+    def forget(self, session: str) -> None:
+        """Forget the lists of a session."""
+        with self._lock:
+            for key in [key for key, asked in self._lists.items() if asked.session == session]:
+                del self._lists[key]
 
     def cursor(self, key: bytes, start: int) -> str:
         """The cursor of what begins at a place (0 is the best) of a list."""

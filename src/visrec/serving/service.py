@@ -26,6 +26,9 @@ from visrec.serving.thumbnails import Thumbnails
 from visrec.serving.uploads import Uploads
 
 _LOG = logging.getLogger("visrec.serving")
+MOST_LIKED = 500
+"""Likes of a session that count in a question, which can say so many itself."""
+
 _REMEMBERED = 10_000  # ids of lists
 _NOBODY = "nobody"
 """The session of lists that were shown without one. Sessions of visitors are longer."""
@@ -181,6 +184,7 @@ class Service:
     def forget(self, session: str) -> None:
         """Delete a session and everything that is kept of it; whoever calls it has asked `writable`."""
         assert self.store is not None
+        self.lists.forget(session)  # else their next pages would be kept again
         self.flush()  # else a list of the last moment would come after
         self.store.delete_session(session)
 
@@ -240,17 +244,23 @@ async def _engine(request: Request) -> Engine:
 def with_opinions(question: Question, opinions: Opinions, *, weighs: bool = True) -> Question:
     """A question with what a session likes, before what it says itself, and without what the session has hidden.
 
+    Of very many likes the newest count; the others are only left out of the list.
+
     `weighs`: whether the model can make something of the weights of likes; those of the question stay as they are.
+    If it cannot, a like whose weight is not above 0 is no like: the item is only left out.
     """
     said = {str(item) for item in question.liked}
-    before = tuple(item for item in opinions.liked if str(item) not in said)
+    liked = [item for item in opinions.liked if str(item) not in said]
+    if not weighs:
+        liked = [item for item in liked if opinions.weights.get(item, 1.0) > 0]
+    before = tuple(liked[-MOST_LIKED:])
     given = question.weights or (1.0,) * len(question.liked)
     weights = (*(opinions.weights.get(item, 1.0) if weighs else 1.0 for item in before), *given)
     return replace(
         question,
         liked=(*before, *question.liked),
         weights=None if all(weight == 1 for weight in weights) else weights,
-        exclude=(*question.exclude, *opinions.hidden),
+        exclude=(*question.exclude, *opinions.hidden, *opinions.liked),
     )
 
 

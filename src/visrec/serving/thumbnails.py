@@ -109,15 +109,7 @@ class Thumbnails:
 
     def version(self, index: int) -> str:
         """Changes when an item's image file does (its place, date or size); "none" where it has none."""
-        path = self.catalog.paths[index]
-        if path is None:
-            return "none"
-        try:
-            found = path.stat()
-        except OSError:
-            return "none"
-        text = f"{path}|{found.st_mtime_ns}|{found.st_size}"
-        return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
+        return version_of(self.catalog.paths[index])
 
     async def response(self, request: Request, index: int, size: int) -> Response:
         """The answer to GET or HEAD: the picture, 304, or a placeholder.
@@ -226,6 +218,18 @@ class Thumbnails:
                     error.strerror,
                 )
             self._warned = True
+
+
+def version_of(path: Path | None) -> str:
+    """Changes when an image file does; "none" where there is none."""
+    if path is None:
+        return "none"
+    try:
+        found = path.stat()
+    except OSError:
+        return "none"
+    text = f"{path}|{found.st_mtime_ns}|{found.st_size}"
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 def thumbnail_routes(found: Callable[[], Thumbnails]) -> APIRouter:

@@ -8,7 +8,7 @@ from fastapi import Depends, Header, Request, Response
 
 from visrec.feedback.events import Opinions
 from visrec.serving.problems import ProblemError
-from visrec.serving.security.sessions import COOKIE
+from visrec.serving.security.sessions import COOKIE, cookie
 from visrec.serving.service import CurrentEngine, CurrentService
 
 
@@ -59,6 +59,6 @@ def begun(request: Request, session: str | None) -> str:
     return session or found
 
 
-def end(response: Response) -> None:
+def end(request: Request, response: Response) -> None:
     """Have the browser forget its session."""
-    response.delete_cookie(COOKIE, httponly=True, samesite="lax")
+    response.headers.append("Set-Cookie", cookie(COOKIE, "", request.scope, seconds=0))

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -27,6 +30,14 @@ class Net(nn.Module):
         return self.fc(self.pool(self.relu(self.conv(x))).flatten(1))
 
 
+class Slow(nn.Identity):
+    """Gives the word to other threads."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        time.sleep(0.02)
+        return x
+
+
 @pytest.fixture
 def pixels():
     return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8))
@@ -47,6 +58,15 @@ def test_the_map_is_activation_times_gradient_cell_by_cell(pixels):
                 expected[row, column] += weights[channel, row, column] * A[channel, row, column]
     np.testing.assert_allclose(values, expected / np.abs(expected).max(), atol=1e-5)
     assert np.abs(values).max() == pytest.approx(1)
+
+
+def test_maps_of_several_threads_are_those_of_one(pixels):
+    net, theta = Net(pooled=False), torch.tensor([1.0, -2.0])
+    alone, _ = activation_map(net, pixels, theta)
+    net.pool = Slow()  # so that all are within at once
+    with ThreadPoolExecutor(4) as pool:
+        for values, _ in pool.map(lambda _: activation_map(net, pixels, theta), range(8)):
+            np.testing.assert_array_equal(values, alone)
 
 
 def test_cells_and_the_constant_add_up_to_the_score_of_a_network_that_is_linear_after_the_map(pixels):

@@ -152,6 +152,16 @@ def test_tables_tell_who_saw_and_did_what_and_no_session(store: Store, tmp_path:
     assert not any(session in path.read_text() for path in paths)
 
 
+def test_no_answer_is_a_formula_to_a_spreadsheet(store: Store) -> None:
+    studies = Studies(store)
+    studies.define(STUDY)
+    studies.consent("s", "somebody", version=STUDY.consent_version)
+    given = {"a": "=1+1", "b": "-1 is what I say", "c": "1 = 1", "d": 7, "e": "@x"}
+    studies.answer(studies.assign("s", "somebody"), given)
+    rows = list(csv.DictReader(csv_lines(store, "s", "answers")))
+    assert [row["answer"] for row in rows] == ["'=1+1", "'-1 is what I say", "1 = 1", "7", "'@x"]
+
+
 def test_there_is_no_table_of_another_name_or_study(store: Store) -> None:
     Studies(store).define(STUDY)
     with pytest.raises(FeedbackError, match="expected participants, shown, events"):

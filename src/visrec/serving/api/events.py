@@ -196,12 +196,14 @@ def show_session(service: CurrentService, engine: CurrentEngine, session: Curren
 
 
 @router.delete("/session", status_code=status.HTTP_204_NO_CONTENT, summary="Forget this session")
-def forget_session(response: Response, service: CurrentService, session: CurrentSession) -> None:
+def forget_session(
+    request: Request, response: Response, service: CurrentService, session: CurrentSession
+) -> None:
     """Delete all that is kept of this session: its events, the lists that it was shown, its cookie."""
     _check_writable(service)
     if session is not None and service.store is not None:
         service.forget(session)
-    end(response)
+    end(request, response)
 
 
 def _check_writable(service: Service) -> None:

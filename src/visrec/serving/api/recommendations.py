@@ -15,7 +15,7 @@ from visrec.serving.engine import Engine, Known, Picture, Question, Ranked
 from visrec.serving.filters import Filter
 from visrec.serving.paging import Asked as Kept
 from visrec.serving.paging import depth
-from visrec.serving.service import CurrentEngine, CurrentService, Service, with_opinions
+from visrec.serving.service import MOST_LIKED, CurrentEngine, CurrentService, Service, with_opinions
 from visrec.serving.visits import CurrentSession
 
 router = APIRouter(tags=["recommendations"])
@@ -73,7 +73,7 @@ class NewQuestion(Asked):
     model: ModelName | None = None
     """A name from /v1/models. Without one: the best of those that can answer."""
     k: Annotated[K, Strict()] = 20
-    history: list[Liked | ItemId] = Field(default=[], max_length=500)
+    history: list[Liked | ItemId] = Field(default=[], max_length=MOST_LIKED)
     """What the person likes, oldest first, beside what the model knows of the user and what the session likes: item
     ids, or items with weights. Never in the list."""
     pictures: list[KeptPicture] = Field(default=[], max_length=8)
@@ -112,7 +112,7 @@ class Recommended(RankedItem):
     """An item of a list."""
 
     reasons: Reasons | None = None
-    """On request."""
+    """On request; null on the pages of a list whose run was replaced."""
 
 
 class Recommendations(Answer):
@@ -200,7 +200,7 @@ def recommend_for_history(
     session: CurrentSession,
     given: Annotated[NewQuestion, Body(openapi_examples=QUESTIONS)],
 ) -> Recommendations:
-    """A list for whoever likes these items, with weights or without. Nothing of the question is kept but its size."""
+    """A list for whoever likes these items, with weights or without. Of the history, its size alone is kept."""
     return answer(service, engine, session, given, reasons=given.reasons)
 
 
@@ -228,7 +228,8 @@ def answer(
     question = with_opinions(question, opinions, weighs=kind.weighs)
     with service.metrics.recommending(question.model):
         ranking = engine.rank(replace(question, k=depth(given.k)))
-    asked = Kept(question, ranking, engine.catalog.items, engine.digest, session)
+    ids = tuple(engine.shelf.ids[index] for index in ranking.items.tolist())
+    asked = Kept(question, ranking, ids, engine.digest, session)
     key = service.lists.keep(asked) if len(ranking) > given.k else b""
     return _page(service, engine, key=key, asked=asked, start=0, k=given.k, reasons=reasons)
 
@@ -277,7 +278,9 @@ def _page(
     if engine.digest != asked.run:
         ranked = _as_now(ranked, asked, engine)
     items = engine.items(one.index for one in ranked)
-    why = _reasons(engine, asked.question, ranked) if reasons else [None] * len(ranked)
+    # Of a run that is gone, nobody can say why: its models and perhaps what was liked are gone too.
+    told = reasons and engine.digest == asked.run
+    why = _reasons(engine, asked.question, ranked) if told else [None] * len(ranked)
     service.record_shown(
         shown,
         list(zip(items, ranked, strict=True)),
@@ -301,7 +304,7 @@ def _page(
 def _as_now(ranked: list[Ranked], asked: Kept, engine: Engine) -> list[Ranked]:
     """Items of another run by their indices in this one; those that have gone are left out."""
     items = engine.catalog.items
-    ids = [asked.items.values[one.index] for one in ranked]
+    ids = [asked.ids[one.rank - 1] for one in ranked]
     return [
         replace(one, index=items.index(item)) for one, item in zip(ranked, ids, strict=True) if item in items
     ]

@@ -19,6 +19,7 @@ from visrec.serving.engine import Engine, Item, Ranked
 from visrec.serving.filters import Filter, is_told
 from visrec.serving.pages.once import once
 from visrec.serving.pages.rendering import Pager, picture_size, render
+from visrec.serving.problems import problem_of
 from visrec.serving.service import CurrentEngine
 from visrec.serving.shelf import LONGEST_SEARCH
 
@@ -169,7 +170,7 @@ def _row(engine: Engine, name: str, kind: str, ask: Callable[[], list[Ranked]]) 
     try:
         found = ask()
     except VisrecError as error:
-        return Row(name, kind, problem=str(error))
+        return Row(name, kind, problem=problem_of(error).detail)
     return Row(
         name, kind, tuple(engine.items([one.index for one in found])), tuple(one.score for one in found)
     )

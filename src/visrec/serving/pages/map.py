@@ -16,6 +16,7 @@ from visrec.serving.atlas import atlas_of
 from visrec.serving.engine import Engine, Item, Person, Question
 from visrec.serving.pages.map_drawing import SHAPES, draw
 from visrec.serving.pages.rendering import item_url, picture_url, render
+from visrec.serving.problems import problem_of
 from visrec.serving.service import CurrentEngine
 
 router = APIRouter(include_in_schema=False)
@@ -179,7 +180,7 @@ def _lit(engine: Engine, user: str, model: str) -> Lit:
         person = engine.person(user)
         ranked = engine.recommend(Question(chosen, k=_K, user=person.id, known="past"))
     except VisrecError as error:
-        return Lit(model=chosen, wrong=str(error))
+        return Lit(model=chosen, wrong=problem_of(error).detail)
     return Lit(person, chosen, person.history, tuple(one.index for one in ranked))
 
 
@@ -189,4 +190,4 @@ def _focus(engine: Engine, item: str) -> tuple[int | None, str]:
     try:
         return engine.catalog.items.index(item), ""
     except VisrecError as error:
-        return None, str(error)
+        return None, problem_of(error).detail

@@ -15,6 +15,7 @@ from visrec.evaluation.people import choose_people, note_for, worst_people
 from visrec.serving.engine import Engine, Item, Person, Question
 from visrec.serving.pages.once import once
 from visrec.serving.pages.rendering import Pager, render
+from visrec.serving.problems import problem_of
 from visrec.serving.service import CurrentEngine
 
 router = APIRouter(include_in_schema=False)
@@ -175,7 +176,7 @@ def _offered(engine: Engine, person: Person, model: str, k: int) -> Offered:
     try:
         ranked = engine.recommend(Question(model, k, person.id, known="past"))
     except VisrecError as error:
-        return Offered(model, problem=str(error))
+        return Offered(model, problem=problem_of(error).detail)
     took = set(person.took)
     return Offered(
         model,

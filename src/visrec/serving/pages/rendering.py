@@ -21,6 +21,7 @@ from visrec.errors import ImageError
 from visrec.files import file_digest
 from visrec.serving.engine import Engine, Item
 from visrec.serving.problems import Problem
+from visrec.serving.thumbnails import version_of
 
 STATIC = Path(__file__).parents[1] / "static"
 WIDTHS = (160, 320, 640, 1280)
@@ -44,7 +45,8 @@ def render(
 ) -> HTMLResponse:
     """A page of a template. It escapes all it is given: titles, ids and notes are what the data set says."""
     common = {"engine": engine, "here": request.url.path, "navigation": NAVIGATION}
-    token = _VERSION.set(request.app.state.service.thumbnails.version)
+    # Of the engine of this request: by now, another run may be in its place.
+    token = _VERSION.set(lambda index: version_of(engine.catalog.paths[index]))
     try:
         page = _environment().get_template(template).render(**common, **context)
     finally:

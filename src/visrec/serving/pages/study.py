@@ -15,7 +15,7 @@ from visrec.feedback.events import Shown
 from visrec.feedback.exports import csv_lines
 from visrec.serving.engine import Engine, Item
 from visrec.serving.pages.rendering import render
-from visrec.serving.problems import ProblemError
+from visrec.serving.problems import ProblemError, problem_of
 from visrec.serving.security.access import bearer
 from visrec.serving.security.login import is_signed_in
 from visrec.serving.service import CurrentEngine, CurrentService
@@ -189,7 +189,7 @@ def withdraw(
         )
     page = _page(request, engine, study, "withdraw", Standing(), wrong="", code="", gone=True)
     if standing.participant is not None and standing.participant.pseudonym == code:
-        end(page)
+        end(request, page)
     return page
 
 
@@ -255,7 +255,7 @@ def _done(work: Any) -> None:
     except UnavailableError:
         raise
     except (FeedbackError, VisrecError) as error:
-        raise ProblemError(409, str(error)) from None
+        raise ProblemError(409, problem_of(error).detail) from None
 
 
 def _to(url: str) -> Response:

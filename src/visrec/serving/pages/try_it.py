@@ -16,6 +16,7 @@ from visrec.serving.engine import Engine, Item, Picture, Question
 from visrec.serving.pages.once import once
 from visrec.serving.pages.photos import Photo, kept_photos, passing_photos, takes_photos
 from visrec.serving.pages.rendering import render
+from visrec.serving.problems import problem_of
 from visrec.serving.service import CurrentEngine, CurrentService, Service
 from visrec.serving.taste import OPINIONS, Taste
 from visrec.serving.uploads import Form as Sent
@@ -167,7 +168,7 @@ def offer(engine: Engine, taste: Taste, photos: list[Photo]) -> Offer:
     try:
         return _ranked(engine, found, photos)
     except VisrecError as error:
-        return replace(found, problem=str(error))
+        return replace(found, problem=problem_of(error).detail)
 
 
 def default_model(engine: Engine) -> str:
@@ -235,7 +236,9 @@ def _seen(service: Service, engine: Engine, form: Sent, *, shown: bool) -> Offer
         passing = passing_photos(engine, form.pictures, first=len(kept), shown=shown)
     except VisrecError as error:
         found = offer(engine, taste, kept)
-        return replace(found, notes=(*found.notes, f"The photo was not understood: {error}"))
+        return replace(
+            found, notes=(*found.notes, f"The photo was not understood: {problem_of(error).detail}")
+        )
     return offer(engine, taste, [*kept, *passing])
 
 

@@ -79,6 +79,16 @@ def test_a_session_sees_its_own_events_and_can_have_them_forgotten(opened):
     assert "visrec_session" not in client.cookies
 
 
+def test_a_session_that_is_forgotten_does_not_come_back_with_the_next_page(client, folder):
+    client.post("/v1/events", json={"kind": "like", "item": "00001"})
+    cursor = client.get("/v1/recommendations?model=visrank&k=3").json()["next_cursor"]
+    client.delete("/v1/session")
+    assert client.get("/v1/recommendations", params={"cursor": cursor}).status_code == 410
+    client.app.state.service.flush()
+    with Store.open(folder) as store:
+        assert store.counts()["sessions"] == 0
+
+
 def test_an_event_sent_twice_is_one(client):
     answers = [
         client.post("/v1/events", json={"kind": "like", "item": "00003", "id": "e1"}) for _ in range(2)

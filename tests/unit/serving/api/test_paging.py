@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -95,6 +96,10 @@ def test_another_run_in_between_changes_nothing(opened, shop, folder, tmp_path):
     found = pages(client, first, between=between)
     assert swapped[0]["run"] != swapped[0]["before"] == first.json()["run"]
     assert flat(found) == [one["id"] for one in long["items"]]
+    late = {"cursor": first.json()["next_cursor"], "reasons": True}  # which nobody can give any more
+    assert {one["reasons"] for one in client.get("/v1/recommendations", params=late).json()["items"]} == {
+        None
+    }
     again = client.post("/v1/recommendations", json={**question, "k": 100}).json()
     assert again["run"] == swapped[0]["run"]
     assert [one["id"] for one in again["items"]] != flat(found)
@@ -114,7 +119,7 @@ def test_a_page_says_its_places(client):
 @pytest.fixture
 def asked():
     ranking = Ranking(np.arange(3), np.zeros(3, dtype=np.float32))
-    return Asked(Question("m"), ranking, None, "run", None)
+    return Asked(Question("m"), ranking, ("a", "b", "c"), "run", "s" * 32)
 
 
 def test_a_cursor_leads_to_its_place(asked):
@@ -141,6 +146,16 @@ def test_a_cursor_of_another_process_is_refused(asked):
     lists, other = Lists(), Lists()
     with pytest.raises(ProblemError, match="not one that this service gave"):
         other.at(lists.cursor(lists.keep(asked), 0))
+
+
+def test_what_a_session_was_shown_is_forgotten_with_it(asked):
+    lists = Lists()
+    mine, others = lists.keep(asked), lists.keep(replace(asked, session=None))
+    lists.forget("s" * 32)
+    assert lists.at(lists.cursor(others, 0))[0] == others
+    with pytest.raises(ProblemError) as caught:
+        lists.at(lists.cursor(mine, 0))
+    assert caught.value.problem.status == 410
 
 
 def test_memory_is_bounded_and_what_was_read_lately_stays(asked):

@@ -8,7 +8,7 @@ import pytest
 from visrec.errors import UnsupportedError
 from visrec.retrieval.recommendation import index_of
 from visrec.serving import engine as serving
-from visrec.serving.engine import Engine, Question
+from visrec.serving.engine import Engine, Picture, Question
 from visrec.serving.filters import Filter
 
 
@@ -52,6 +52,24 @@ def test_weights_and_pictures_are_searched_or_scored(large, engine):
     for weights in ((2.0, 1.0), (1.0, -1.0)):  # with the maximum, the second is no inner product
         question = Question("visrank", liked=("00001", "00002"), weights=weights, k=10)
         np.testing.assert_array_equal(found.rank(question).items, engine.rank(question).items)
+
+
+@pytest.mark.parametrize("weight", [1.0, -1.0])
+def test_pictures_are_searched_or_scored(large, engine, weight):
+    found, _ = large
+    vector = np.asarray(engine.run.features.values[7], dtype=np.float32)
+    question = Question("visrank", liked=("00001",), pictures=(Picture("1", vector, weight),), k=10)
+    np.testing.assert_array_equal(found.rank(question).items, engine.rank(question).items)
+
+
+def test_what_no_item_passes_is_an_empty_list(large, engine):
+    question = Question("visrank", liked=("00001",), filters=(Filter.parse("price>9999"),), k=10)
+    assert len(engine.rank(question)) == len(large[0].rank(question)) == 0
+
+
+def test_a_model_without_visitors_says_so(large):
+    with pytest.raises(UnsupportedError, match="cannot serve a history"):
+        large[0].rank(Question("bpr", liked=("00001",), weights=(2.0,)))
 
 
 def test_what_tells_nothing_is_refused_as_ever(large):
