@@ -200,7 +200,7 @@ def test_answers_are_asked_for_until_they_are_there_and_kept_once(visitor: Any) 
     client.post("/study/questions", data={"q-fit": "1"})
     assert [(one["question"], one["answer"]) for one in rows(client, "answers")] == [
         ("fit", "4"),
-        ("remarks", "=1+1"),
+        ("remarks", "'=1+1"),  # which no spreadsheet computes
     ]
 
 
