@@ -9,13 +9,15 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 import visrec
 from visrec.runs import Run
 from visrec.serving import api, pages, problems
 from visrec.serving.metrics import Measured
-from visrec.serving.pages.rendering import error_page
+from visrec.serving.pages.rendering import error_page, login_page
 from visrec.serving.security import Surface, protect
 from visrec.serving.security.login import login_routes
 from visrec.serving.service import Service
@@ -31,6 +33,17 @@ SURFACE = Surface(
 """Which paths are what to `visrec.serving.security`."""
 STUDY = ("/study", "/pictures")
 """What participants of a study reach without a token: its pages, and the pictures on them."""
+
+
+class _Static(StaticFiles):
+    """Files whose address has their digest (`static_url`) are kept by browsers, others are asked for again."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """An answer as Starlette gives it."""
+        answer = await super().get_response(path, scope)
+        if answer.status_code in (200, 304) and scope["query_string"].startswith(b"v="):
+            answer.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        return answer
 
 
 def create_app(run: Run | str | Path, settings: ServiceSettings | None = None) -> FastAPI:
@@ -65,6 +78,7 @@ def create_app(run: Run | str | Path, settings: ServiceSettings | None = None) -
     )
     app.state.service = service
     app.state.error_page = error_page
+    app.state.login_page = login_page
     problems.install(app)
     app.state.study = study
     surface = SURFACE if study is None else replace(SURFACE, public=STUDY)
@@ -75,7 +89,7 @@ def create_app(run: Run | str | Path, settings: ServiceSettings | None = None) -
     app.include_router(thumbnail_routes(lambda: service.thumbnails))
     for router in pages.ROUTERS:
         app.include_router(router)
-    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.mount("/static", _Static(directory=STATIC), name="static")
     return app
 
 

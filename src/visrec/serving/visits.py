@@ -6,8 +6,10 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Request, Response
 
+from visrec.feedback.events import Opinions
 from visrec.serving.problems import ProblemError
 from visrec.serving.security.sessions import COOKIE, cookie
+from visrec.serving.service import CurrentEngine, CurrentService
 
 
 async def _session(
@@ -30,6 +32,14 @@ async def _session(
 
 CurrentSession = Annotated[str | None, Depends(_session)]
 """The session id of this request, or None."""
+
+
+def _opinions(session: CurrentSession, service: CurrentService, engine: CurrentEngine) -> Opinions:
+    return service.opinions(session, engine)
+
+
+CurrentOpinions = Annotated[Opinions, Depends(_opinions)]
+"""What this session likes and has hidden, of the items of this run."""
 
 
 def begun(request: Request, session: str | None) -> str:

@@ -39,6 +39,9 @@ NAVIGATION = (
     ("/map", "Map"),
 )
 
+_STRANGERS = (401, 421)
+"""The status of answers to those who have shown no token, or call the service by a name that is not its own."""
+
 
 def render(
     request: Request, engine: Engine, template: str, *, status: int = 200, **context: Any
@@ -55,12 +58,26 @@ def render(
 
 
 def error_page(request: Request, problem: Problem) -> HTMLResponse:
-    """The page of a problem, for `app.state.error_page`."""
+    """The page of a problem, for `app.state.error_page`.
+
+    Strangers are not told what is served here, and participants of a study are led to none of its other pages.
+    """
     heading = "Not here" if problem.status == 404 else problem.title
+    if problem.status in _STRANGERS or request.app.state.study is not None:
+        return _plain("plain.html.j2", status=problem.status, heading=heading, said=problem.detail)
     engine = getattr(request.state, "engine", None) or request.app.state.service.engine
     return render(
         request, engine, "problem.html.j2", status=problem.status, heading=heading, said=problem.detail
     )
+
+
+def login_page(_: Request, target: str, fault: str | None) -> HTMLResponse:
+    """The page that asks for the token, for `app.state.login_page`."""
+    return _plain("login.html.j2", heading="Sign in", target=target, fault=fault)
+
+
+def _plain(template: str, *, status: int = 200, **context: Any) -> HTMLResponse:
+    return HTMLResponse(_environment().get_template(template).render(**context), status_code=status)
 
 
 @dataclass(frozen=True)
