@@ -105,6 +105,7 @@ def note_for(person: Person, reports: Mapping[str, Report] | None = None) -> str
         best = [f"by {name} at rank {rank}" for rank, name in hits[:3]]
         more = f", and by {len(hits) - 3} more" if len(hits) > 3 else ""
         return f"Found {', '.join(best)}{more}."
+    nobody = "neither of these two" if len(person.lists) == 2 else "no model"
     nearest = min(
         (
             (round(1 / row["rr"]), row["n_candidates"], name)
@@ -114,9 +115,9 @@ def note_for(person: Person, reports: Mapping[str, Report] | None = None) -> str
         default=None,
     )
     if nearest is None:
-        return "Found by no model within its list."
+        return f"Found by {nobody} within its list."
     rank, n_candidates, name = nearest
-    return f"Found by no model within its list; {name} came nearest, at rank {rank:,} of {n_candidates:,}."
+    return f"Found by {nobody} within its list; {name} came nearest, at rank {rank:,} of {n_candidates:,}."
 
 
 def ranks_in_list(person: Person, name: str) -> list[int]:

@@ -21,6 +21,8 @@ from visrec.features.features import Features
 from visrec.recommender import Recommender
 
 PARTS = ("nearest", "contributions", "terms", "attention", "activation", "attributes")
+DECIDING = ("nearest", "contributions", "terms", "attention")
+"""The parts that the sentence depends on; the others take longer."""
 """What an explanation can consist of."""
 
 

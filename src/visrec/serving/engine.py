@@ -299,8 +299,8 @@ class Engine:
         return np.concatenate([past, self._next.of(row)]) if question.known == "all" else past
 
     def reasons(self, question: Question, items: Sequence[int]) -> list[Explanation]:
-        """Why each of some items is in the list of a question: the nearest of what was liked, and a sentence."""
-        from visrec.explain.reasons import explain
+        """Why each of some items is in the list of a question, by all parts that the sentence depends on."""
+        from visrec.explain.reasons import DECIDING, explain
 
         history = History.of(self, question)
         liked = history.items if history.weights is None else history.items[history.weights > 0]
@@ -315,7 +315,7 @@ class Engine:
                 content=self.run.content,
                 catalog=self.catalog,
                 pictures=pictures or None,
-                parts=("nearest",),
+                parts=("nearest",) if pictures else DECIDING,  # what a picture adds is not told
             )
             for item in items
         ]

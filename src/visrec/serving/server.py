@@ -83,6 +83,9 @@ def listening(settings: ServiceSettings, *, other_port: bool = False) -> Iterato
 
 def address_of(listener: socket.socket, host: str) -> str:
     """What to type into a browser."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(
+        host, host
+    )  # all addresses of this machine are none to type
     name = f"[{host}]" if ":" in host else host
     return f"http://{name}:{listener.getsockname()[1]}/"
 

@@ -191,7 +191,7 @@ class RunningStudy:
 
 def _reasons(engine: Engine, question: Question, items: list[int]) -> list[str]:
     """A sentence for each item of a list, of all that decides about it: other parts of an explanation take long."""
-    from visrec.explain.reasons import explain
+    from visrec.explain.reasons import DECIDING, explain
 
     model = engine.model(question.model)
     found = (
@@ -202,7 +202,7 @@ def _reasons(engine: Engine, question: Question, items: list[int]) -> list[str]:
             history=question.liked,
             content=engine.run.content,
             catalog=engine.catalog,
-            parts=("nearest", "contributions", "terms", "attention"),
+            parts=DECIDING,
         )
         for item in items
     )

@@ -324,7 +324,7 @@ def test_notes_name_the_models_that_found_something() -> None:
 def test_notes_say_how_near_the_models_came() -> None:
     reports = {"a": report([40, 1]), "b": report([30, 1])}
     assert note_for(person({"a": [5], "b": [5]}), reports) == (
-        "Found by no model within its list; b came nearest, at rank 30 of 1,000."
+        "Found by neither of these two within its list; b came nearest, at rank 30 of 1,000."
     )
     assert note_for(person({"a": [5]})) == "Found by no model within its list."
 

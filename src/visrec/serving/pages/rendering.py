@@ -47,7 +47,8 @@ def render(
     request: Request, engine: Engine, template: str, *, status: int = 200, **context: Any
 ) -> HTMLResponse:
     """A page of a template. It escapes all it is given: titles, ids and notes are what the data set says."""
-    common = {"engine": engine, "here": request.url.path, "navigation": NAVIGATION}
+    likes = not request.app.state.service.settings.read_only
+    common = {"engine": engine, "here": request.url.path, "navigation": NAVIGATION, "likes": likes}
     # Of the engine of this request: by now, another run may be in its place.
     token = _VERSION.set(lambda index: version_of(engine.catalog.paths[index]))
     try:

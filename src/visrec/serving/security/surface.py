@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,4 +73,11 @@ def route_of(scope: Scope) -> str:
     route: Any = scope.get("route")
     found = getattr(route, "path_format", None) or getattr(route, "path", None)
     mounted = str(scope.get("root_path", ""))[len(root_of(scope)) :]
-    return str(found or mounted or "(none)")
+    return _prefix(route, scope) + str(found or mounted or "(none)")
+
+
+def _prefix(route: Any, scope: Scope) -> str:
+    """What a router adds before the path of its routes ("/v1"); FastAPI tells a route of a router only the rest."""
+    own = getattr(route, "path_regex", None)
+    found = None if own is None else re.search(own.pattern.removeprefix("^"), scope["path"])
+    return "" if found is None else str(scope["path"][: found.start()])

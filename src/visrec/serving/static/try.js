@@ -10,6 +10,7 @@ let pairs = [...new URLSearchParams(location.search)];
 /** Photos that are not kept: they are sent with each question and never stored. */
 const photos = [];
 let timer;
+let fault = ""; // of a photo that was not taken
 let asking = new AbortController();
 
 const offer = () => document.getElementById("offer");
@@ -63,6 +64,7 @@ async function update(push) {
     const last = photos.at(-1);
     if (sent && !last.seen) { // the new photo is at fault, not what was there before
       drop(last);
+      fault = error.message;
       soon({ push: false });
     }
     say(error.message);
@@ -93,7 +95,9 @@ function show(found, push) {
   press();
   document.getElementById("before")?.remove(); // something is chosen now
   settle(found, boxes);
-  say(found.dataset.said, { heard: true });
+  if (fault) say(fault); // why a photo was not taken stays, though a list came after it
+  else say(found.dataset.said, { heard: true });
+  fault = "";
 }
 
 /** The pictures of photos that only this page has. */

@@ -9,6 +9,7 @@ import pytest
 from visrec.data.catalog import Catalog
 from visrec.data.ids import IdMap
 from visrec.errors import ConfigError, RunError, UnknownIdError, UnsupportedError
+from visrec.explain.reasons import explain
 from visrec.neighbours import similar_items
 from visrec.recommender import load_model
 from visrec.serving.engine import Engine, Picture, Question
@@ -137,6 +138,22 @@ def test_reasons_name_what_was_liked_and_not_what_was_disliked(engine):
 
 
 # ---- which model ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["bpr", "visrank", "item_knn"])
+def test_reasons_are_those_of_the_whole_explanation(engine, name):
+    user = engine.run.split.train.users.values[0]
+    question = Question(name, 3, user=user)
+    items = [one.index for one in engine.recommend(question)]
+    for item, reason in zip(items, engine.reasons(question, items), strict=True):
+        whole = explain(
+            engine.model(name),
+            user,
+            engine.shelf.ids[item],
+            content=engine.run.content,
+            catalog=engine.catalog,
+        )
+        assert reason.because == whole.because
 
 
 def test_without_a_name_the_best_that_can_answers(engine):

@@ -31,3 +31,16 @@ def test_files_are_kept_by_browsers_where_their_address_says_which_they_are(clie
     assert found is not None
     assert "immutable" in client.get(found[1]).headers["cache-control"]
     assert "no-cache" in client.get("/static/style.css").headers["cache-control"]
+
+
+def test_requests_are_counted_by_the_whole_template_of_their_route(client: Any) -> None:
+    client.get("/v1/items/00003")
+    client.get("/v1/metrics")
+    counted = client.get("/metrics").text
+    assert 'route="/v1/items/{item_id}"' in counted
+    assert 'route="/v1/metrics"' in counted
+
+
+def test_who_keeps_nothing_has_no_buttons_to_like(opened: Any) -> None:
+    assert "like.js" in opened().get("/items").text
+    assert "like.js" not in opened(read_only=True).get("/items").text
