@@ -79,8 +79,10 @@ PAGES = {
     "path": Shot("/paths?from={item}&to={other}"),
     "try": Shot("/try?like={item}&like={other}", phone=True),
     "compare": Shot("/compare", phone=True),
+    "compare-people": Shot("/compare/people?metric=ndcg%4020&a=vbpr&b=bpr"),
     "map": Shot("/map", see_map, phone=True),
     "map-person": Shot("/map?user={person}&model={model}", see_map),
+    "study-consent": Shot("/study"),
     "study": Shot("/study", take_part, phone=True),
     "study-list": Shot("/study", see_list, phone=True),  # goes on from the one before
     "keys": Shot("/items", lambda page: page.keyboard.press("?")),
