@@ -486,6 +486,7 @@ def test_debug_shows_where_an_error_was_raised(here, tmp_path):
     assert "Traceback" in here("evaluate", tmp_path, "--debug", status=2).stderr
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_result(visrec, shop, finished, tmp_path):
     out = tmp_path / "run"
     command = [sys.executable, "-m", "visrec.cli", "run", str(shop), "--models", ",".join(MODELS)]

@@ -22,6 +22,7 @@ def source(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_convert_makes_a_data_set_that_other_commands_take(visrec, source, tmp_path):
     data = tmp_path / "data"
     done = visrec("convert", "tutorial", source, data)

@@ -101,6 +101,7 @@ def test_a_folder_that_is_no_run_says_so(here: Visrec, tmp_path: Path) -> None:
     assert "is not a run folder" in here("serve", tmp_path, status=2).stderr
 
 
+@pytest.mark.slow
 def test_the_demo_ends_in_a_page_at_a_port_that_is_free(tmp_path: Path, taken: int) -> None:
     words = ("demo", "--out", tmp_path / "demo", "--items", 60, "--users", 20, "--port", taken)
     with running(*words) as (address, _):

@@ -21,7 +21,7 @@ from visrec.data.dataset import load_catalog
 from visrec.errors import FeaturesError
 from visrec.features import decoding
 from visrec.features.combination import Preparations
-from visrec.features.decoding import _Crew, _Worker, importable, prepared
+from visrec.features.decoding import WorkerProcess, _Crew, importable, prepared
 from visrec.features.extraction import extract
 from visrec.features.extractor import Preparation
 from visrec.features.transform import Transform
@@ -249,7 +249,7 @@ def test_neither_what_a_picture_ends_nor_what_it_prints_stops_the_others(
 
 def test_a_process_that_writes_something_else_than_answers_is_ended(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(decoding, "_LAST_SECONDS", 0.1)
-    worker = _Worker(json.dumps(target_of(PLAIN)).encode() + b"\n")
+    worker = WorkerProcess(json.dumps(target_of(PLAIN)).encode() + b"\n")
     assert worker.answer() == "ready"
     assert worker.buried() == (-signal.SIGKILL, "")
     assert worker.said_in.closed
@@ -258,7 +258,7 @@ def test_a_process_that_writes_something_else_than_answers_is_ended(monkeypatch:
 def test_a_process_that_is_ended_at_its_start_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     start, started = _Crew._start, []
 
-    def first_killed(crew: _Crew) -> _Worker:
+    def first_killed(crew: _Crew) -> WorkerProcess:
         started.append(start(crew))
         if len(started) == 1:
             started[0].kill()

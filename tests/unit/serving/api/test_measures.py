@@ -7,12 +7,14 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from visrec.explain.attributes import FOLDER, attribute_table
 from visrec.serving.engine import Engine
 from visrec.serving.measures import begin_measuring, measures_of
 
 
+@pytest.mark.slow
 def test_pictures_are_measured_once_beside_the_service(engine: Engine, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     shutil.copytree(engine.run.path, folder, ignore=shutil.ignore_patterns(FOLDER, "feedback.db*"))
