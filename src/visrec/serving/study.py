@@ -168,7 +168,8 @@ class RunningStudy:
         ranked = engine.recommend(question)
         settings: dict[str, object] = {"round": place, "k": self.config.items, "liked": len(liked)}
         if assignment.condition.explanation:
-            settings["reasons"] = _reasons(engine, question, [one.index for one in ranked])
+            reasons = engine.reasons(question, [one.index for one in ranked])
+            settings["reasons"] = [one.because for one in reasons]
         ids = engine.shelf.ids
         shown = Shown(
             session=session,
@@ -187,26 +188,6 @@ class RunningStudy:
         if standing.assignment is None or len(standing.lists) < self.config.lists:
             raise FeedbackError("The questions come after the last list.")
         self.studies.answer(standing.assignment, answers)
-
-
-def _reasons(engine: Engine, question: Question, items: list[int]) -> list[str]:
-    """A sentence for each item of a list, of all that decides about it: other parts of an explanation take long."""
-    from visrec.explain.reasons import DECIDING, explain
-
-    model = engine.model(question.model)
-    found = (
-        explain(
-            model,
-            None,
-            engine.shelf.ids[item],
-            history=question.liked,
-            content=engine.run.content,
-            catalog=engine.catalog,
-            parts=DECIDING,
-        )
-        for item in items
-    )
-    return [one.because for one in found]
 
 
 def check_models(config: StudyConfig, engine: Engine) -> None:
