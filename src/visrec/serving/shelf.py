@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ class Item:
         creator: who made it, if a column says so.
         category: what it is, if a column says so.
         metadata: the other columns, as far as they are not empty.
-        has_image: whether the data set has a picture of it.
+        path: of its picture; None where the data set has none. It is never shown.
     """
 
     index: int
@@ -40,7 +41,12 @@ class Item:
     creator: str | None
     category: str | None
     metadata: dict[str, Any]
-    has_image: bool
+    path: Path | None
+
+    @property
+    def has_image(self) -> bool:
+        """Whether the data set has a picture of it."""
+        return self.path is not None
 
 
 class Shelf:
@@ -95,7 +101,7 @@ class Shelf:
             creator=next((str(rest[c]) for c in CREATORS if c in rest), None),
             category=next((str(rest[c]) for c in CATEGORIES if c in rest), None),
             metadata=rest,
-            has_image=self.catalog.paths[index] is not None,
+            path=self.catalog.paths[index],
         )
 
     def items(self, indices: Iterable[int]) -> list[Item]:

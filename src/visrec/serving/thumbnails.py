@@ -15,7 +15,6 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from urllib.parse import quote
@@ -25,7 +24,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from visrec.data.catalog import Catalog
-from visrec.data.images import decode, size_of
+from visrec.data.images import decode
 from visrec.errors import ImageError
 from visrec.evaluation.thumbnails import QUALITY
 from visrec.files import replacing
@@ -36,7 +35,6 @@ FOLDER = "thumbnails"
 
 _LOG = logging.getLogger("visrec.serving")
 _KEPT = "private, max-age=31536000, immutable"
-_NO_SHAPE = (400, 300)  # of the placeholder
 _PLACEHOLDER = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 400 300" width="400" height="300">'
     '<rect width="400" height="300" fill="#8a8a8a" fill-opacity=".15"/>'
@@ -44,25 +42,6 @@ _PLACEHOLDER = (
     '<rect x="130" y="90" width="140" height="120" rx="8"/><path d="M138 194l38-46 30 34 18-20 38 40"/></g>'
     '<circle cx="232" cy="124" r="12" fill="#8a8a8a"/></svg>'
 )
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What an `img` element needs: `<img src srcset sizes width height loading="lazy" alt>`.
-
-    Attributes:
-        src: the address of the size that was asked for.
-        srcset: the addresses of all sizes, with their widths.
-        width: of the picture itself, in pixels; with `height` it keeps the place free, so that nothing jumps.
-        height: likewise.
-        exists: False where a placeholder stands for a picture.
-    """
-
-    src: str
-    srcset: str
-    width: int
-    height: int
-    exists: bool
 
 
 class Thumbnails:
@@ -85,27 +64,7 @@ class Thumbnails:
         self._lock = threading.Lock()
         self._being_made: dict[Path, Future[bytes | None]] = {}
         self._waiting = waiting
-        self._shapes: dict[str, tuple[int, int]] = {}
         self._warned = False
-
-    def shown(self, index: int, size: int, *, root: str = "") -> Shown:
-        """How an item's picture stands in a page.
-
-        Args:
-            index: of the item.
-            size: one of `sizes`, for browsers that do not choose.
-            root: the prefix under which the service is mounted.
-        """
-        version = self.version(index)
-        shape = self._shape(index, version)
-        width, height = shape or _NO_SHAPE
-        longer = max(width, height)
-        place = f"{quote(str(self.catalog.items.written[index]), safe='')}?v={version}"
-        useful = [one for before, one in zip((0, *self.sizes), self.sizes, strict=False) if before < longer]
-        widths = {one: max(1, round(width * min(one, longer) / longer)) for one in useful}
-        srcset = ", ".join(f"{root}/pictures/{one}/{place} {wide}w" for one, wide in widths.items())
-        src = f"{root}/pictures/{size}/{place}"
-        return Shown(src, srcset if shape else "", width, height, exists=shape is not None)
 
     def version(self, index: int) -> str:
         """Changes when an item's image file does (its place, date or size); "none" where it has none."""
@@ -145,66 +104,34 @@ class Thumbnails:
                 if len(self._being_made) >= self._waiting:
                     headers = {"Retry-After": "2"}
                     raise ProblemError(503, "Too many pictures are being made. Try again.", headers=headers)
-                future = self._pool.submit(lambda: self._make(index, (size,))[size])
+                future = self._pool.submit(self._make, index, size)
                 self._being_made[path] = future
                 future.add_done_callback(lambda _: self._being_made.pop(path, None))
         # Others may wait for it too: that this one goes away must not end it.
         return await asyncio.shield(asyncio.wrap_future(future))
 
-    def prepare(self, sizes: Sequence[int], *, stop: threading.Event | None = None) -> int:
-        """Make what is missing of some sizes, one after the other; how many items had something missing.
-
-        A server calls it in a thread of its own, and sets `stop` when it ends.
-        """
-        n_made = 0
-        for index, path in enumerate(self.catalog.paths):
-            if stop is not None and stop.is_set():
-                break
-            version = self.version(index)
-            missing = [size for size in sizes if path and not self._path(version, size).exists()]
-            if missing:
-                self._make(index, missing)
-                n_made += 1
-        return n_made
-
     def close(self) -> None:
         """Make no more."""
         self._pool.shutdown(cancel_futures=True)
-
-    def _shape(self, index: int, version: str) -> tuple[int, int] | None:
-        """Width and height of an item's picture, from its header; None where it has none that can be read."""
-        if version == "none":
-            return None
-        if version not in self._shapes:
-            path = self.catalog.paths[index]
-            assert path is not None  # or its version were "none"
-            try:
-                self._shapes[version] = size_of(path)
-            except ImageError:
-                self._shapes[version] = (0, 0)
-        return self._shapes[version] if all(self._shapes[version]) else None
 
     def _path(self, version: str, size: int) -> Path:
         name = hashlib.sha256(f"{version}|{size}|{QUALITY}".encode()).hexdigest()
         return self._folder / name[:2] / f"{name}.webp"
 
-    def _make(self, index: int, sizes: Sequence[int]) -> dict[int, bytes | None]:
-        """The WebP of an item in some sizes, and their files."""
+    def _make(self, index: int, size: int) -> bytes | None:
+        """The WebP of an item in a size, and its file."""
         version, path = self.version(index), self.catalog.paths[index]
         assert path is not None
-        made: dict[int, bytes | None] = dict.fromkeys(sizes)
         try:
-            image = decode(path, least_side=max(sizes))
+            image = decode(path, least_side=size)
         except ImageError as error:
             _LOG.warning("No thumbnail of an item: %s", error)
-            return made
-        for size in sorted(sizes, reverse=True):  # each from the next larger
-            image.thumbnail((size, size))
-            file = BytesIO()
-            image.save(file, "WEBP", quality=QUALITY)  # without the metadata of the original
-            made[size] = file.getvalue()
-            self._keep(self._path(version, size), file.getvalue())
-        return made
+            return None
+        image.thumbnail((size, size))
+        file = BytesIO()
+        image.save(file, "WEBP", quality=QUALITY)  # without the metadata of the original
+        self._keep(self._path(version, size), file.getvalue())
+        return file.getvalue()
 
     def _keep(self, path: Path, data: bytes) -> None:
         try:
@@ -230,6 +157,11 @@ def version_of(path: Path | None) -> str:
         return "none"
     text = f"{path}|{found.st_mtime_ns}|{found.st_size}"
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
+
+
+def thumbnail_url(item: str | int, size: int) -> str:
+    """Where the thumbnail of an item is; with `?v=` and its version, browsers keep it."""
+    return f"/pictures/{size}/{quote(str(item), safe='')}"
 
 
 def thumbnail_routes(found: Callable[[], Thumbnails]) -> APIRouter:

@@ -19,8 +19,10 @@ from PIL import Image
 from visrec.data.catalog import Catalog
 from visrec.data.ids import IdMap
 from visrec.serving import problems, thumbnails
+from visrec.serving.pages.rendering import picture_size, picture_url
 from visrec.serving.problems import ProblemError
-from visrec.serving.thumbnails import Thumbnails, thumbnail_routes
+from visrec.serving.shelf import Shelf
+from visrec.serving.thumbnails import Thumbnails, thumbnail_routes, thumbnail_url
 
 IDS = ["a/b c", "broken", "gone", "none", "tiny", "turned"]
 
@@ -72,10 +74,11 @@ def files(folder: Path) -> list[Path]:
 
 
 def test_the_address_in_a_page_leads_to_a_webp_that_is_kept_for_good(made, client, catalog) -> None:
-    shown = made.shown(catalog.items.index("a/b c"), 320)
-    assert (shown.width, shown.height, shown.exists) == (800, 400, True)
-    assert shown.src.startswith("/pictures/320/a%2Fb%20c?v=")
-    answer = client.get(shown.src)
+    item = Shelf(catalog).item(catalog.items.index("a/b c"))
+    assert (picture_size(item), item.has_image) == ((800, 400), True)
+    address = picture_url(item, 320)
+    assert address.startswith("/pictures/320/a%2Fb%20c?v=")
+    answer = client.get(address)
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "image/webp"
     assert answer.headers["cache-control"] == "private, max-age=31536000, immutable"
@@ -83,21 +86,18 @@ def test_the_address_in_a_page_leads_to_a_webp_that_is_kept_for_good(made, clien
     assert opened(answer.content).format == "WEBP"
 
 
-def test_srcset_names_the_width_of_each_size_and_none_larger_than_needed(made, client, catalog) -> None:
-    for item, widths in {"a/b c": [160, 320, 640], "turned": [80, 160, 320], "tiny": [60]}.items():
-        candidates = [one.split(" ") for one in made.shown(catalog.items.index(item), 160).srcset.split(", ")]
-        assert [int(width[:-1]) for _, width in candidates] == widths
-        for (address, _), width in zip(candidates, widths, strict=True):
-            assert opened(client.get(address).content).width == width
+def test_the_longer_side_has_the_size_and_no_picture_is_enlarged(made, client) -> None:
+    for item, widths in {"a/b c": [160, 320, 640], "turned": [80, 160, 320], "tiny": [60, 60, 60]}.items():
+        for size, width in zip(made.sizes, widths, strict=True):
+            assert opened(client.get(thumbnail_url(item, size)).content).width == width
 
 
-def test_the_shape_is_that_of_the_upright_picture(made, catalog) -> None:
-    shown = made.shown(catalog.items.index("turned"), 160)
-    assert (shown.width, shown.height) == (400, 800)
+def test_the_shape_is_that_of_the_upright_picture(catalog) -> None:
+    assert picture_size(Shelf(catalog).item(catalog.items.index("turned"))) == (400, 800)
 
 
 def test_a_client_that_has_it_gets_no_second_copy(made, client, catalog) -> None:
-    first = client.get(made.shown(catalog.items.index("a/b c"), 160).src)
+    first = client.get(picture_url(Shelf(catalog).item(catalog.items.index("a/b c")), 160))
     tag = first.headers["etag"]
     for given in (tag, f"W/{tag}", f'"other", {tag}', "*"):
         again = client.get("/pictures/160/a/b c", headers={"If-None-Match": given})
@@ -121,12 +121,12 @@ def test_head_tells_type_and_length(client) -> None:
 def test_an_item_without_a_picture_has_a_placeholder_of_a_known_shape(
     made, client, catalog, item: str
 ) -> None:
-    shown = made.shown(catalog.items.index(item), 160)
-    assert (shown.exists, shown.srcset) == (False, "")
-    answer = client.get(shown.src)
+    shown = Shelf(catalog).item(catalog.items.index(item))
+    assert picture_size(shown) == (1, 1)
+    answer = client.get(picture_url(shown, 160))
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/svg+xml")
     assert answer.headers["cache-control"] == "private, no-cache"
-    assert f'width="{shown.width}" height="{shown.height}"' in answer.text
+    assert 'width="400" height="300"' in answer.text
 
 
 @pytest.mark.parametrize(
@@ -194,30 +194,22 @@ def test_too_many_cold_ones_are_put_off(catalog, tmp_path, monkeypatch) -> None:
 
 def test_a_changed_picture_has_another_address_and_another_thumbnail(made, client, catalog) -> None:
     index = catalog.items.index("tiny")
-    before = made.shown(index, 160)
-    old = client.get(before.src)
+    item = Shelf(catalog).item(index)
+    before = picture_url(item, 160)
+    old = client.get(before)
     path = catalog.paths[index]
     Image.new("RGB", (30, 90), "red").save(path)
     os.utime(path, ns=(1, 1))
-    after = made.shown(index, 160)
-    assert after.src != before.src
-    assert (after.width, after.height) == (30, 90)
-    new = client.get(after.src)
+    after = picture_url(item, 160)
+    assert after != before
+    assert picture_size(item) == (30, 90)
+    new = client.get(after)
     assert new.headers["etag"] != old.headers["etag"]
     assert opened(new.content).size == (30, 90)
 
 
 def test_thumbnails_carry_nothing_of_the_originals_metadata(made, client) -> None:
     assert not dict(opened(client.get("/pictures/160/turned").content).getexif())
-
-
-def test_prepare_makes_what_is_missing_and_can_be_stopped(made, tmp_path) -> None:
-    stopped = threading.Event()
-    stopped.set()
-    assert made.prepare((160, 320), stop=stopped) == 0
-    assert made.prepare((160, 320)) == 5  # those with a path: two of them cannot be read
-    assert len(files(tmp_path / "thumbnails")) == 3 * 2
-    assert made.prepare((160, 320)) == 2, "which are tried again"
 
 
 def test_where_nothing_can_be_kept_they_are_made_each_time(catalog, tmp_path, caplog) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
-from urllib.parse import quote
 
 from fastapi import Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
 from visrec.serving.engine import Item, Ranked
+from visrec.serving.thumbnails import thumbnail_url
 
 
 def _storable(text: str) -> str:
@@ -79,7 +79,7 @@ class ItemDetails(ItemAnswer):
 
 def picture_url(item: Item, width: int = 320) -> str | None:
     """Where the picture of an item is; None where it has none."""
-    return f"/pictures/{width}/{quote(str(item.id), safe='')}" if item.has_image else None
+    return thumbnail_url(item.id, width) if item.has_image else None
 
 
 def item_fields(item: Item) -> dict[str, Any]:

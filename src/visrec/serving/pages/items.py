@@ -92,7 +92,7 @@ def item(
         engine,
         "item.html.j2",
         item=shown,
-        size=picture_size(engine, shown),
+        size=picture_size(shown),
         known={name: (value, _BY + name) for name, value in shown.metadata.items()},
         rows=rows,
         also=_also(rows),

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextvars import ContextVar
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,15 +20,9 @@ from visrec.errors import ImageError
 from visrec.files import file_digest
 from visrec.serving.engine import Engine, Item
 from visrec.serving.problems import Problem
-from visrec.serving.thumbnails import version_of
+from visrec.serving.thumbnails import thumbnail_url, version_of
 
 STATIC = Path(__file__).parents[1] / "static"
-WIDTHS = (160, 320, 640, 1280)
-"""Widths of thumbnails, in pixels of the longer side."""
-
-_VERSION: ContextVar[Callable[[int], str] | None] = ContextVar("version", default=None)
-"""Tells the versions of an item's picture apart, while a page is made."""
-
 NAVIGATION = (
     ("/", "Home"),
     ("/people", "People"),
@@ -49,12 +42,7 @@ def render(
     """A page of a template. It escapes all it is given: titles, ids and notes are what the data set says."""
     likes = not request.app.state.service.settings.read_only
     common = {"engine": engine, "here": request.url.path, "navigation": NAVIGATION, "likes": likes}
-    # Of the engine of this request: by now, another run may be in its place.
-    token = _VERSION.set(lambda index: version_of(engine.catalog.paths[index]))
-    try:
-        page = _environment().get_template(template).render(**common, **context)
-    finally:
-        _VERSION.reset(token)
+    page = _environment().get_template(template).render(**common, **context)
     return HTMLResponse(page, status_code=status)
 
 
@@ -139,23 +127,20 @@ def path_url(start: str | int, end: str | int) -> str:
 def picture_url(item: Item, width: int = 320) -> str:
     """The picture of an item, WebP, `width` pixels on its longer side.
 
-    On a page the address changes when the picture does, so that browsers can keep it for ever.
+    The address changes when the picture does, so that browsers can keep it for ever.
     """
-    version = _VERSION.get()
-    query = "" if version is None else f"?v={version(item.index)}"
-    return f"/pictures/{width}/{quote(str(item.id), safe='')}{query}"
+    return thumbnail_url(item.id, width) + f"?v={version_of(item.path)}"
 
 
-def picture_size(engine: Engine, item: Item) -> tuple[int, int]:
+def picture_size(item: Item) -> tuple[int, int]:
     """Width and height of an item's picture, upright, in pixels; (1, 1) where it has none that can be read.
 
     Only the head of the file is read. It is what a page needs to keep the place of a picture before it is there.
     """
-    path = engine.catalog.paths[item.index]
-    if path is None:
+    if item.path is None:
         return 1, 1
     try:
-        return size_of(path)
+        return size_of(item.path)
     except ImageError:
         return 1, 1
 
@@ -199,7 +184,6 @@ def _environment() -> Environment:
         picture_url=picture_url,
         why_url=why_url,
         static_url=static_url,
-        widths=WIDTHS,
     )
     environment.filters.update(decimal=decimal, brief=brief)
     return environment

@@ -80,7 +80,7 @@ def why(
         model=name,
         user=user,
         item=shown,
-        size=picture_size(engine, shown),
+        size=picture_size(shown),
         place=_place(engine, name, user, liked, found),
         nearest=_nearest(engine, found),
         terms=_terms(found),
@@ -234,7 +234,7 @@ def _looked(engine: Engine, one: Attended) -> Looked:
     regions = [
         region for region in one.regions if region.box[2] > region.box[0] and region.box[3] > region.box[1]
     ]
-    size = picture_size(engine, item)
+    size = picture_size(item)
     if not regions:
         return Looked(item, size, 100 * one.alpha, (), "")
     boxes = np.array([region.box for region in regions])
