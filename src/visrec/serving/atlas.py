@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Callable, Hashable
 from functools import cached_property
 from typing import Any, TypeVar, cast
@@ -16,6 +15,7 @@ from visrec.features.projection import METHODS, Method, Projection, kept, projec
 from visrec.serving.colouring import Colouring, colouring, telling_columns, texts
 from visrec.serving.engine import Engine
 from visrec.serving.errand import Errand
+from visrec.serving.once import once
 from visrec.serving.regions import Region, clusters, regions
 
 NOWHERE = 0xFFFF
@@ -25,16 +25,12 @@ _AT_ONCE = 1000  # items: t-SNE of so many takes seconds
 _MOST = 60_000  # items: t-SNE of more takes long enough to be asked for, by `visrec map`
 
 T = TypeVar("T")
-_atlases: weakref.WeakKeyDictionary[Engine, Atlas] = weakref.WeakKeyDictionary()
-_lock = threading.Lock()
 
 
+@once
 def atlas_of(engine: Engine) -> Atlas:
     """The atlas of an engine: the same one however often it is asked for, gone when the engine is."""
-    with _lock:
-        if engine not in _atlases:
-            _atlases[engine] = Atlas(engine)
-        return _atlases[engine]
+    return Atlas(engine)
 
 
 class Atlas:

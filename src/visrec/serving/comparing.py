@@ -17,6 +17,7 @@ from visrec.evaluation.plots.figures import main_metric
 from visrec.evaluation.protocol import Report, targets_of, top_items
 from visrec.evaluation.slices import Slicing, groups_of_users
 from visrec.serving.engine import Engine
+from visrec.serving.once import once
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +161,7 @@ class Comparison:
         return [one for one in names[0] if all(one in others for others in names)] if names else []
 
 
+@once
 def comparison_of(engine: Engine) -> Comparison:
-    """The comparison of a run: kept with its engine, as a cached property would be, and gone with it."""
-    found: Comparison = vars(engine).setdefault("_comparison", Comparison(engine))
-    return found
+    """The comparison of a run: the same one however often it is asked for."""
+    return Comparison(engine)

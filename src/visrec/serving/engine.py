@@ -65,11 +65,13 @@ class Engine:
         run: the run.
         catalog: its items.
         preferred: the model to begin with; None: the one with the best first nDCG.
+        made: what others have made of it, by the function that makes it; see `visrec.serving.once`.
     """
 
     run: Run
     catalog: Catalog
     preferred: str | None = None
+    made: dict[Callable[..., Any], Any] = field(default_factory=dict)
     _loaded: dict[str, Recommender] = field(default_factory=dict)
     _indices: dict[str, Index | None] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -153,17 +155,17 @@ class Engine:
         return found
 
     def _first(self, fits: Callable[[str], bool]) -> str | None:
-        """Of the models that fit the preferred one, or else the one with the best first nDCG."""
-        key = f"ndcg@{self.run.experiment.evaluation.cutoffs[0]}"
+        """Of the models that fit the preferred one, or else the best."""
         names = [name for name in self.models if fits(name)]
-        if self.preferred in names:
-            return self.preferred
+        return self.preferred if self.preferred in names else self.best_of(names)
+
+    def best_of(self, names: Sequence[str]) -> str | None:
+        """Of some models the one with the best first nDCG; if none was judged, the first; None: there are none."""
+        key = f"ndcg@{self.run.experiment.evaluation.cutoffs[0]}"
         judged = [n for n in names if n in self.reports and key in self.reports[n].metrics]
-        return (
-            max(judged, key=lambda n: self.reports[n].metrics[key].mean)
-            if judged
-            else next(iter(names), None)
-        )
+        if not judged:
+            return next(iter(names), None)
+        return max(judged, key=lambda n: self.reports[n].metrics[key].mean)
 
     @cached_property
     def _kinds(self) -> dict[str, type[Recommender]]:

@@ -13,6 +13,7 @@ from visrec.feedback.events import Event, Id, Kind, Opinions, Shown, ShownItem, 
 from visrec.feedback.store import Store
 from visrec.feedback.studies import Assignment, Participant, Studies
 from visrec.serving.engine import Engine
+from visrec.serving.once import once
 from visrec.serving.question import Question
 from visrec.serving.service import Service
 from visrec.serving.study_config import QuestionConfig, StudyConfig
@@ -91,15 +92,13 @@ class RunningStudy:
 
     def wall(self, engine: Engine, page: int) -> list[int]:
         """The pictures to choose from, by index: a page of them, from 1. The same for every participant."""
-        pictured = np.array([n for n, path in enumerate(engine.catalog.paths) if path is not None])
-        order = np.random.default_rng([abs(self.config.seed), 1]).permutation(pictured)
+        order = np.random.default_rng([abs(self.config.seed), 1]).permutation(_pictured(engine))
         n = self.config.wall
         return [int(one) for one in order[(page - 1) * n : page * n]]
 
     def wall_pages(self, engine: Engine) -> int:
         """How many pages of the wall there are."""
-        n = sum(path is not None for path in engine.catalog.paths)
-        return max(1, -(-n // self.config.wall))
+        return max(1, -(-len(_pictured(engine)) // self.config.wall))
 
     # ---- what they do ------------------------------------------------------------------------------
 
@@ -190,6 +189,12 @@ class RunningStudy:
         self.studies.answer(standing.assignment, answers)
 
 
+@once
+def _pictured(engine: Engine) -> np.ndarray:
+    """The items with a picture, by index."""
+    return np.array([n for n, path in enumerate(engine.catalog.paths) if path is not None], dtype=np.int64)
+
+
 def check_models(config: StudyConfig, engine: Engine) -> None:
     """Whether a run has what a study compares.
 
@@ -207,7 +212,7 @@ def check_models(config: StudyConfig, engine: Engine) -> None:
                 f"The study '{config.name}' compares '{model}', which cannot make lists of what a participant likes: "
                 f"it knows only the people that it has learnt from. These can: {can}."
             )
-    there = sum(path is not None for path in engine.catalog.paths)
+    there = len(_pictured(engine))
     if there < (needed := config.likes + config.lists * config.items):
         raise ConfigError(
             f"The study '{config.name}' needs {needed} pictures: {config.likes} to like and {config.lists} lists of "

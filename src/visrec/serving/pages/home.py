@@ -14,7 +14,7 @@ from visrec.evaluation.marks import level_marks
 from visrec.evaluation.markup import Cell, over, protocol_sentence, reservations
 from visrec.evaluation.page import rows_of
 from visrec.serving.engine import Engine, Item
-from visrec.serving.pages.once import once
+from visrec.serving.once import once
 from visrec.serving.pages.people import example, glimpse, interesting, offered
 from visrec.serving.pages.rendering import render
 from visrec.serving.service import CurrentEngine

@@ -17,7 +17,7 @@ from visrec.features.features import Features
 from visrec.neighbours import similar_items
 from visrec.serving.engine import Engine, Item, Ranked
 from visrec.serving.filters import Filter, is_told
-from visrec.serving.pages.once import once
+from visrec.serving.once import once
 from visrec.serving.pages.rendering import Pager, picture_size, render
 from visrec.serving.problems import problem_of
 from visrec.serving.service import CurrentEngine

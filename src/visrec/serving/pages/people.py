@@ -13,7 +13,7 @@ from visrec.errors import VisrecError
 from visrec.evaluation.people import Person as Judged
 from visrec.evaluation.people import choose_people, note_for, worst_people
 from visrec.serving.engine import Engine, Item, Person, Question
-from visrec.serving.pages.once import once
+from visrec.serving.once import once
 from visrec.serving.pages.rendering import Pager, render
 from visrec.serving.problems import problem_of
 from visrec.serving.service import CurrentEngine
@@ -164,9 +164,8 @@ def two_models(engine: Engine) -> tuple[str, str]:
     best = engine.best_model
     others = [name for name in engine.reports if name != best and engine.kind_of(name).personal]
     other_way = [n for n in others if engine.kind_of(n).needs != engine.kind_of(best).needs] or others
-    key = f"ndcg@{engine.run.experiment.evaluation.cutoffs[0]}"
-    rest = [name for name in engine.models if name != best] or [best]
-    return best, max(other_way, key=lambda n: engine.reports[n].metrics[key].mean) if other_way else rest[0]
+    rest = [name for name in engine.models if name != best]
+    return best, engine.best_of(other_way) or next(iter(rest), best)
 
 
 # ---- helpers ---------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from PIL import Image
 
 from visrec.errors import VisrecError
 from visrec.serving.engine import Engine
-from visrec.serving.pages.once import once
+from visrec.serving.once import once
 from visrec.serving.problems import ProblemError
 from visrec.serving.service import Service
 from visrec.serving.taste import Taste

@@ -13,7 +13,7 @@ from visrec.errors import VisrecError
 from visrec.feedback.events import Opinions
 from visrec.serving.because import Because, because_of
 from visrec.serving.engine import Engine, Item, Picture, Question
-from visrec.serving.pages.once import once
+from visrec.serving.once import once
 from visrec.serving.pages.photos import Photo, kept_photos, passing_photos, takes_photos
 from visrec.serving.pages.rendering import render
 from visrec.serving.problems import problem_of
@@ -178,13 +178,7 @@ def default_model(engine: Engine) -> str:
     """
     names = engine.visitor_models
     seeing = [name for name in names if engine.kind_of(name).new_pictures]
-    key = f"ndcg@{engine.run.experiment.evaluation.cutoffs[0]}"
-
-    def worth(name: str) -> float:
-        report = engine.reports.get(name)
-        return report.metrics[key].mean if report is not None and key in report.metrics else -1.0
-
-    return max(seeing or names, key=worth, default="")
+    return engine.best_of(seeing or names) or ""
 
 
 def _ranked(engine: Engine, found: Offer, photos: list[Photo]) -> Offer:

@@ -16,7 +16,7 @@ from visrec.explain.explanation import Activation, Attended, Explanation
 from visrec.explain.faithfulness import Check
 from visrec.serving.engine import Engine, Item, Question
 from visrec.serving.measures import begin_measuring, measures_of
-from visrec.serving.pages.once import once
+from visrec.serving.once import once
 from visrec.serving.pages.rendering import picture_size, render
 from visrec.serving.service import CurrentEngine
 
