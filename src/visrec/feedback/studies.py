@@ -111,12 +111,12 @@ class Answers:
     time: datetime
 
 
-def crossed(models: Sequence[str]) -> tuple[Condition, ...]:
-    """Each model with and without explanations."""
+def crossed(models: Sequence[str], explanations: Sequence[bool] = (True, False)) -> tuple[Condition, ...]:
+    """Each model with and without explanations, or with one of the two."""
     return tuple(
         Condition(f"{model}, {'explained' if explained else 'not explained'}", model, explained)
         for model in models
-        for explained in (True, False)
+        for explained in explanations
     )
 
 

@@ -78,14 +78,13 @@ def create_app(run: Run | str | Path, settings: ServiceSettings | None = None) -
     )
     app.state.service = service
     app.state.error_page = error_page
-    app.state.login_page = login_page
     problems.install(app)
     app.state.study = study
     surface = SURFACE if study is None else replace(SURFACE, public=STUDY)
     protect(app, service.settings, surface=surface, refused=service.metrics.upload_refused)
     app.add_middleware(Measured, metrics=service.metrics)
     app.include_router(api.router)
-    app.include_router(login_routes(service.settings))
+    app.include_router(login_routes(service.settings, login_page))
     app.include_router(thumbnail_routes(lambda: service.thumbnails))
     for router in pages.ROUTERS:
         app.include_router(router)

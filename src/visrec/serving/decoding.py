@@ -46,10 +46,6 @@ class Decoders:
         """
         return await asyncio.wrap_future(self._begin(data))
 
-    def decode_now(self, data: bytes) -> np.ndarray:
-        """`decode` for a caller that may wait."""
-        return self._begin(data).result()
-
     def close(self) -> None:
         """End all processes."""
         with self._lock:

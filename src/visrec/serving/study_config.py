@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from visrec.config import Config
-from visrec.feedback.studies import Condition, Study
+from visrec.feedback.studies import Study, crossed
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -100,14 +100,9 @@ class StudyConfig(Config):
     def study(self) -> Study:
         """What the database keeps of it."""
         explained = {"both": (True, False), "always": (True,), "never": (False,)}[self.conditions.explanation]
-        conditions = tuple(
-            Condition(f"{model}, {'explained' if one else 'not explained'}", model, one)
-            for model in self.conditions.models
-            for one in explained
-        )
         return Study(
             id=self.name,
-            conditions=conditions,
+            conditions=crossed(self.conditions.models, explained),
             consent=self.consent.text,
             consent_version=self.consent.version,
             seed=self.seed,

@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse
 
 from visrec.errors import ConfigError, RunError, UnknownIdError, UnsupportedError
 from visrec.serving import problems
+from visrec.serving.pages.rendering import login_page
 from visrec.serving.security import Surface, protect
 from visrec.serving.security.login import login_routes
 from visrec.serving.settings import ServiceSettings
@@ -40,7 +41,7 @@ def app_of(settings: ServiceSettings, **surface: tuple[str, ...]) -> FastAPI:
         **surface,
     }
     protect(app, settings, surface=Surface(**surface))
-    app.include_router(login_routes(settings))
+    app.include_router(login_routes(settings, login_page))
 
     @app.get("/")
     async def home() -> HTMLResponse:

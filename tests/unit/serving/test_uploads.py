@@ -193,28 +193,35 @@ def test_a_body_that_never_ends_is_given_up() -> None:
     slow.uploads.close()
 
 
+def decoded(decoders: Decoders, data: bytes) -> np.ndarray:
+    async def one() -> np.ndarray:
+        return await decoders.decode(data)
+
+    return asyncio.run(one())
+
+
 # Processes ------------------------------------------------------------------------------------------------
 
 
 def test_a_picture_that_takes_too_long_is_given_up_and_the_next_is_served() -> None:
     decoders = Decoders(SETTINGS.replace(decoding_seconds=30.0))
-    assert decoders.decode_now(hostile.encoded("PNG")).shape == (30, 40, 3)
+    assert decoded(decoders, hostile.encoded("PNG")).shape == (30, 40, 3)
     decoders._settings = SETTINGS.replace(decoding_seconds=0.02)  # the process runs already
     with pytest.raises(ProblemError, match=r"takes more than 0\.02 s") as caught:
-        decoders.decode_now(hostile.png_of_zeros(5000, 5000))
+        decoded(decoders, hostile.png_of_zeros(5000, 5000))
     assert caught.value.problem.status == 422
     decoders._settings = SETTINGS.replace(decoding_seconds=30.0)
-    assert decoders.decode_now(hostile.encoded("PNG")).shape == (30, 40, 3)
+    assert decoded(decoders, hostile.encoded("PNG")).shape == (30, 40, 3)
     decoders.close()
 
 
 def test_a_process_that_dies_is_replaced() -> None:
     decoders = Decoders(SETTINGS)
-    decoders.decode_now(hostile.encoded("PNG"))
+    decoded(decoders, hostile.encoded("PNG"))
     (worker,) = decoders._workers
     worker.kill()
     worker.wait()
-    assert decoders.decode_now(hostile.encoded("PNG")).shape == (30, 40, 3)
+    assert decoded(decoders, hostile.encoded("PNG")).shape == (30, 40, 3)
     assert decoders._workers.isdisjoint({worker})
     decoders.close()
 
@@ -238,7 +245,7 @@ def test_too_many_at_once_are_sent_away_with_a_time_to_come_back() -> None:
 )
 def test_the_process_can_write_no_file_and_take_no_more_memory_than_a_picture_needs() -> None:
     decoders = Decoders(SETTINGS)
-    decoders.decode_now(hostile.encoded("PNG"))
+    decoded(decoders, hostile.encoded("PNG"))
     (worker,) = decoders._workers
     limits = Path(f"/proc/{worker.pid}/limits").read_text()
     found = {line[:26].strip(): line[26:].split()[0] for line in limits.splitlines()[1:]}
@@ -253,7 +260,7 @@ def test_closed_decoders_take_nothing_more() -> None:
     decoders = Decoders(SETTINGS)
     decoders.close()
     with pytest.raises(ProblemError, match="Try again"):
-        decoders.decode_now(b"")
+        decoded(decoders, b"")
 
 
 # Kept pictures --------------------------------------------------------------------------------------------

@@ -60,8 +60,8 @@ def error_page(request: Request, problem: Problem) -> HTMLResponse:
     )
 
 
-def login_page(_: Request, target: str, fault: str | None) -> HTMLResponse:
-    """The page that asks for the token, for `app.state.login_page`."""
+def login_page(target: str, fault: str | None) -> HTMLResponse:
+    """The page that asks for the token, for `login_routes`."""
     return _plain("login.html.j2", heading="Sign in", target=target, fault=fault)
 
 

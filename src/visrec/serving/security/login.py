@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 
 from visrec.serving.security.sessions import cookie
 from visrec.serving.security.surface import LOGIN, LOGOUT, root_of
@@ -18,26 +18,26 @@ from visrec.serving.settings import ServiceSettings
 COOKIE = "visrec_login"
 DAYS = 7
 
-LoginPage = Callable[[Request, str, str | None], Response]
-"""Makes the page with the form: `app.state.login_page(request, next, fault)`; it posts `token` and `next`."""
+LoginPage = Callable[[str, str | None], Response]
+"""Makes the page with the form, of where to go then and of what was wrong; it posts `token` and `next`."""
 
 
-def login_routes(settings: ServiceSettings) -> APIRouter:
+def login_routes(settings: ServiceSettings, page: LoginPage) -> APIRouter:
     """/login and /logout."""
     routes = APIRouter(include_in_schema=False)
 
     @routes.get(LOGIN)
-    async def form(request: Request, next: str = "/") -> Response:  # noqa: A002 - the name in the address
-        return _page(request, safe_target(next), None)
+    async def form(next: str = "/") -> Response:  # noqa: A002 - the name in the address
+        return page(safe_target(next), None)
 
     @routes.post(LOGIN)
     async def login(request: Request) -> Response:
         async with request.form(max_files=0, max_fields=2, max_part_size=4096) as sent:
             token, target = str(sent.get("token", "")), safe_target(str(sent.get("next", "/")))
         if not settings.is_token(token.strip()):
-            page = _page(request, target, "That is not the token of this service.")
-            page.status_code = 403
-            return page
+            again = page(target, "That is not the token of this service.")
+            again.status_code = 403
+            return again
         answer = RedirectResponse(root_of(request.scope) + target, status_code=303)
         answer.headers.append(
             "Set-Cookie",
@@ -81,23 +81,3 @@ def safe_target(target: str) -> str:
 
 def _now() -> int:
     return int(time.time())
-
-
-def _page(request: Request, target: str, fault: str | None) -> Response:
-    page: LoginPage | None = getattr(request.app.state, "login_page", None)
-    return page(request, target, fault) if page is not None else _plain_page(request, target, fault)
-
-
-def _plain_page(request: Request, target: str, fault: str | None) -> Response:
-    """The form without a template."""
-    from html import escape
-
-    action = root_of(request.scope) + LOGIN
-    return HTMLResponse(
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Sign in</title>'
-        '<meta name="viewport" content="width=device-width"><h1>Sign in</h1>'
-        + (f'<p role="alert">{escape(fault)}</p>' if fault else "")
-        + f'<form method="post" action="{escape(action)}"><p><label>Token of this service '
-        f'<input type="password" name="token" required autocomplete="current-password"></label>'
-        f'<input type="hidden" name="next" value="{escape(target)}"><p><button>Sign in</button></form></html>'
-    )
