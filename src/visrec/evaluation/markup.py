@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from visrec.evaluation.leaderboard import written
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Environment, Template
 
     from visrec.evaluation.protocol import Report
     from visrec.evaluation.significance import Estimate
@@ -53,18 +54,26 @@ class Cell:
     width: int = _WHISKER
 
 
-def template(name: str) -> Template:
-    """A template by its file's name. It escapes all it is given: titles, ids and notes are what the data set says."""
+@cache
+def environment(package: str) -> Environment:
+    """The templates of a package, compiled once.
+
+    They escape all they are given: titles, ids and notes are what the data set says.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
-        loader=PackageLoader("visrec.evaluation"),
+    return Environment(
+        loader=PackageLoader(package),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(name)
+
+
+def template(name: str) -> Template:
+    """A template of this package by its file's name."""
+    return environment("visrec.evaluation").get_template(name)
 
 
 def cells_of(column: Sequence[Estimate | None], is_best: Sequence[bool]) -> list[Cell | None]:

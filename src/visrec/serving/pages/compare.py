@@ -167,17 +167,13 @@ def _plots_url() -> str:
     return f"/compare/plots.css?v={digest_of(_plots_css())[:12]}"
 
 
-@cache
-def _shapes() -> Any:
-    return template("drawing.html.j2").module
-
-
 def _drawing() -> dict[str, Any]:
     """What templates draw plots with: those of the reports."""
+    shapes: Any = template("drawing.html.j2").module
     return {
         "plots_url": _plots_url(),
-        "svg": _shapes().svg,
-        "key": _shapes().key,
+        "svg": shapes.svg,
+        "key": shapes.key,
         "heading_of": heading_of,
         "people_url": people_url,
         "endings": _ENDINGS,

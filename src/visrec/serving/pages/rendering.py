@@ -11,12 +11,13 @@ from urllib.parse import quote, urlencode
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 import visrec
 from visrec.config import digest_of
 from visrec.data.images import size_of
 from visrec.errors import ImageError
+from visrec.evaluation.markup import environment
 from visrec.files import file_digest
 from visrec.serving.engine import Engine, Item
 from visrec.serving.problems import Problem
@@ -170,14 +171,8 @@ def _static_digest(name: str) -> str:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("visrec.serving"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(
+    found = environment("visrec.serving")
+    found.globals.update(
         item_url=item_url,
         person_url=person_url,
         path_url=path_url,
@@ -185,5 +180,5 @@ def _environment() -> Environment:
         why_url=why_url,
         static_url=static_url,
     )
-    environment.filters.update(decimal=decimal, brief=brief)
-    return environment
+    found.filters.update(decimal=decimal, brief=brief)
+    return found
