@@ -11,8 +11,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.e2e.browser import CHROMIUM
 
 from visrec.cli import main
 from visrec.data.datasets.synthetic import SyntheticConfig, write_synthetic
@@ -69,6 +71,18 @@ def finished(visrec: Visrec, shop: Path, tmp_path_factory: pytest.TempPathFactor
     models = "random,popularity,item_knn,visrank,bpr,vbpr"
     visrec("run", shop, "--models", models, "--extractor", "color", "--out", out)
     return out
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium."""
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is absent: uv sync installs it"
+    )
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()
 
 
 @pytest.fixture(scope="session")

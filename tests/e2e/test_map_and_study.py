@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import csv
 import shutil
-import threading
-import time
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.e2e.browser import SIZES, needs_chromium, serious_faults, serving
+from tests.e2e.browser import opened as opened_as
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is absent: uv sync installs it")
+pytest.importorskip("playwright.sync_api", reason="playwright is absent: uv sync installs it")
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-SIZES = {"desktop": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
 LOOKS = [(scheme, size) for scheme in ("light", "dark") for size in SIZES]
 STUDY = """
 name = "small"
@@ -36,53 +35,21 @@ text = "Did it fit?"
 points = 5
 """
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+pytestmark = needs_chromium
+
+# How fast a driver without a graphics card is, is said to every page that draws.
+opened = partial(opened_as, unheard="GL Driver Message")
 
 
 @pytest.fixture(scope="module")
 def address(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Of a service of a copy of the run, with a study."""
-    import uvicorn
-
-    from visrec.serving.app import create_app
-    from visrec.serving.settings import ServiceSettings
-
     folder = tmp_path_factory.mktemp("studied") / "run"
     shutil.copytree(finished, folder)
     study = folder.parent / "study.toml"
     study.write_text(STUDY)
-    app = create_app(folder, ServiceSettings(study=study, reading_rate=0, writing_rate=0))
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", ws="none"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.05)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
-
-
-def opened(browser: Any, *, scheme: str = "light", size: str = "desktop", **settings: Any) -> Any:
-    """A page that remembers what it asked and what it said."""
-    context = browser.new_context(
-        color_scheme=scheme, viewport=SIZES[size], has_touch=size == "phone", **settings
-    )
-    page = context.new_page()
-    page.asked, page.said = [], []
-    page.on("request", lambda asked: page.asked.append(asked.url))
-    page.on("pageerror", lambda error: page.said.append(str(error)))
-    # How fast a driver without a graphics card is, is said to every page that draws.
-    page.on("console", lambda one: None if "GL Driver Message" in one.text else page.said.append(one.text))
-    return page
+    with serving(folder, study=study) as found:
+        yield found
 
 
 @pytest.fixture(params=LOOKS, ids="-".join)
@@ -140,18 +107,6 @@ def ink(page: Any, canvas: str) -> int:
     )
 
 
-def faults(page: Any) -> list[Any]:
-    from axe_playwright_python.sync_playwright import Axe
-
-    found = Axe().run(page).response
-    assert len(found["passes"]) > 10  # it did look
-    return [
-        (one["id"], one["help"], [node["html"][:160] for node in one["nodes"][:3]])
-        for one in found["violations"]
-        if one["impact"] in ("serious", "critical")
-    ]
-
-
 def focused(page: Any) -> str:
     """The title on the card of the item with the focus; "" where there is none."""
     return str(page.evaluate("document.querySelector('#map-card:not([hidden]) b')?.textContent ?? ''"))
@@ -170,7 +125,7 @@ def test_the_map_is_drawn_asks_no_other_host_and_reports_no_error(page: Any, add
 
 def test_the_map_has_no_serious_fault(page: Any, address: str) -> None:
     to_map(page, address, "?user=u0001&q=a")
-    assert faults(page) == []
+    assert serious_faults(page, least=10) == []
 
 
 @pytest.mark.parametrize("drawn_by", ["webgl2", "2d"])
@@ -360,7 +315,7 @@ def test_a_participant_goes_from_consent_to_thanks(page: Any, address: str) -> N
 
     def look() -> None:
         page.wait_for_load_state("networkidle")
-        assert faults(page) == []
+        assert serious_faults(page, least=10) == []
         assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
         assert page.locator("header nav").count() == 0  # no way to other pages
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import shutil
-import threading
-import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.e2e.browser import SHIFTS, check_reached_by_keyboard, needs_chromium, serious_faults, serving
+from tests.e2e.browser import opened as opened_as
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is absent: uv sync installs it")
 pytest.importorskip("fastapi", reason="the service is absent: uv sync --all-extras installs it")
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-SIZES = {"desktop": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
 LOOKS = [
     pytest.param(("light", "desktop"), id="light-desktop"),
     pytest.param(("dark", "phone"), id="dark-phone"),
@@ -24,39 +23,22 @@ LOOKS = [
         for look in (("light", "phone"), ("dark", "desktop"))
     ),
 ]
-SHIFTS = """
-window.shifts = [];
-new PerformanceObserver(list => {
-  for (const one of list.getEntries()) if (!one.hadRecentInput) window.shifts.push(one.value);
-}).observe({ type: "layout-shift", buffered: true });
-"""
+pytestmark = needs_chromium
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+opened = partial(opened_as, reduced_motion="reduce")
 
 
 @pytest.fixture(scope="module")
 def address(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Of a service of a copy of the run, with the measures of its pictures."""
-    import uvicorn
-
     from visrec.explain import attribute_table
     from visrec.runs import Run
-    from visrec.serving.app import create_app
-    from visrec.serving.settings import ServiceSettings
 
     folder = tmp_path_factory.mktemp("served") / "run"
     shutil.copytree(finished, folder)
     attribute_table(Run.load(folder).data.catalog, folder / "attributes", n_workers=1)
-    app = create_app(folder, ServiceSettings(reading_rate=0, writing_rate=0))
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", ws="none"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.05)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    with serving(folder) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -84,27 +66,6 @@ def addresses(address: str, person: str) -> dict[str, str]:
     return {name: address + path for name, path in paths.items()}
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
-
-
-def opened(browser: Any, scheme: str = "light", size: str = "desktop", **more: Any) -> Any:
-    """A page of a new visitor, and what the browser did on its account: `page.asked`, `page.said`."""
-    context = browser.new_context(
-        color_scheme=scheme, viewport=SIZES[size], has_touch=size == "phone", reduced_motion="reduce", **more
-    )
-    page = context.new_page()
-    page.asked, page.said = [], []
-    page.on("request", lambda asked: page.asked.append(asked.url))
-    page.on("console", lambda message: page.said.append(message.text))
-    page.on("pageerror", lambda error: page.said.append(str(error)))
-    return page
-
-
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
     """A desktop in the light."""
@@ -120,8 +81,6 @@ NAMES = ("home", "people", "person", "items", "item", "path", "why")
 @pytest.mark.parametrize("name", NAMES)
 def test_a_page_is_whole(browser: Any, addresses: dict[str, str], name: str, look: tuple[str, str]) -> None:
     """Nothing fails, no other host is asked, nothing moves while it loads or sticks out, axe does not complain."""
-    from axe_playwright_python.sync_playwright import Axe
-
     page = opened(browser, *look)
     page.add_init_script(SHIFTS)
     page.goto(addresses[name], wait_until="networkidle")
@@ -139,36 +98,14 @@ def test_a_page_is_whole(browser: Any, addresses: dict[str, str], name: str, loo
     )
     assert len(pictures) > 2
     assert all(width > 0 and alt and w and h for width, alt, w, h in pictures)
-    found = Axe().run(page).response
-    assert len(found["passes"]) > 15  # it did look
-    faults = [
-        (one["id"], one["help"], [node["html"][:160] for node in one["nodes"][:3]])
-        for one in found["violations"]
-        if one["impact"] in ("serious", "critical")
-    ]
-    assert faults == []
+    assert serious_faults(page, least=15) == []
     page.context.close()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_everything_is_reached_by_keyboard(page: Any, addresses: dict[str, str], name: str) -> None:
     page.goto(addresses[name], wait_until="networkidle")
-    page.evaluate(
-        """[...document.querySelectorAll('a[href], button, input, select, summary, [tabindex="0"]')]
-             .filter(one => one.checkVisibility({contentVisibilityAuto: true}) && one.type !== 'hidden')
-             .forEach((one, n) => one.dataset.n = n)"""
-    )
-    there = page.evaluate("document.querySelectorAll('[data-n]').length")
-    reached: list[str] = []
-    for _ in range(there):
-        page.keyboard.press("Tab")
-        number, outline, seen = page.evaluate(
-            """(() => { const one = document.activeElement, style = getComputedStyle(one);
-                 return [one.dataset.n, style.outlineStyle, style.opacity]; })()"""
-        )
-        assert (outline, seen) == ("solid", "1"), page.evaluate("document.activeElement.outerHTML")
-        reached.append(number)
-    assert reached == [str(n) for n in range(there)]
+    check_reached_by_keyboard(page)
 
 
 def test_why_is_one_click_from_home_and_two_by_way_of_a_person(page: Any, addresses: dict[str, str]) -> None:

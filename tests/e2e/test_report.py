@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.e2e.browser import needs_chromium, serious_faults
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is absent: uv sync installs it")
-
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 SIZES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
+pytestmark = needs_chromium
 
 
 @pytest.fixture(params=[(scheme, size) for scheme in ("light", "dark") for size in SIZES], ids="-".join)
@@ -113,17 +102,8 @@ def test_everything_is_reached_and_opened_by_keyboard(page: Any) -> None:
 
 
 def test_axe_finds_no_serious_fault(page: Any) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
     open_everything(page)
-    found = Axe().run(page).response
-    assert len(found["passes"]) > 10  # it did look
-    faults = [
-        (one["id"], one["help"], [node["html"][:120] for node in one["nodes"][:3]])
-        for one in found["violations"]
-        if one["impact"] in ("serious", "critical")
-    ]
-    assert faults == []
+    assert serious_faults(page, least=10) == []
 
 
 def test_the_page_can_be_printed_whole(browser: Any, finished: Path, tmp_path: Path) -> None:

@@ -6,18 +6,24 @@ import base64
 import io
 import re
 import shutil
-import threading
-import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.e2e.browser import (
+    SHIFTS,
+    SIZES,
+    check_reached_by_keyboard,
+    needs_chromium,
+    serious_faults,
+    serving,
+)
+from tests.e2e.browser import opened as opened_as
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is absent: uv sync installs it")
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-SIZES = {"desktop": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
 PATHS = {
     "try": "/try",
     "list": "/try?like=00003&like=00009&less=00017&hide=00021&diversity=30&model=visrank",
@@ -36,33 +42,10 @@ LOOKS = [
     for scheme in ("light", "dark")
     for size in SIZES
 ]
-SHIFTS = """
-window.shifts = [];
-new PerformanceObserver(list => {
-  for (const one of list.getEntries()) if (!one.hadRecentInput) window.shifts.push(one.value);
-}).observe({ type: "layout-shift", buffered: true });
-"""
+pytestmark = needs_chromium
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
-
-
-def served(folder: Path, **settings: Any) -> Iterator[str]:
-    """The address of a service of a run folder."""
-    import uvicorn
-
-    from visrec.serving.app import create_app
-    from visrec.serving.settings import ServiceSettings
-
-    app = create_app(folder, ServiceSettings(reading_rate=0, writing_rate=0, upload_rate=0, **settings))
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", ws="none"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.05)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+opened = partial(opened_as, reduced_motion="reduce")
+playwright.expect.set_options(timeout=30_000)  # the first photo starts the processes that decode
 
 
 @pytest.fixture(scope="module")
@@ -75,29 +58,8 @@ def folder(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(folder: Path) -> Iterator[str]:
-    yield from served(folder)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright.expect.set_options(timeout=30_000)  # the first photo starts the processes that decode
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
-
-
-def opened(browser: Any, scheme: str = "light", size: str = "desktop", **more: Any) -> Any:
-    """A page of a new visitor, and what the browser did on its account: `page.asked`, `page.said`."""
-    context = browser.new_context(
-        color_scheme=scheme, viewport=SIZES[size], has_touch=size == "phone", reduced_motion="reduce", **more
-    )
-    page = context.new_page()
-    page.asked, page.said = [], []
-    page.on("request", lambda asked: page.asked.append(asked.url))
-    page.on("console", lambda message: page.said.append(message.text))
-    page.on("pageerror", lambda error: page.said.append(str(error)))
-    return page
+    with serving(folder) as found:
+        yield found
 
 
 @pytest.fixture
@@ -149,8 +111,6 @@ def expect_url(page: Any, query: str) -> None:
 @pytest.mark.parametrize("look", LOOKS)
 def test_a_page_is_whole(browser: Any, address: str, look: tuple[str, str, str]) -> None:
     """Nothing fails, no other host is asked, nothing moves while it loads or sticks out, axe does not complain."""
-    from axe_playwright_python.sync_playwright import Axe
-
     name, scheme, size = look
     page = opened(browser, scheme, size)
     page.add_init_script(SHIFTS)
@@ -163,35 +123,14 @@ def test_a_page_is_whole(browser: Any, address: str, look: tuple[str, str, str])
     assert page.said == []
     assert [url for url in page.asked if not url.startswith((address, "data:"))] == []
     assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
-    found = Axe().run(page).response
-    assert len(found["passes"]) > 15  # it did look
-    faults = [
-        (one["id"], one["help"], [node["html"][:160] for node in one["nodes"][:3]])
-        for one in found["violations"]
-        if one["impact"] in ("serious", "critical")
-    ]
-    assert faults == []
+    assert serious_faults(page, least=15) == []
     page.context.close()
 
 
 @pytest.mark.parametrize("name", PATHS)
 def test_everything_is_reached_by_keyboard(page: Any, address: str, name: str) -> None:
     page.goto(address + PATHS[name], wait_until="networkidle")
-    page.evaluate(
-        """[...document.querySelectorAll('a[href], button, input, select, summary, [tabindex="0"]')]
-             .filter(one => one.checkVisibility({contentVisibilityAuto: true}) && one.type !== 'hidden')
-             .forEach((one, n) => one.dataset.n = n)"""
-    )
-    there = page.evaluate("document.querySelectorAll('[data-n]').length")
-    reached = []
-    for _ in range(there):
-        page.keyboard.press("Tab")
-        number, outline = page.evaluate(
-            "[document.activeElement.dataset.n, getComputedStyle(document.activeElement).outlineStyle]"
-        )
-        assert outline == "solid", page.evaluate("document.activeElement.outerHTML")
-        reached.append(number)
-    assert reached == [str(n) for n in range(there)]
+    check_reached_by_keyboard(page)
 
 
 @pytest.mark.parametrize("name", PATHS)
@@ -419,7 +358,7 @@ def test_without_scripts_a_photo_is_looked_at_or_kept(
 
 
 def test_who_keeps_nothing_offers_nothing(browser: Any, folder: Path, photo: Path) -> None:
-    for address in served(folder, read_only=True):
+    with serving(folder, read_only=True) as address:
         page = opened(browser)
         page.goto(address + "/try", wait_until="networkidle")
         assert page.get_by_label("Keep it").count() == 0
@@ -436,7 +375,7 @@ def test_a_run_without_models_for_visitors_says_what_to_train(
 ) -> None:
     out = tmp_path / "run"
     visrec("run", shop, "--models", "popularity,bpr", "--out", out)
-    for address in served(out):
+    with serving(out) as address:
         page = opened(browser)
         page.goto(address + "/try")
         assert f"visrec run {shop} --models visrank,item_knn --out {out}" in page.locator("main").inner_text()
