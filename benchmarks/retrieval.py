@@ -256,7 +256,24 @@ class Voyager:
             self.index.mark_deleted(int(row))
 
 
-class FaissHNSW:
+class _Faiss:
+    """What FAISS's indices have in common."""
+
+    index: Any
+
+    def save(self, path: Path) -> None:
+        import faiss
+
+        faiss.write_index(self.index, str(path))
+
+    def add(self, points: np.ndarray, first: int) -> None:
+        self.index.add(points)
+
+    def remove(self, rows: np.ndarray) -> None:
+        self.index.remove_ids(np.asarray(rows))
+
+
+class FaissHNSW(_Faiss):
     """HNSW over whole vectors; products by augmentation and L2."""
 
     efforts = EFFORTS
@@ -278,19 +295,8 @@ class FaissHNSW:
         query = np.append(query, np.float32(0)) if self.lift else query
         return self.index.search(query[None], k)[1][0]
 
-    def save(self, path: Path) -> None:
-        import faiss
 
-        faiss.write_index(self.index, str(path))
-
-    def add(self, points: np.ndarray, first: int) -> None:
-        self.index.add(points)
-
-    def remove(self, rows: np.ndarray) -> None:
-        self.index.remove_ids(np.asarray(rows))
-
-
-class FaissIVF:
+class FaissIVF(_Faiss):
     """Lists around sqrt(16 n) centres over whole vectors; products as they are."""
 
     efforts = PROBES
@@ -311,17 +317,6 @@ class FaissIVF:
     def search(self, query: np.ndarray, k: int, effort: int) -> np.ndarray:
         self.index.nprobe = effort
         return self.index.search(query[None], k)[1][0]
-
-    def save(self, path: Path) -> None:
-        import faiss
-
-        faiss.write_index(self.index, str(path))
-
-    def add(self, points: np.ndarray, first: int) -> None:
-        self.index.add(points)
-
-    def remove(self, rows: np.ndarray) -> None:
-        self.index.remove_ids(np.asarray(rows))
 
 
 CONTESTANTS: dict[str, Callable[[], Searcher]] = {
