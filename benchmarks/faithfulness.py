@@ -20,7 +20,8 @@ import visrec
 from visrec.data.datasets.synthetic import SyntheticConfig, write_synthetic
 from visrec.explain import attribute_table, explain
 from visrec.explain.faithfulness import Check, check_explanations, written
-from visrec.runs import Run, run
+from visrec.run_folder import Run
+from visrec.runs import run
 
 PASSING = ("visrank", "vbpr", "curatornet", "acf", "dvbpr")
 

@@ -29,7 +29,8 @@ from visrec.evaluation.metrics import compute
 from visrec.evaluation.protocol import held_out_ranks
 from visrec.experiment import Experiment
 from visrec.recommender import Recommender
-from visrec.runs import Run, run
+from visrec.run_folder import Run
+from visrec.runs import run
 from visrec.tuning import tune
 
 SETTINGS = HERE / "planted-truth.toml"

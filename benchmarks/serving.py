@@ -89,7 +89,7 @@ def make_run(folder: Path, n_items: int, *, seed: int = 0, index: bool = True) -
     from visrec.experiment import Experiment
     from visrec.features.features import Features
     from visrec.retrieval.recommendation import index_of
-    from visrec.runs import Run
+    from visrec.run_folder import Run
 
     about = folder / "made.json"
     if about.is_file():

@@ -43,7 +43,7 @@ _PUBLIC = {
     "Report": "visrec.evaluation.protocol",
     "Protocol": "visrec.evaluation.tasks",
     "Experiment": "visrec.experiment",
-    "Run": "visrec.runs",
+    "Run": "visrec.run_folder",
     "compare": "visrec.run_comparison",
     "compare_features": "visrec.comparison",
     "Explanation": "visrec.explain.explanation",
@@ -92,7 +92,7 @@ if TYPE_CHECKING:
     from visrec.recommender import Recommender as Recommender
     from visrec.recommender import load_model as load_model
     from visrec.run_comparison import compare as compare
-    from visrec.runs import Run as Run
+    from visrec.run_folder import Run as Run
 
 __all__ = ["__version__", *_PACKAGES, *_PUBLIC]  # noqa: PLE0604
 

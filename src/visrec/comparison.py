@@ -24,7 +24,10 @@ from visrec.features.architectures import SOURCES
 from visrec.features.networks import Network, facts
 from visrec.files import write_json, write_text
 from visrec.neighbours import similar_items
-from visrec.runs import Run, Stage, evaluate_run, run, silent
+from visrec.run_folder import Run
+from visrec.run_report import evaluate_run
+from visrec.runs import run
+from visrec.stages import Stage, silent
 
 COSTS = "costs.json"
 

@@ -11,7 +11,8 @@ from visrec.errors import ConfigError, RunError
 from visrec.experiment import Experiment
 from visrec.features.extractors import ONNX, folder_name, has_option, split_name
 from visrec.features.finishing import Steps
-from visrec.runs import Run, planned
+from visrec.run_folder import Run
+from visrec.runs import planned
 
 BASELINE = "random"
 """The model that shows what chance gives, and the name of its folder."""

@@ -15,7 +15,8 @@ from visrec.features.extraction import RATE
 from visrec.features.features import Features
 from visrec.files import read_json, write_json
 from visrec.recommender import Progress
-from visrec.runs import EXTRACTING, Stage
+from visrec.runs import EXTRACTING
+from visrec.stages import Stage
 
 LEAST = 200
 """Of fewer pictures no pace is kept: those decoded ahead, before the first was told, would make it too good."""

@@ -9,7 +9,7 @@ from typing import Any
 from visrec.errors import ConfigError, RunError
 from visrec.evaluation.contest import Contest, contest
 from visrec.evaluation.protocol import Report
-from visrec.runs import Run
+from visrec.run_folder import Run
 
 _NOT_JUDGING = (
     "cutoffs",

@@ -25,8 +25,10 @@ from visrec.evaluation.protocol import mean_metric
 from visrec.experiment import Experiment
 from visrec.files import replacing, write_json
 from visrec.recommender import Recommender
-from visrec.runs import Stage, content_of, load_data, silent
+from visrec.run_folder import load_data
+from visrec.runs import content_of
 from visrec.space import Choice, IntRange, Range
+from visrec.stages import Stage, silent
 
 if TYPE_CHECKING:
     import optuna

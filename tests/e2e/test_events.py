@@ -10,7 +10,7 @@ import pytest
 from visrec.data.dataset import load_dataset
 from visrec.feedback.events import Event
 from visrec.feedback.store import Store
-from visrec.runs import Run
+from visrec.run_folder import Run
 
 MODELS = ("--models", "popularity,item_knn", "--out")
 

@@ -32,7 +32,7 @@ opened = partial(opened_as, reduced_motion="reduce")
 def address(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Of a service of a copy of the run, with the measures of its pictures."""
     from visrec.explain import attribute_table
-    from visrec.runs import Run
+    from visrec.run_folder import Run
 
     folder = tmp_path_factory.mktemp("served") / "run"
     shutil.copytree(finished, folder)

@@ -16,7 +16,9 @@ from visrec.errors import ConfigError, RunError
 from visrec.experiment import Experiment
 from visrec.models.bpr import BPR
 from visrec.run_comparison import compare
-from visrec.runs import Run, evaluate_run, run
+from visrec.run_folder import Run
+from visrec.run_report import evaluate_run
+from visrec.runs import run
 
 BPR_SETTINGS = {"epochs": 2, "dim_gamma": 4, "batch_size": 256}
 

@@ -9,7 +9,7 @@ from visrec.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
     from visrec.features.features import Features
-    from visrec.runs import Run
+    from visrec.run_folder import Run
 
 
 def experiment_values(source: Path, data: Path | None) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def compared(folder: Path, extractor: str | None) -> Run | Features:
     """What a folder is: a run, or features alone."""
     from visrec.features.extractors import folder_name
     from visrec.features.features import META, Features
-    from visrec.runs import Run
+    from visrec.run_folder import Run
 
     if extractor is not None:
         folder = folder / folder_name(extractor)

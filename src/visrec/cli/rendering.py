@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from visrec.evaluation.transfer import Comparison
     from visrec.features.features import Features
     from visrec.recommender import Progress
-    from visrec.runs import Run
+    from visrec.run_folder import Run
     from visrec.serving.service import Service
     from visrec.tuning import Tuning
 

@@ -156,7 +156,8 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Evaluate the models of a run again and write its reports afresh; with --format, only what is missing."""
-    from visrec.runs import Run, evaluate_run
+    from visrec.run_folder import Run
+    from visrec.run_report import evaluate_run
 
     check_format(form, out, as_json=as_json)
     found = Run.load(folder)
@@ -241,7 +242,7 @@ def recommend(
     as_json: Json = False,
 ) -> None:
     """The best items for a user, or for a visitor who likes some items."""
-    from visrec.runs import Run
+    from visrec.run_folder import Run
 
     if (user is None) == (history is None):
         raise ConfigError("Give either --user, or --history with the ids of liked items.")
@@ -261,7 +262,7 @@ def draw_map(
 ) -> None:
     """Lay the catalogue out as a map, where what looks alike lies together; `visrec serve` shows it."""
     from visrec.features.projection import named, project
-    from visrec.runs import Run
+    from visrec.run_folder import Run
 
     chosen, features = named(method), Run.load(folder).mapped
     with stage(f"{chosen} of {len(features)} items"):
@@ -286,7 +287,7 @@ def similar(
 ) -> None:
     """The items most like one, or most like any image."""
     from visrec import neighbours
-    from visrec.runs import Run
+    from visrec.run_folder import Run
 
     if (item is None) == (image is None):
         raise ConfigError("Give either --item with an item id, or --image with a file.")

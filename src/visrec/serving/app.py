@@ -14,7 +14,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 import visrec
-from visrec.runs import Run
+from visrec.run_folder import Run
 from visrec.serving import api, pages, problems
 from visrec.serving.metrics import Measured
 from visrec.serving.pages.rendering import error_page, login_page

@@ -25,7 +25,7 @@ from visrec.files import file_digest
 from visrec.recommender import Recommender, load_model
 from visrec.retrieval.index import EXACT_UP_TO, Index
 from visrec.retrieval.recommendation import index_of
-from visrec.runs import Run
+from visrec.run_folder import Run
 from visrec.serving.answers import History, Ranked, Ranking, rank
 from visrec.serving.looks import Looks
 from visrec.serving.question import Known, Picture, Question

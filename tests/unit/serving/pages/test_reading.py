@@ -152,7 +152,7 @@ def test_a_path_leads_from_one_to_the_other(visitor: TestClient) -> None:
 
 
 def test_a_run_without_features_has_no_paths(visitor: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("visrec.runs.Run.has", lambda *_: False)
+    monkeypatch.setattr("visrec.run_folder.Run.has", lambda *_: False)
     monkeypatch.setattr("visrec.serving.pages.items._paths", lambda _: None)
     monkeypatch.setattr("visrec.serving.pages.home._ends", _ends.__wrapped__)
     assert visitor.get("/paths?from=00005&to=00040").status_code == 422
