@@ -36,10 +36,10 @@ BUILTIN: dict[str, dict[str, str]] = {
         "pixels": "visrec.features.handcrafted.pixels:Pixels",
     },
     "datasets": {
-        "synthetic": "visrec.data.datasets.synthetic:write_synthetic",
+        "synthetic": "visrec.data.datasets.synthetic:SYNTHETIC",
     },
     "formats": {
-        "tutorial": "visrec.converting.tutorial:convert_tutorial",
+        "tutorial": "visrec.converting.tutorial:TUTORIAL",
     },
 }
 
@@ -58,12 +58,14 @@ def resolve(kind: str, name: str) -> Any:
         return getattr(import_module(module), attribute)
     for point in entry_points(group=f"visrec.{kind}", name=name):
         return point.load()
-    command = "visrec convert --help" if kind == "formats" else f"visrec {kind}"
-    raise ConfigError(unknown_name(kind.removesuffix("s"), name, names(kind), command))
+    raise ConfigError(unknown_name(kind.removesuffix("s"), name, names(kind), f"visrec {kind}"))
 
 
-def unknown_name(noun: str, name: str, known: list[str], command: str) -> str:
-    """The message for a name that does not exist: near misses and the command that lists all."""
+def unknown_name(noun: str, name: str, known: list[str], *commands: str) -> str:
+    """The message for a name that does not exist: near misses and the commands that list all."""
     near = difflib.get_close_matches(name, known, n=3)
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
-    return f"There is no {noun} '{name}'.{hint} `{command}` lists them all."
+    lists = " and ".join(f"`{command}`" for command in commands) + (
+        " lists" if len(commands) == 1 else " list"
+    )
+    return f"There is no {noun} '{name}'.{hint} {lists} them all."

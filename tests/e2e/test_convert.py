@@ -83,7 +83,7 @@ def test_convert_prints_json(here, source, tmp_path):
 
 def test_an_unknown_format_is_one_line(here, source, tmp_path):
     done = here("convert", "tutoral", source, tmp_path / "data", status=2)
-    assert "There is no format 'tutoral'. Did you mean tutorial?" in done.stderr
+    assert "There is no format or data set 'tutoral'. Did you mean tutorial?" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -1,4 +1,4 @@
-"""The tutorial's own numbers, through `convert_tutorial`, from files in its formats."""
+"""The tutorial's own numbers, through `convert`, from files in its formats."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 from tests.tutorial_files import parameters, write_checkpoint, write_csv, write_embedding
 
-from visrec.converting.tutorial import convert_tutorial
+from visrec.converting.conversion import convert
 from visrec.features.features import Features
 from visrec.recommender import load_model
 
@@ -32,7 +32,7 @@ def test_vbpr_has_the_tutorials_scores(vbpr, tmp_path):
     write_csv(source / "data" / "wikimedia.csv", "user_id,item_id,timestamp", rows)
     write_checkpoint(source / "checkpoints" / "VBPR_wikimedia.tar", parameters(vbpr))
 
-    convert_tutorial(source, data)
+    convert("tutorial", source, data)
 
     model = load_model(data / "models" / "VBPR_wikimedia", Features.load(data / "features" / "resnet50"))
     found = model.score([str(user) for user in users], [str(item) for item in items])
@@ -61,7 +61,7 @@ def test_dvbpr_has_the_tutorials_scores(shared, tmp_path):
     write_csv(source / "wikimedia.csv", "user_id,item_id,timestamp", rows)
     write_checkpoint(source / "DVBPR_wikimedia.tar", parameters(dvbpr))
 
-    convert_tutorial(source, data)
+    convert("tutorial", source, data)
 
     model = load_model(data / "models" / "DVBPR_wikimedia", Features.load(data / "features" / "pixels"))
     model.refresh()  # from the pixels again
@@ -86,7 +86,7 @@ def test_curatornet_has_the_tutorials_scores(shared, tmp_path):
     write_csv(source / "wikimedia.csv", "user_id,item_id,timestamp,evaluation", rows)
     write_checkpoint(source / "CuratorNet_wikimedia.tar", parameters(reference))
 
-    convert_tutorial(source, data)
+    convert("tutorial", source, data)
 
     model = load_model(
         data / "models" / "CuratorNet_wikimedia", Features.load(data / "features" / "resnet50")
@@ -119,7 +119,7 @@ def test_acf_has_the_tutorials_scores(shared, tmp_path):
         {"state_dict": parameters(reference), "model_args": arguments, "epoch": 9, "loss": np.inf}, path
     )
 
-    convert_tutorial(source, data)
+    convert("tutorial", source, data)
 
     model = load_model(data / "models" / "ACF_wikimedia")
     asked = [str(users[int(user)]) for user in reference["users"]]

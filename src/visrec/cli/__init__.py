@@ -108,7 +108,9 @@ for _command in (  # in the order of `visrec --help`
     models.models,
     features.extractors,
     data.datasets,
+    data.formats,
     data.convert,
+    data.export,
 ):
     app.command()(_command)
 app.command("map")(runs.draw_map)

@@ -1,68 +1,105 @@
-"""Commands that make data sets: datasets, convert."""
+"""Commands for other people's files: datasets, formats, convert, export."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from visrec.cli.options import Json
-from visrec.cli.rendering import print_facts, print_rows, stage
+from visrec.cli.options import Json, MinRating
+from visrec.cli.parsing import pairs
+from visrec.cli.rendering import print_facts, print_rows, show_conversion, show_dataset, stage
 from visrec.errors import ConfigError
+
+_Options = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="An option of the format; `visrec formats NAME` lists them."
+    ),
+]
 
 
 def datasets(
-    name: Annotated[str | None, typer.Argument(help="One to make, such as synthetic.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Where to make it.")] = None,
-    items: Annotated[int, typer.Option(min=40)] = 2000,
-    users: Annotated[int, typer.Option(min=12)] = 700,
-    seed: Annotated[int, typer.Option()] = 0,
+    name: Annotated[
+        str | None, typer.Argument(help="One of them: its size, licence, citation, files.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to draw the synthetic one.")] = None,
+    items: Annotated[int, typer.Option(min=40, help="Of the synthetic one.")] = 2000,
+    users: Annotated[int, typer.Option(min=12, help="Of the synthetic one.")] = 700,
+    seed: Annotated[int, typer.Option(help="Of the synthetic one.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """The named data sets there are; with a name and --out, make one."""
+    """The published data sets that `visrec convert` reads; with a name, all about one. Draws the synthetic one."""
     from visrec import registry
 
     if name is None:
-        rows = [
-            {
-                "data set": one,
-                "what": (registry.resolve("datasets", one).__doc__ or "").strip().splitlines()[0],
-            }
-            for one in registry.names("datasets")
-        ]
+        found = [registry.resolve("datasets", one) for one in registry.names("datasets")]
+        rows = [{"data set": one.name, "what": one.what, "size": one.size} for one in found]
         print_rows(rows, as_json=as_json)
         return
-    write = registry.resolve("datasets", name)
     if out is None:
-        raise ConfigError(f"Where to? Add --out FOLDER, such as: visrec datasets {name} --out {name}")
-    from visrec.data.datasets.synthetic import SyntheticConfig
+        show_dataset(registry.resolve("datasets", name), as_json=as_json)
+        return
+    if name != "synthetic":
+        raise ConfigError(f"{name} is not drawn but read from its files: visrec convert {name} SOURCE {out}")
+    from visrec.data.datasets.synthetic import SyntheticConfig, write_synthetic
 
     with stage(f"making {name}") as progress:
         config = SyntheticConfig(n_items=items, n_users=users, seed=seed)
-        write(out, config, progress=lambda done, total: progress(done, total, ""))
+        write_synthetic(out, config, progress=lambda done, total: progress(done, total, ""))
     print_facts({"out": str(out), "items": items, "users": users, "seed": seed}, as_json=as_json)
 
 
-def convert(
-    format: Annotated[str, typer.Argument(help="tutorial: the files of the ACM IUI 2021 tutorial.")],  # noqa: A002
-    source: Annotated[Path, typer.Argument(help="A folder of such files, or one of them.")],
-    data: Annotated[Path, typer.Argument(help="The data set folder to make.")],
+def formats(
+    name: Annotated[str | None, typer.Argument(help="One of them: its options.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Make a data set, features and models of the files of another program. Nothing in them is run."""
-    from visrec import registry
+    """The formats of other programs that `visrec convert` reads and `visrec export` writes."""
+    from visrec.converting.conversion import listed_formats, listed_options
 
-    make = registry.resolve("formats", format)
+    print_rows(listed_formats() if name is None else listed_options(name), as_json=as_json)
+
+
+def convert(
+    name: Annotated[
+        str, typer.Argument(help="A format (`visrec formats`) or a data set (`visrec datasets`).")
+    ],
+    source: Annotated[Path, typer.Argument(help="The folder where the files lie, or one of them.")],
+    data: Annotated[Path, typer.Argument(help="The data set folder to make.")],
+    options: _Options = None,
+    copy_images: Annotated[
+        bool, typer.Option("--copy-images", help="Copy picture files instead of pointing to where they lie.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a data set folder of other people's files. Nothing in them is run, and SOURCE stays as it is."""
+    from visrec.converting import conversion
+
     with stage(f"converting {source}") as progress:
-        made = make(source, data, progress=progress)
-    if as_json:
-        print(
-            json.dumps(
-                {"out": str(data), "files": made.files, "notes": made.notes}, indent=2, ensure_ascii=False
-            )
+        made = conversion.convert(
+            name, source, data, options=pairs(options or []), copy_images=copy_images, progress=progress
         )
-        return
-    print_rows(made.files, as_json=False)
-    print("\n".join([*made.notes, f"out: {data}"]))
+    show_conversion(made, data, as_json=as_json)
+
+
+def export(
+    name: Annotated[str, typer.Argument(help="A format that is written (`visrec formats`).")],
+    data: Annotated[Path, typer.Argument(help="A data set folder.")],
+    out: Annotated[Path, typer.Argument(help="The folder to make.")],
+    features: Annotated[
+        list[Path] | None, typer.Option(help="A folder of features to bring along; repeat for several.")
+    ] = None,
+    min_rating: MinRating = None,
+    options: _Options = None,
+    as_json: Json = False,
+) -> None:
+    """Write a data set folder in the format of another program."""
+    from visrec.converting import conversion
+
+    with stage(f"writing {out}") as progress:
+        made = conversion.export(
+            name, data, out, features=features or [], min_rating=min_rating,
+            options=pairs(options or []), progress=progress,
+        )  # fmt: skip
+    show_conversion(made, out, as_json=as_json)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from visrec.checks.findings import Diagnosis
     from visrec.checks.mending import Mended
+    from visrec.converting.conversion import Conversion
+    from visrec.data.datasets.named import NamedDataset
     from visrec.data.statistics import Statistics
     from visrec.evaluation.contest import Contest
     from visrec.evaluation.protocol import Report
@@ -349,3 +351,34 @@ def show_served(service: Service, address: str) -> None:
         if settings.token is None:
             print("  programs may read; to write they need a token: VISREC_TOKEN=… visrec serve …")
     print("Ctrl-C ends it.", flush=True)
+
+
+def show_conversion(made: Conversion, out: Path, *, as_json: bool) -> None:
+    """What was found, what it became, what was left out."""
+    if as_json:
+        print(
+            json.dumps(
+                {"out": str(out), "files": made.files, "notes": made.notes}, indent=2, ensure_ascii=False
+            )
+        )
+        return
+    print_rows(made.files, as_json=False)
+    print("\n".join([*made.notes, f"out: {out}"]))
+
+
+def show_dataset(found: NamedDataset, *, as_json: bool) -> None:
+    """All that is known of a published data set, and the commands that make a folder of it."""
+    from dataclasses import asdict
+
+    facts = {name: getattr(found, name) for name in ("title", "what", "size", "licence", "citation", "home")}
+    files = [{key: value for key, value in asdict(one).items() if value is not None} for one in found.files]
+    if as_json:
+        print(json.dumps({"name": found.name, **facts, "files": files}, indent=2, ensure_ascii=False))
+        return
+    print_facts(facts, as_json=False)
+    rows = [
+        {"file": one.name, "what": one.what, "needed": "yes" if one.needed else "no"} for one in found.files
+    ]
+    if rows:
+        print_rows(rows, as_json=False)
+        print(f"Then: visrec convert {found.name} FOLDER-WITH-THESE-FILES my-data")

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from visrec.converting.checkpoints import model_of, read_checkpoint
+from visrec.converting.conversion import Conversion
 from visrec.converting.finding import Found, find_files
 from visrec.converting.indices import RULES, Indices, find_indices
 from visrec.converting.items import find_pictures, with_metadata, write_pictures
 from visrec.converting.training_data import fitting_features, pixels, train_part
 from visrec.converting.writing import held_rows, write_features, write_indices, write_triples
 from visrec.data.dataset import Dataset, load_dataset
+from visrec.data.foreign import Progress
+from visrec.data.formats.format import Format
 from visrec.data.formats.pickled import PlainArrayError
 from visrec.data.formats.tutorial import (
     KNOWN,
@@ -25,52 +27,36 @@ from visrec.data.formats.tutorial import (
     read_interactions,
     read_triples,
 )
-from visrec.errors import ConfigError, DataError
+from visrec.errors import DataError
 from visrec.features.features import Features
-from visrec.files import file_digest, replacing_folder, write_json
+from visrec.files import file_digest
 
-Progress = Callable[[int, int, str], None]
-RECORD = "conversion.json"
 _SHOWN = 12  # files that were left out and are named one by one
 
 
-@dataclass(frozen=True)
-class Conversion:
-    """What `convert_tutorial` found and made.
-
-    Attributes:
-        files: one row a file that was found: file, what it is, what it became.
-        notes: what was decided or left out, one sentence each.
-    """
-
-    files: list[dict[str, str]]
-    notes: list[str]
-
-
-def convert_tutorial(source: str | Path, data: str | Path, *, progress: Progress | None = None) -> Conversion:
-    """Convert the tutorial's files into a new data set folder, as a whole or not at all.
+def convert_files(source: Path, folder: Path, *, progress: Progress | None = None) -> Conversion:
+    """Convert the tutorial's files.
 
     Args:
         source: a folder with any of its files: the table of interactions, `.npy` features, evaluation and triples
             tables, checkpoints, images. Or one such file.
-        data: the folder to make; there must be nothing yet.
+        folder: an empty one.
         progress: called with (files done, files in all, name).
-
-    Returns:
-        What was found, and what each file became; also written to `data/conversion.json`.
 
     Raises:
         DataError: a file is damaged, wants to run code, or does not fit the others.
-        ConfigError: `data` is there already.
     """
-    source, data = Path(source), Path(data)
-    if data.exists() and (not data.is_dir() or any(data.iterdir())):
-        raise ConfigError(f"{data}: is there already. Give a new folder, or remove this one.")
     work = _Conversion(find_files(source), progress)
-    with replacing_folder(data) as folder:
-        work.run(folder)
-        write_json(folder / RECORD, {"format": "tutorial", "files": work.rows, "notes": work.notes})
+    work.run(folder)
     return Conversion(work.rows, work.notes)
+
+
+TUTORIAL = Format(
+    name="tutorial",
+    title="VisRec tutorial, ACM IUI 2021",
+    what="its interactions, features, triples, trained models, images",
+    convert=convert_files,
+)
 
 
 class _Conversion:

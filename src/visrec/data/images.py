@@ -162,6 +162,16 @@ def begun(path: Path, file: BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Iterat
         raise ImageError(f"{path}: is cut short or damaged ({what}).", kind="damaged") from error
 
 
+def suffix_of(content: bytes) -> str:
+    """The suffix that a picture file should have by its content: ".jpg", ".png", ".webp" or ".gif".
+
+    Bytes of no such format give ".jpg": whoever decodes them says what they are.
+    """
+    plugin = _plugin(content[:_HEAD])
+    form = "JPEG" if plugin is None else str(plugin.format)
+    return {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif"}[form]
+
+
 def _plugin(head: bytes) -> type[ImageFile.ImageFile] | None:
     """Pillow's class for the format that a file begins like.
 

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from tests.tutorial_files import write_checkpoint, write_csv, write_embedding
 
-from visrec.converting.tutorial import convert_tutorial
+from visrec.converting.conversion import convert
 from visrec.features.features import Features
 from visrec.recommender import load_model
 
@@ -34,7 +34,7 @@ def test_tutorial_error_2_each_item_has_its_own_picture_in_dvbpr_with_alexnet(tm
     rows = [("1", "8", 1), ("1", "4", 2), ("2", "30", 1), ("2", "4", 3)]
     write_csv(source / "wikimedia.csv", "user_id,item_id,timestamp", rows)
 
-    convert_tutorial(source, tmp_path / "data")
+    convert("tutorial", source, tmp_path / "data")
 
     net.eval()
     with torch.no_grad():

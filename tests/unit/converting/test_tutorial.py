@@ -11,7 +11,7 @@ import torch
 from tests.tutorial_files import write_checkpoint, write_csv, write_embedding
 
 from visrec.converting.checkpoints import read_checkpoint
-from visrec.converting.tutorial import convert_tutorial
+from visrec.converting.conversion import convert
 from visrec.data.dataset import load_dataset
 from visrec.data.splits import by_evaluation, leave_last_out
 from visrec.errors import ConfigError, DataError
@@ -68,7 +68,7 @@ def _indices_csv(folder, *, evaluation: bool = True) -> None:
 
 
 def test_a_folder_becomes_a_data_set_with_features(source, data):
-    made = convert_tutorial(source, data)
+    made = convert("tutorial", source, data)
     found = load_dataset(data, missing_images="mask")
     assert sorted(found.catalog.items.written) == sorted(ITEMS)
     pairs = zip(
@@ -91,8 +91,10 @@ def test_a_folder_becomes_a_data_set_with_features(source, data):
 
 def test_maps_become_regions_and_keep_their_grid(tmp_path, data):
     maps = np.random.default_rng(0).normal(size=(2, 5, 2, 3)).astype(np.float32)
-    convert_tutorial(
-        write_embedding(tmp_path / "embedding-resnet50-layer4.npy", ["a.jpg", "b.jpg"], maps), data
+    convert(
+        "tutorial",
+        write_embedding(tmp_path / "embedding-resnet50-layer4.npy", ["a.jpg", "b.jpg"], maps),
+        data,
     )
     features = Features.load(data / "features" / "resnet50-layer4")
     assert (features.kind, features.n_regions, features.dim) == ("regions", 6, 5)
@@ -102,7 +104,7 @@ def test_maps_become_regions_and_keep_their_grid(tmp_path, data):
 
 def test_interactions_with_items_without_features_are_left_out_and_counted(source, data):
     write_csv(source / "data" / "wikimedia.csv", HEADER, [*ROWS, ("z", "99", 1), ("a", "98", 2)])
-    made = convert_tutorial(source, data)
+    made = convert("tutorial", source, data)
     assert any(note.startswith("2 of 11 interactions") for note in made.notes)
     assert load_dataset(data, missing_images="mask").interactions.n_users == 3
 
@@ -115,7 +117,7 @@ def test_images_are_pointed_to_where_they_lie(source, data):
         Image.new("RGB", (8, 8)).save(source / "images" / f"{item}.png")
     (source / "slides").mkdir()
     Image.new("RGB", (8, 8)).save(source / "slides" / "cover.png")
-    made = convert_tutorial(source, data)
+    made = convert("tutorial", source, data)
     catalog = load_dataset(data, missing_images="mask").catalog
     assert catalog.paths[catalog.items.index("30")] == (source / "images" / "30.png").resolve()
     assert catalog.paths[catalog.items.index("7")] is None
@@ -131,7 +133,7 @@ def test_without_features_the_items_are_those_of_images_and_interactions(source,
     (source / "images").mkdir()
     for item in ["30", "unseen"]:
         Image.new("RGB", (8, 8)).save(source / "images" / f"{item}.png")
-    convert_tutorial(source, data)
+    convert("tutorial", source, data)
     items = load_dataset(data, missing_images="mask").catalog.items
     assert set(items.written) == {*ITEMS, "unseen"}
 
@@ -139,7 +141,7 @@ def test_without_features_the_items_are_those_of_images_and_interactions(source,
 def test_columns_of_items_go_to_the_items(source, data):
     rows = [(*row, f"by-{row[1]}", n) for n, row in enumerate(ROWS)]
     write_csv(source / "data" / "wikimedia.csv", f"{HEADER},artist_id,note", rows)
-    made = convert_tutorial(source, data)
+    made = convert("tutorial", source, data)
     catalog = load_dataset(data, missing_images="mask").catalog
     assert catalog.metadata.filter(pl.col("item_id") == "200")["artist"].to_list() == ["by-200"]
     assert "note" not in catalog.metadata.columns
@@ -150,7 +152,7 @@ def test_columns_of_items_go_to_the_items(source, data):
 def test_the_evaluation_column_marks_the_test(source, data, marks):
     rows = [(*row, marks[0] if row[0] == "c" and row[2] == 20 else marks[1]) for row in ROWS]
     write_csv(source / "data" / "wikimedia.csv", f"{HEADER},evaluation", rows)
-    convert_tutorial(source, data)
+    convert("tutorial", source, data)
     split = by_evaluation(load_dataset(data, missing_images="mask").interactions)
     assert sorted(split.test.items.take(split.test.item)) == ["11", "7"]
 
@@ -158,7 +160,7 @@ def test_the_evaluation_column_marks_the_test(source, data, marks):
 def test_tutorial_error_6_held_out_rows_of_a_user_stay_several_items(source, data):
     # Indices 4 and 5 of user c must not become index 9.
     _indices_csv(source)
-    convert_tutorial(source, data)
+    convert("tutorial", source, data)
     found = load_dataset(data, missing_images="mask").interactions
     test = by_evaluation(found).test
     pairs = zip(test.users.take(test.user), test.items.take(test.item), strict=True)
@@ -167,7 +169,7 @@ def test_tutorial_error_6_held_out_rows_of_a_user_stay_several_items(source, dat
 
 def test_tutorial_error_7_the_newest_by_time_are_held_out_and_baskets_stay_whole(source, data):
     # b's last row in the file is not its newest, and the tutorial would hold out one of c's two rows at 20.
-    made = convert_tutorial(source, data)
+    made = convert("tutorial", source, data)
     assert any("each user's newest basket" in note for note in made.notes)
     test = leave_last_out(load_dataset(data, missing_images="mask").interactions).test
     pairs = zip(test.users.take(test.user), test.items.take(test.item), strict=True)
@@ -189,7 +191,7 @@ def _triples(folder, name="naive-user-train.csv", users=USERS):
 
 def test_triples_are_written_with_ids(source, data):
     _triples(source)
-    made = convert_tutorial(source, data)
+    made = convert("tutorial", source, data)
     found = pl.read_parquet(data / "triples" / "naive-user-train.parquet")
     assert found["user_id"].to_list() == [*[row[0] for row in ROWS], None]
     assert found["pos"].to_list() == [*[row[1] for row in ROWS], "5"]
@@ -203,7 +205,7 @@ def test_triples_are_written_with_ids(source, data):
 def test_triples_without_the_features_keep_their_indices(source, data):
     _triples(source)
     (source / "data" / "embedding-resnet50.npy").unlink()
-    made = convert_tutorial(source, data)
+    made = convert("tutorial", source, data)
     found = pl.read_parquet(data / "triples" / "naive-user-train.parquet")
     assert found.columns == ["user_index", "history_index", "pos_index", "neg_index"]
     assert found["history_index"].to_list()[0] == [0, 5]
@@ -212,7 +214,7 @@ def test_triples_without_the_features_keep_their_indices(source, data):
 
 def test_the_numbering_of_users_is_the_one_that_fits_the_triples(source, data):
     _triples(source, users=["b", "a", "c"])  # in the order of first use
-    convert_tutorial(source, data)
+    convert("tutorial", source, data)
     assert pl.read_csv(data / "indices" / "users.csv")["user_id"].to_list() == ["b", "a", "c"]
 
 
@@ -221,7 +223,7 @@ def test_triples_of_other_interactions_are_refused(source, data):
     with pytest.raises(
         DataError, match=r"train\.csv: 2 of its 2 pairs of a user and an item are no interactions"
     ):
-        convert_tutorial(source, data)
+        convert("tutorial", source, data)
     assert not data.exists()
 
 
@@ -236,7 +238,7 @@ def test_triples_of_other_interactions_are_refused(source, data):
 def test_an_index_beyond_the_data_says_both_numbers(source, data, row, message):
     write_csv(source / "data" / "train.csv", "profile,pi,ni,ui", [row])
     with pytest.raises(DataError, match=message):
-        convert_tutorial(source, data)
+        convert("tutorial", source, data)
 
 
 # ---- checkpoints --------------------------------------------------------------------------------------
@@ -248,7 +250,7 @@ def test_a_checkpoint_of_vbpr_scores_as_its_equation_says(source, data, wrap):
     (source / "checkpoints").mkdir()
     torch.save({wrap: state, "epoch": 2} if wrap else state, source / "checkpoints" / "VBPR.pt")
     _indices_csv(source)
-    convert_tutorial(source, data)
+    convert("tutorial", source, data)
     model = load_model(data / "models" / "VBPR")
     f = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
     p = {name: t.numpy() for name, t in state.items()}
@@ -268,10 +270,10 @@ def test_a_checkpoint_of_other_data_says_both_numbers(source, data):
     with pytest.raises(
         DataError, match=r"gamma_users\.weight has 4 rows, one for each user, but the data have 3 users"
     ):
-        convert_tutorial(source, data)
+        convert("tutorial", source, data)
     write_checkpoint(source / "VBPR.tar", _state(n_items=7))
     with pytest.raises(DataError, match=r"gamma_items\.weight has 7 rows, .* 6 items"):
-        convert_tutorial(source, data)
+        convert("tutorial", source, data)
     assert not data.exists()
 
 
@@ -281,30 +283,30 @@ def test_a_checkpoint_is_matched_to_its_features_by_their_values(source, data):
     state = _state()
     write_checkpoint(source / "VBPR.tar", state)
     with pytest.raises(DataError, match="may have been trained on any of resnet50, vgg16"):
-        convert_tutorial(source, data)
+        convert("tutorial", source, data)
     write_checkpoint(source / "VBPR.tar", {**state, "features.weight": torch.from_numpy(values)})
-    made = convert_tutorial(source, data)
+    made = convert("tutorial", source, data)
     assert _row("VBPR.tar", made)["became"] == "models/VBPR, with the features vgg16"
 
 
 def test_a_checkpoint_with_other_features_than_those_given_is_refused(source, data):
     write_checkpoint(source / "VBPR.tar", {**_state(), "features.weight": torch.zeros(6, 4)})
     with pytest.raises(DataError, match="trained on other features than those in resnet50"):
-        convert_tutorial(source, data)
+        convert("tutorial", source, data)
     write_checkpoint(source / "VBPR.tar", {**_state(), "embedding.weight": torch.zeros(5, 3)})
     with pytest.raises(DataError, match=r"features \(vector\) of length 5; found: resnet50 \(vector, 4\)"):
-        convert_tutorial(source, data)
+        convert("tutorial", source, data)
 
 
 def test_a_checkpoint_alone_asks_for_what_numbers_its_rows(tmp_path, data):
     with pytest.raises(DataError, match=r"a checkpoint of vbpr.*Put both beside it"):
-        convert_tutorial(write_checkpoint(tmp_path / "VBPR.tar", _state()), data)
+        convert("tutorial", write_checkpoint(tmp_path / "VBPR.tar", _state()), data)
 
 
 def test_a_diverged_checkpoint_is_refused(source, data):
     write_checkpoint(source / "VBPR.tar", {**_state(), "visual_bias.weight": torch.full((4, 1), torch.nan)})
     with pytest.raises(DataError, match=r"visual_bias\.weight holds NaN"):
-        convert_tutorial(source, data)
+        convert("tutorial", source, data)
 
 
 def _refused(path, message: str) -> None:
@@ -367,7 +369,7 @@ def test_tutorial_error_14_nothing_that_a_checkpoint_names_is_run(source, data, 
     state = {**_state(), "code": _Code(f"touch {mark}")}
     torch.save({"model": state}, source / "VBPR.tar", _use_new_zipfile_serialization=not old)
     with pytest.raises(DataError, match=r"VBPR\.tar: wants to run (posix|nt|os)\.system"):
-        convert_tutorial(source, data)
+        convert("tutorial", source, data)
     assert not mark.exists()
     assert not data.exists()
 
@@ -376,7 +378,7 @@ def test_arrays_beside_the_tensors_are_read_without_numpy(source, data):
     # ACF's checkpoints hold the arguments of the model, two arrays among them.
     arguments = {"users": np.arange(3), "items": np.arange(1, 7)}
     write_checkpoint(source / "VBPR.tar", _state(), model_args=arguments)
-    convert_tutorial(source, data)
+    convert("tutorial", source, data)
     assert (data / "models" / "VBPR" / "config.json").exists()
 
 
@@ -398,7 +400,7 @@ def test_tutorial_error_14_a_wicked_array_beside_the_tensors_is_refused(source, 
     with pytest.raises(
         DataError, match=r"VBPR\.tar: is not a checkpoint that torch can read.*1 objects, and holds bytes"
     ):
-        convert_tutorial(source, data)
+        convert("tutorial", source, data)
 
 
 def test_a_checkpoint_of_acf_whose_history_has_a_table_of_its_own_is_refused(source, data):
@@ -423,12 +425,12 @@ def test_a_checkpoint_of_acf_whose_history_has_a_table_of_its_own_is_refused(sou
     with pytest.raises(
         DataError, match=r"item_model\.weight and user_model\.profile_embedding\.weight differ"
     ):
-        convert_tutorial(source, data)
+        convert("tutorial", source, data)
 
 
 def test_tensors_of_other_models_are_left_out(source, data):
     torch.save({"conv1.weight": torch.zeros(2)}, source / "resnet50-0676ba61.pth")
-    made = convert_tutorial(source, data)
+    made = convert("tutorial", source, data)
     assert _row("0676ba61.pth", made)["what"] == "tensors of none of the tutorial's models: conv1.weight"
 
 
@@ -439,14 +441,14 @@ def test_what_is_there_is_never_replaced(source, data):
     data.mkdir()
     (data / "mine.txt").write_text("mine")
     with pytest.raises(ConfigError, match="is there already"):
-        convert_tutorial(source, data)
+        convert("tutorial", source, data)
     assert [path.name for path in data.iterdir()] == ["mine.txt"]
 
 
 def test_nothing_is_left_of_a_conversion_that_fails(source, data):
     (source / "data" / "embedding-z.npy").write_bytes(b"\x93NUMPY broken")
     with pytest.raises(DataError, match=r"embedding-z\.npy"):
-        convert_tutorial(source, data)
+        convert("tutorial", source, data)
     assert [path.name for path in data.parent.iterdir()] == ["tutorial"]
 
 
@@ -454,10 +456,10 @@ def test_features_of_other_items_or_in_another_order_are_refused(source, data):
     rows = np.zeros((6, 4), dtype=np.float32)
     write_embedding(source / "data" / "embedding-vgg16.npy", ITEMS[::-1], rows)
     with pytest.raises(DataError, match="in another order than embedding-resnet50"):
-        convert_tutorial(source, data)
+        convert("tutorial", source, data)
     write_embedding(source / "data" / "embedding-vgg16.npy", ITEMS[:-1], rows[:-1])
     with pytest.raises(DataError, match=r"has 5 items, embedding-resnet50\.npy 6: '7' is not in it"):
-        convert_tutorial(source, data)
+        convert("tutorial", source, data)
 
 
 def test_two_tables_of_interactions_are_refused(source, data):
@@ -465,16 +467,16 @@ def test_two_tables_of_interactions_are_refused(source, data):
     with pytest.raises(
         DataError, match=r"several tables of interactions: data/ugallery\.csv, data/wikimedia\.csv"
     ):
-        convert_tutorial(source, data)
+        convert("tutorial", source, data)
 
 
 def test_a_folder_with_nothing_of_the_tutorial_is_an_error(tmp_path, data):
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "notes.txt").write_text("hello")
     with pytest.raises(DataError, match="none of the tutorial's files"):
-        convert_tutorial(tmp_path / "empty", data)
+        convert("tutorial", tmp_path / "empty", data)
     with pytest.raises(DataError, match="does not exist"):
-        convert_tutorial(tmp_path / "nowhere", data)
+        convert("tutorial", tmp_path / "nowhere", data)
 
 
 def test_files_of_no_kind_are_named(source, data):
@@ -482,7 +484,7 @@ def test_files_of_no_kind_are_named(source, data):
     np.save(source / "scores.npy", np.zeros(3))
     write_csv(source / "results.csv", "model,auc", [("VBPR", 0.7)])
     (source / "old.tar").write_bytes(b"something else")
-    made = convert_tutorial(source, data)
+    made = convert("tutorial", source, data)
     left = {row["file"]: row["what"] for row in made.files if row["became"] == "nothing: left out"}
     assert left == {
         "README.md": "of no kind that is converted",

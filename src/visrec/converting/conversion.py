@@ -1,0 +1,195 @@
+"""From the layout of another program or of a published data set to ours, and from ours to theirs."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from visrec import registry
+from visrec.data.datasets.named import NamedDataset
+from visrec.data.foreign import Progress
+from visrec.data.formats.format import Format
+from visrec.errors import ConfigError
+from visrec.files import replacing_folder, write_json
+
+RECORD = "conversion.json"
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What was found and made.
+
+    Attributes:
+        files: one row a file that was found or written: `file`, `what`, `became`.
+        notes: what was decided or left out, one sentence each.
+    """
+
+    files: list[dict[str, str]]
+    notes: list[str]
+
+
+def convert(
+    name: str,
+    source: str | Path,
+    data: str | Path,
+    *,
+    options: Mapping[str, Any] | None = None,
+    copy_images: bool = False,
+    progress: Progress | None = None,
+) -> Conversion:
+    """Make a data set folder of the files of another program, or of a published data set: whole or not at all.
+
+    Args:
+        name: of a format (`visrec formats`) or of a data set (`visrec datasets`).
+        source: the folder where the files lie, or one of them. Nothing in it is changed or run.
+        data: the folder to make; there must be nothing yet.
+        options: of that format, by name; texts are turned into what they should be.
+        copy_images: copy picture files into the folder instead of pointing to where they lie.
+        progress: called with (done, in all, a note).
+
+    Returns:
+        What was found, and what each file became; it also stands in `data/conversion.json`.
+
+    Raises:
+        ConfigError: the name or an option is unknown, or `data` is there already.
+        DataError: a file is missing, damaged, wants to run code, or does not fit the others.
+    """
+    from visrec.converting.own import write_own
+
+    entry, source, data = _entry(name), Path(source), Path(data)
+    _refuse_existing(data)
+    make = entry.convert or entry.read
+    if make is None:
+        command = (
+            f"export {name} {source} {data}" if isinstance(entry, Format) else f"datasets {name} --out {data}"
+        )
+        raise ConfigError(f"{name} is not read from files: visrec {command}")
+    chosen = parsed_options(make, options or {}, of=name)
+    with replacing_folder(data) as folder:
+        if entry.convert is not None:
+            made: Conversion = entry.convert(source, folder, progress=progress, **chosen)
+        else:
+            found = make(source, progress=progress, **chosen)
+            written = write_own(found, folder, copy_images=copy_images, progress=progress)
+            made = Conversion([*found.files], [*found.notes, *written])
+        write_json(folder / RECORD, {"format": name, "files": made.files, "notes": made.notes})
+    return made
+
+
+def export(
+    name: str,
+    data: str | Path,
+    out: str | Path,
+    *,
+    features: Sequence[str | Path] = (),
+    min_rating: float | None = None,
+    options: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Conversion:
+    """Write a data set folder in the format of another program: whole or not at all.
+
+    Args:
+        name: of a format that can be written (`visrec formats`).
+        data: our folder.
+        out: the folder to make; there must be nothing yet.
+        features: folders of features to bring along.
+        min_rating: only interactions rated at least this.
+        options: of that format, by name.
+        progress: called with (done, in all, a note).
+
+    Raises:
+        ConfigError: the name or an option is unknown, the format is only read, or `out` is there already.
+        DataError: the data set or the features cannot be read.
+    """
+    from visrec.converting.own import read_own
+
+    entry, out = _entry(name), Path(out)
+    if not isinstance(entry, Format) or entry.write is None:
+        able = [
+            one for one in registry.names("formats") if registry.resolve("formats", one).write is not None
+        ]
+        raise ConfigError(f"{name} is only read. Formats that are written: {', '.join(able)}.")
+    chosen = parsed_options(entry.write, options or {}, of=name)
+    _refuse_existing(out)
+    found = read_own(Path(data), features=features, min_rating=min_rating)
+    with replacing_folder(out) as folder:
+        notes = entry.write(found, folder, progress=progress, **chosen)
+        names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    shown = names if len(names) <= 12 else [*names[:12], f"… and {len(names) - 12:,} more"]
+    return Conversion([{"file": one, "what": "written", "became": str(out / one)} for one in shown], [*notes])
+
+
+def _entry(name: str) -> Format | NamedDataset:
+    for kind in ("formats", "datasets"):
+        if name in registry.names(kind):
+            entry: Format | NamedDataset = registry.resolve(kind, name)
+            return entry
+    known = [*registry.names("formats"), *registry.names("datasets")]
+    raise ConfigError(
+        registry.unknown_name("format or data set", name, known, "visrec formats", "visrec datasets")
+    )
+
+
+def _refuse_existing(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"{folder}: is there already. Give a new folder, or remove this one.")
+
+
+# ---- what there is ---------------------------------------------------------------------------------
+
+
+def listed_formats() -> list[dict[str, str]]:
+    """One row a format: its name, whose it is, what is read, and what can be done with it."""
+    rows = []
+    for name in registry.names("formats"):
+        one: Format = registry.resolve("formats", name)
+        able = ["convert"] * bool(one.read or one.convert) + ["export"] * bool(one.write)
+        rows.append({"format": name, "of": one.title, "what": one.what, "commands": ", ".join(able)})
+    return rows
+
+
+def listed_options(name: str) -> list[dict[str, str]]:
+    """One row an option of a format or data set: command, name, default."""
+    entry = _entry(name)
+    makers = {"convert": entry.convert or entry.read, "export": getattr(entry, "write", None)}
+    return [
+        {"command": command, "option": f"--set {key}=…", "default": "" if default is None else str(default)}
+        for command, make in makers.items()
+        if make is not None
+        for key, (_, default) in options_of(make).items()
+    ]
+
+
+# ---- options ---------------------------------------------------------------------------------------
+
+
+def options_of(make: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
+    """The options of a function that reads or writes a format: name to (type, default)."""
+    types = typing.get_type_hints(make)
+    return {
+        name: (types.get(name, str), parameter.default)
+        for name, parameter in inspect.signature(make).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY and name != "progress"
+    }
+
+
+def parsed_options(make: Callable[..., Any], given: Mapping[str, Any], *, of: str) -> dict[str, Any]:
+    """Options as their types ask for; `ConfigError` for one that does not exist or does not fit."""
+    from pydantic import TypeAdapter, ValidationError
+
+    known = options_of(make)
+    chosen = {}
+    for name, value in given.items():
+        if name not in known:
+            listed = ", ".join(known) or "none"
+            raise ConfigError(f"{of} has no option '{name}'. Its options: {listed}.")
+        try:
+            chosen[name] = TypeAdapter(known[name][0]).validate_python(value)
+        except ValidationError as error:
+            what = error.errors()[0]["msg"]
+            raise ConfigError(f"--set {name}={value}: {what}.") from None
+    return chosen

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import polars as pl
+import pytest
+
+from visrec import registry
+from visrec.converting.conversion import convert, export
+from visrec.converting.own import read_own, write_own
+from visrec.data.dataset import load_dataset
+from visrec.data.foreign import ForeignData, ForeignFeatures, places_as_times
+from visrec.data.formats.format import Format
+from visrec.errors import ConfigError, DataError
+from visrec.features.features import Features
+
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108020000009077"
+    "53de0000000c4944415408d763f8cfc000000301010018dd8db00000000049454e44ae426082"
+)
+
+
+def _blocks() -> Iterator[np.ndarray]:
+    yield np.array([[1.0, 2.0]])
+    yield np.array([[3.0, 4.0], [5.0, 6.0]])
+
+
+def foreign(**changes) -> ForeignData:
+    """Two people, three items: a picture within another file, one with a name that no disk has, none of the third."""
+    given = {
+        "interactions": pl.DataFrame(
+            {
+                "user_id": ["u", "v", "u"],
+                "item_id": ["a", "b/c", "a"],
+                "timestamp": [3, 1, 2],
+                "rating": [5.0, 4.0, 1.0],
+            }
+        ),
+        "items": pl.DataFrame({"item_id": ["a", "b/c", "d"], "title": ["A, or B", None, "D"]}),
+        "encoded": lambda: iter([("a", PNG), ("b/c", PNG)]),
+        "features": (
+            ForeignFeatures("theirs", pl.Series(["d", "a", "x"]), (2,), _blocks, {"extractor": "caffe"}),
+        ),
+        "notes": ("It is so.",),
+    }
+    return ForeignData(**given | changes)
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    """A format of ours alone, known to the registry while a test runs."""
+
+    def read(source, *, progress=None, twice: int = 1) -> ForeignData:
+        return foreign(notes=(f"{source.name} {twice}",))
+
+    def write(data, folder, *, progress=None) -> tuple[str, ...]:
+        (folder / "ids.txt").write_text("\n".join(data.items["item_id"]))
+        return ("no place for titles",)
+
+    real = registry.resolve
+    made = Format("toy", "Toy", "toys", read, write)
+    monkeypatch.setitem(registry.BUILTIN["formats"], "toy", "toy:TOY")
+    monkeypatch.setattr(registry, "resolve", lambda kind, name: made if name == "toy" else real(kind, name))
+
+
+def test_what_is_written_is_read_again(tmp_path):
+    (folder := tmp_path / "data").mkdir()
+    notes = write_own(foreign(), folder)
+    again = read_own(folder, features=[folder / "features" / "theirs"])
+    assert again.interactions.equals(foreign().interactions)
+    assert again.items.equals(foreign().items)
+    assert {item: path.read_bytes() for item, path in again.pictures.items()} == {"a": PNG, "b/c": PNG}
+    (vectors,) = again.features
+    assert vectors.ids.to_list() == ["a", "d"]
+    np.testing.assert_array_equal(np.concatenate([*vectors.blocks()]), [[3, 4], [1, 2]])
+    assert [note for note in notes if "1 of 3 items have no picture" in note]
+    assert "features/theirs: 1 vectors are of no item of the data set: left out." in notes
+
+
+def test_the_folder_is_a_data_set(tmp_path):
+    (folder := tmp_path / "data").mkdir()
+    write_own(foreign(), folder)
+    data = load_dataset(folder, min_rating=4, missing_images="mask")
+    assert (
+        len(data.interactions) == 1
+    )  # u's newest rating of "a" is 5, v's of "b/c" 4; of u's older nothing is left
+    features = Features.load(folder / "features" / "theirs").align(data.catalog.items)
+    assert features.missing.tolist() == [False, False, True]
+
+
+def test_features_that_do_not_fit_their_ids_are_refused(tmp_path):
+    (folder := tmp_path / "data").mkdir()
+    few = ForeignFeatures("theirs", pl.Series(["a"]), (2,), _blocks)
+    with pytest.raises(DataError, match="another number of vectors"):
+        write_own(foreign(features=(few,)), folder)
+    assert not (folder / "features" / "theirs").exists()
+
+
+def test_convert_passes_options_and_notes(toy, tmp_path):
+    made = convert("toy", tmp_path / "there", tmp_path / "data", options={"twice": "2"})
+    assert made.notes[0] == "there 2"
+    with pytest.raises(ConfigError, match=r"no option .thrice.\. Its options: twice"):
+        convert("toy", tmp_path, tmp_path / "other", options={"thrice": "2"})
+    with pytest.raises(ConfigError, match="--set twice=two: "):
+        convert("toy", tmp_path, tmp_path / "other", options={"twice": "two"})
+    assert not (tmp_path / "other").exists()
+
+
+def test_nothing_that_is_there_is_written_over(toy, tmp_path):
+    convert("toy", tmp_path, tmp_path / "data")
+    with pytest.raises(ConfigError, match="is there already"):
+        convert("toy", tmp_path, tmp_path / "data")
+    with pytest.raises(ConfigError, match="is there already"):
+        export("toy", tmp_path / "data", tmp_path / "data")
+
+
+def test_export_writes_what_convert_made(toy, tmp_path):
+    convert("toy", tmp_path, tmp_path / "data")
+    made = export("toy", tmp_path / "data", tmp_path / "out", min_rating=4)
+    assert (tmp_path / "out" / "ids.txt").read_text() == "a\nd\nb/c"
+    assert made.notes == ["no place for titles"]
+
+
+def test_a_format_that_is_only_read_is_not_written(tmp_path):
+    with pytest.raises(ConfigError, match="tutorial is only read"):
+        export("tutorial", tmp_path, tmp_path / "out")
+
+
+def test_places_as_times_count_within_a_user():
+    table = pl.DataFrame({"user_id": ["u", "v", "u"], "item_id": ["a", "b", "c"]})
+    assert places_as_times(table)["timestamp"].to_list() == [0, 0, 1]
