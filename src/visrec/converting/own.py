@@ -43,7 +43,8 @@ def write_own(
     Raises:
         DataError: there is nothing to write, an item stands twice, or vectors are not what they should be.
     """
-    ids = _items_of(data)
+    have = _write_pictures(data, folder, copy_images=copy_images, progress=progress)
+    ids = _items_of(data, have)
     if not len(ids):
         raise DataError("The files hold no items: no interactions, no pictures, no table of items.")
     notes: list[str] = []
@@ -52,7 +53,6 @@ def write_own(
         _write_table(table, folder / "interactions")
     about = pl.DataFrame({"item_id": ids}) if data.items is None else data.items
     _write_table(_with_all(about, ids), folder / "items")
-    have = _write_pictures(data, folder, copy_images=copy_images, progress=progress)
     if len(have) < len(ids):
         lacking = f"{len(ids) - len(have):,} of {len(ids):,} items have no picture"
         urls = "image_url" in about.columns and about["image_url"].null_count() < about.height
@@ -93,17 +93,15 @@ def read_own(
 # ---- tables ----------------------------------------------------------------------------------------
 
 
-def _items_of(data: ForeignData) -> pl.Series:
+def _items_of(data: ForeignData, pictured: set[str]) -> pl.Series:
     """The ids of all items: those of the table of items, then the others, sorted."""
     known = [] if data.items is None else [data.items["item_id"].cast(pl.String)]
     if known and known[0].is_duplicated().any():
         twice = known[0].filter(known[0].is_duplicated())[0]
         raise DataError(f"Item {twice!r} stands twice in the table of items; expected one row an item.")
-    others = [pl.Series("item_id", list(data.pictures), dtype=pl.String)]
+    others = [pl.Series("item_id", list(pictured), dtype=pl.String)]
     if data.interactions is not None:
         others.append(data.interactions["item_id"].cast(pl.String).unique())
-    if data.encoded is not None and data.items is None:
-        others.append(pl.Series("item_id", [item for item, _ in data.encoded()], dtype=pl.String))
     more = pl.concat(others).unique().sort()
     if known:
         return pl.concat([known[0], more.filter(~more.is_in(known[0].implode()))])
