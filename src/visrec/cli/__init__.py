@@ -109,6 +109,7 @@ for _command in (  # in the order of `visrec --help`
     features.extractors,
     data.datasets,
     data.convert,
+    data.fetch_images,
 ):
     app.command()(_command)
 app.command("map")(runs.draw_map)
