@@ -9,14 +9,32 @@ import pytest
 from visrec.data.downloads.names import file_stems
 
 
-@pytest.mark.parametrize("item", ["a", "007", "B00.x", "a b", "日本", "x" * 200, "a-b_c(1)", "console", "com"])
+@pytest.mark.parametrize(
+    "item", ["a", "007", "B00.x", "a b", "日本", "x" * 200, "a-b_c(1)", "console", "com"]
+)
 def test_an_id_that_can_be_a_file_name_is_one(item):
     assert file_stems([item]) == {item: item}
 
 
 @pytest.mark.parametrize(
     "item",
-    ["a/b", "a\\b", "..", ".x", "a:b", "a?", "a\n", "a\0", "CON", "nul.x", "LPT1", "x" * 201, "é" * 101, "a.", " a"],
+    [
+        "a/b",
+        "a\\b",
+        "..",
+        ".x",
+        "a:b",
+        "a?",
+        "a\n",
+        "a\0",
+        "CON",
+        "nul.x",
+        "LPT1",
+        "x" * 201,
+        "é" * 101,
+        "a.",
+        " a",
+    ],
 )
 def test_an_id_that_cannot_gets_a_name_of_its_own(item):
     stem = file_stems([item])[item]
