@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from visrec.data.downloads.waiting import Clock, backoff, retry_after
+from visrec.data.downloads.waiting import LONGEST_WAIT, Clock, backoff, retry_after
 from visrec.errors import DataError
 from visrec.files import read_json, write_json
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int, str], None]
 
-_LONGEST_WAIT = 600.0  # seconds: a host that asks for more gets a visit another day
 _SPARE = 64 << 20  # bytes of a disk that are left free
 
 
@@ -82,7 +81,7 @@ class PartialFile:
                 wait = backoff(failed, generator) if broken.wait is None else broken.wait
             size = _size(self._part)
             failed, most = (0, size) if size > most else (failed + 1, most)
-            if failed > self.retries or wait > _LONGEST_WAIT:
+            if failed > self.retries or wait > LONGEST_WAIT:
                 raise DataError(
                     f"{self.file.address}: {reason}. {size:,} bytes of {self.file.name} are there; the same command "
                     f"goes on with them."

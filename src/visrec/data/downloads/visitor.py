@@ -14,11 +14,10 @@ from protego import Protego
 from visrec.data.downloads.addresses import parsed
 from visrec.data.downloads.failures import Refused
 from visrec.data.downloads.hosts import Host, Hosts
-from visrec.data.downloads.waiting import Clock, backoff, retry_after
+from visrec.data.downloads.waiting import LONGEST_WAIT, Clock, backoff, retry_after
 
 _REDIRECTS = 5
 _MISSES = 5  # items in a row without an answer, after which a host is left alone for this time
-_LONGEST_WAIT = 600.0  # seconds: a host that asks for more is left alone for this time
 _PATIENCE = 10  # timeouts that one answer may take in all, however often a few bytes of it come
 _DRAINED = 1 << 16  # bytes of an error page read to keep the connection: a new one costs the host more
 _ROBOTS_BYTES = 500 << 10  # RFC 9309, 2.5: at least so many are read
@@ -71,7 +70,7 @@ class Visitor:
             try:
                 return ask()
             except Refused as refused:
-                if refused.lasting or (refused.wait or 0.0) > _LONGEST_WAIT:
+                if refused.lasting or (refused.wait or 0.0) > LONGEST_WAIT:
                     raise
                 if refused.wait is None:
                     host.postpone(backoff(attempt, self.generator))
@@ -167,7 +166,7 @@ class Visitor:
         status = response.status_code
         busy = status in (429, 503)
         wait = retry_after(response.headers, self.clock.today()) if busy else None
-        if wait is not None and wait > _LONGEST_WAIT:
+        if wait is not None and wait > LONGEST_WAIT:
             host.misses = _MISSES
         elif wait is not None:
             host.postpone(wait)  # whoever asks next, for whatever

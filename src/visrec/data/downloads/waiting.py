@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+LONGEST_WAIT = 600.0
+"""Seconds: a host that asks to be left alone for longer is left alone until the next call."""
+
 _LONGEST_BACKOFF = 60.0  # seconds
 
 

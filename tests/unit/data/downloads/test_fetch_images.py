@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
+import signal
+import subprocess
+import sys
+import threading
 import time
 from datetime import timedelta
 from email.utils import format_datetime
@@ -12,6 +16,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from visrec.cli import main
 from visrec.data.downloads import addresses as addresses_module
 from visrec.data.downloads.images import Fetched, fetch_images
 from visrec.errors import ConfigError, DataError
@@ -459,8 +464,6 @@ def test_an_interrupted_visit_goes_on_where_it_stopped(web, fetch, tmp_path, pic
 
 
 def test_hosts_are_asked_side_by_side(web, fetch, picture):
-    import threading
-
     together = threading.Barrier(3, timeout=5.0)
 
     def meet(handler):
@@ -507,3 +510,50 @@ def test_the_summary_says_what_failed_and_what_to_type(web, fetch, tmp_path, pic
     assert f"!! 2 FAILED: {tmp_path / 'image-failures.csv'}" in text
     assert "1 of them may work another time" in text
     assert json.loads(json.dumps(found.as_dict()))["reasons"] == {"HTTP 404": 1, "HTTP 500": 1}
+
+
+def test_the_command_ends_with_0_and_says_loudly_what_failed(web, tmp_path, picture, capsys):
+    rows = {"item_id": ["a", "b"], "image_url": [web.url(path, "127.0.0.1") for path in ("/a", "/b")]}
+    pl.DataFrame(rows).write_csv(tmp_path / "items.csv")
+    web.put("/a", picture())
+    with pytest.raises(SystemExit) as stop:
+        main(["fetch-images", str(tmp_path), "--allow-private", "--rate", "1000"])
+    assert stop.value.code == 0
+    assert names(tmp_path) == {"a.png"}
+    said = capsys.readouterr().out
+    assert "HTTP 404" in said
+    assert "1 of 2 items have a picture" in said
+    assert f"!! 1 FAILED: {tmp_path / 'image-failures.csv'} lists their addresses." in said
+    assert web.headers[0]["User-Agent"].startswith("visrec/")
+
+
+def test_ctrl_c_ends_the_command_at_once_though_a_host_is_slow(web, tmp_path, picture):
+    asked, leave = threading.Event(), threading.Event()
+
+    def hang(handler):
+        asked.set()
+        leave.wait(30.0)
+
+    web.answers["/slow"] = hang
+    web.put("/a", picture())
+    rows = {"item_id": ["a", "b"], "url": [web.url(path, "127.0.0.1") for path in ("/a", "/slow")]}
+    pl.DataFrame(rows).write_csv(tmp_path / "image_urls.csv")
+    words = [
+        sys.executable,
+        "-m",
+        "visrec.cli",
+        "fetch-images",
+        str(tmp_path),
+        "--allow-private",
+        "--rate",
+        "1000",
+    ]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+        assert asked.wait(60.0)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=15.0)  # the host would take 30 s
+    leave.set()
+    assert process.returncode == 130
+    assert "The same command goes on where it stopped." in said
+    assert names(tmp_path) == {"a.png"}
+    assert {path.name for path in tmp_path.iterdir()} == {"image_urls.csv", "images"}
