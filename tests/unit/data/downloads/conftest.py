@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -50,6 +51,11 @@ class Web:
     asked: list[tuple[str, str, float]] = field(default_factory=list)  # host, path, time
     headers: list[dict[str, str]] = field(default_factory=list)
     connections: int = 0
+    tls: ssl.SSLContext | None = None
+
+    def wrap(self, context: ssl.SSLContext) -> None:
+        """Speak TLS from now on."""
+        self.tls = context
 
     def url(self, path: str, host: str = "shop.test") -> str:
         return f"http://{host}:{self.port}{path}"
@@ -100,7 +106,14 @@ def web(fake_time: FakeTime) -> Iterator[Web]:
 
         def setup(self) -> None:
             found.connections += 1
+            if found.tls is not None:
+                self.request = found.tls.wrap_socket(self.request, server_side=True)
             super().setup()
+
+        def finish(self) -> None:
+            super().finish()
+            if found.tls is not None:
+                self.request.close()
 
         def do_GET(self) -> None:
             host = self.headers["Host"].partition(":")[0]
@@ -121,7 +134,11 @@ def web(fake_time: FakeTime) -> Iterator[Web]:
             with contextlib.suppress(ConnectionError):  # whoever asked has gone: in some tests
                 super().handle()
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, *args: Any) -> None:
+            """Say nothing: who asked may go away, or not like the certificate."""
+
+    server = Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     found.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -474,6 +476,35 @@ def test_hosts_are_asked_side_by_side(web, fetch, picture):
     web.answers["/a"] = meet
     found = fetch({host: web.url("/a", f"{host}.test") for host in ("one", "two", "three")})
     assert found.n_fetched == 3
+
+
+@pytest.fixture
+def https(web, tmp_path_factory, monkeypatch):
+    """The server speaks TLS, with a certificate for shop.test alone, that this test trusts."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl, which makes the certificate, is not there")
+    folder = tmp_path_factory.mktemp("certificate")
+    words = [
+        "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+        "-subj", "/CN=shop.test", "-addext", "subjectAltName=DNS:shop.test", "-keyout", "key.pem", "-out", "cert.pem",
+    ]  # fmt: skip
+    subprocess.run(words, cwd=folder, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    web.wrap(context)
+    monkeypatch.setenv("SSL_CERT_FILE", str(folder / "cert.pem"))
+    return lambda path, host="shop.test": web.url(path, host).replace("http:", "https:")
+
+
+def test_a_certificate_must_be_for_the_name_though_the_connection_goes_to_a_number(
+    https, web, fetch, picture
+):
+    web.put("/a", picture())
+    urls = {"a": https("/a"), "b": https("/a", "other.test"), "c": https("/a", "127.0.0.1")}
+    found = fetch(urls, retries=0)
+    assert found.n_fetched == 1
+    why = ("robots.txt cannot be read: certificate is not valid", "for now")
+    assert reasons(found) == {"b": why, "c": why}
 
 
 def test_a_second_process_is_refused(fetch, tmp_path, web):
