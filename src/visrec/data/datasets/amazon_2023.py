@@ -176,9 +176,7 @@ def _ratings(path: Path, progress: Progress | None, *, part: str | None = None) 
 
 def _parts(paths: Mapping[str, Path], progress: Progress | None) -> tuple[pl.DataFrame, list[str]]:
     table = pl.concat([_ratings(path, progress, part=part) for part, path in paths.items()], rechunk=False)
-    notes = [
-        "The official parts stand in the column evaluation: visrec run DATA --split by_evaluation."
-    ]
+    notes = ["The official parts stand in the column evaluation: visrec run DATA --split by_evaluation."]
     untold = _only_in_histories(paths["test"], table)
     if untold:
         notes.append(

@@ -76,7 +76,8 @@ def read_json_vectors(
 
 def _vector(path: Path, item: str, text: bytes, length: int | None = None) -> np.ndarray:
     try:
-        values = np.array(json.loads(b"[%b]" % text), dtype=np.float32)
+        with np.errstate(over="ignore"):  # what is infinite is told where features are written
+            values = np.array(json.loads(b"[%b]" % text), dtype=np.float32)
     except (ValueError, OverflowError):
         raise DataError(f"{path}: the vector of item {item!r} holds something else than numbers.") from None
     if values.ndim != 1 or not len(values) or (length is not None and len(values) != length):

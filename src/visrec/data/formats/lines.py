@@ -67,10 +67,8 @@ def line_blocks(path: Path, *, progress: Progress | None = None, size: int = BLO
             _refuse_strangers(path, head)
             raw.seek(0)
             file: IO[bytes] = gzip.GzipFile(fileobj=raw) if head.startswith(b"\x1f\x8b") else raw  # type: ignore[assignment]
-            first, rest = 1, b""
+            first, rest = 1, file.read(3).removeprefix(b"\xef\xbb\xbf")
             while data := file.read(size):
-                if first == 1 and not rest:
-                    data = data.removeprefix(b"\xef\xbb\xbf")
                 end = data.rfind(b"\n") + 1
                 if end:
                     block = Block(first, rest + data[:end])
@@ -186,8 +184,11 @@ def _check_line(path: Path, number: int, line: bytes, width: int, separator: str
         found = len(next(csv.reader([text.rstrip("\r")], delimiter=separator, strict=True), []))
     except csv.Error as error:
         raise DataError(f"{path}: line {number:,}: wrong quotation marks ({error}).") from None
-    if found > width:
-        raise DataError(f"{path}: line {number:,} has {found} fields; expected {width}. Download it again.")
+    if line.strip() and found != width:
+        raise DataError(
+            f"{path}: line {number:,} has {found} fields; expected {width}. The file is cut short or damaged: "
+            f"download it again."
+        )
 
 
 def _require_values(path: Path, first: int, table: pl.DataFrame, columns: Sequence[str]) -> None:
