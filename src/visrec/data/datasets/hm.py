@@ -8,7 +8,7 @@ import polars as pl
 
 from visrec.data.datasets.named import NamedDataset, PublishedFile
 from visrec.data.foreign import ForeignData, Progress, file_row, find_file, the_file
-from visrec.data.formats.lines import days_of, read_rows
+from visrec.data.formats.rows import days_of, read_rows
 from visrec.data.pictures import find_pictures
 from visrec.data.tables import first_row, read_table, row_name
 from visrec.errors import ConfigError, DataError
@@ -126,7 +126,7 @@ HM = NamedDataset(
     title="H&M Personalized Fashion Recommendations",
     what="clothes that people bought, with a picture of nearly each",
     size="1,371,980 customers, 105,542 articles, 31,788,324 purchases; 3.5 GB of tables, some 30 GB of pictures",
-    licence="the rules of the Kaggle competition, which one accepts to download: non-commercial use",
+    licence="the rules of the Kaggle competition, which whoever downloads the files accepts on its page",
     citation="H&M Group: H&M Personalized Fashion Recommendations. Kaggle, 2022",
     home="https://www.kaggle.com/competitions/h-and-m-personalized-fashion-recommendations/data",
     files=(

@@ -19,7 +19,7 @@ from visrec.data.foreign import (
     places_as_times,
     the_file,
 )
-from visrec.data.formats.lines import read_rows, whole_numbers_of
+from visrec.data.formats.rows import read_rows, whole_numbers_of
 from visrec.data.pictures import find_pictures
 from visrec.errors import DataError
 

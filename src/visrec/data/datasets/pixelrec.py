@@ -9,7 +9,7 @@ import polars as pl
 from visrec.data.datasets.named import NamedDataset, PublishedFile
 from visrec.data.foreign import ForeignData, Progress, file_row, find_file
 from visrec.data.formats.json_vectors import read_json_vectors
-from visrec.data.formats.lines import read_rows, whole_numbers_of
+from visrec.data.formats.rows import read_rows, whole_numbers_of
 from visrec.data.pictures import find_pictures
 from visrec.data.tables import first_row, read_table, row_name
 from visrec.errors import DataError
@@ -144,7 +144,7 @@ PIXELREC = NamedDataset(
     title="PixelRec (PixelRec50K, Pixel200K, Pixel1M, Pixel8M, PixelRec)",
     what="videos that people commented on, known by their covers",
     size="PixelRec50K: 50,000 users, 82,865 items, 989,494 interactions, 53 MB of tables; all: 408,374 covers",
-    licence="research and education, no commerce; its authors forbid to offer changed copies for download",
+    licence="for non-commercial research and education only; no right to copy, change or publish it",
     citation="Y. Cheng, Y. Pan, J. Zhang, Y. Ni, A. Sun, F. Yuan: An Image Dataset for Benchmarking Recommender "
     "Systems with Raw Pixels. SDM 2024 (arXiv:2309.06789)",
     home="https://github.com/westlake-repl/PixelRec (links to the folders of files)",
