@@ -9,12 +9,14 @@ from pathlib import Path
 import polars as pl
 
 from visrec.data.foreign import Progress
-from visrec.data.formats.lines import BLOCK, Block, line_blocks
+from visrec.data.formats.lines import Block, line_blocks
 from visrec.errors import DataError
 
 _UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
 _SHOWN = 80  # characters of a value in a message
 
+BLOCK = 1 << 24
+"""Bytes of text at a time: parsed, they take many times as much."""
 Schema = Mapping[str, pl.DataType | type[pl.DataType]]
 """The fields that are taken, and their types."""
 
