@@ -37,6 +37,10 @@ BUILTIN: dict[str, dict[str, str]] = {
     },
     "datasets": {
         "synthetic": "visrec.data.datasets.synthetic:SYNTHETIC",
+        "hm": "visrec.data.datasets.hm:HM",
+        "amazon-2023": "visrec.data.datasets.amazon_2023:AMAZON_2023",
+        "microlens": "visrec.data.datasets.microlens:MICROLENS",
+        "pixelrec": "visrec.data.datasets.pixelrec:PIXELREC",
     },
     "formats": {
         "tutorial": "visrec.converting.tutorial:TUTORIAL",

@@ -1,0 +1,163 @@
+"""PixelRec (Cheng et al., 2023): who commented on which video, known by its cover; 50,000 users and more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from visrec.data.datasets.named import NamedDataset, PublishedFile
+from visrec.data.foreign import ForeignData, Progress, file_row, find_file
+from visrec.data.formats.json_vectors import read_json_vectors
+from visrec.data.formats.rows import read_rows, whole_numbers_of
+from visrec.data.pictures import find_pictures
+from visrec.data.tables import first_row, read_table, row_name
+from visrec.errors import DataError
+
+INTERACTIONS = ("item_id", "user_id", "timestamp")
+FEATURES = ("image_feature.json", "text_feature.json")
+
+
+def read_pixelrec(
+    source: Path, *, progress: Progress | None = None, subset: str | None = None, all_items: bool = False
+) -> ForeignData:
+    """Read one of its subsets.
+
+    The interactions and the facts of items have the same file name for the larger subsets (`Pixel200K.csv` in two
+    folders); what a file is, its first line tells.
+
+    Args:
+        source: the folder with the published files.
+        progress: called with (done, in all, a note).
+        subset: such as Pixel200K, where files of several lie in the folder.
+        all_items: also items that nobody took here.
+
+    Raises:
+        DataError: there are no interactions, or those of several subsets; a file is damaged.
+    """
+    tables = _tables(source, subset)
+    interactions = _interactions(tables["interactions"], progress)
+    files = [file_row(tables["interactions"].name, "users and their videos", "interactions")]
+    notes: list[str] = []
+    taken = interactions["item_id"].unique()
+    items = None
+    known = set(taken)
+    if "items" in tables:
+        items, notes = _items(tables["items"], None if all_items else taken)
+        files.append(file_row(tables["items"].name, "facts of the videos", "items"))
+        known |= set(items["item_id"])
+    features = []
+    for name in FEATURES if source.is_dir() else ():
+        path = find_file(source, name)
+        if path is not None:
+            one, strangers = read_json_vectors(path, known, name=path.stem, progress=progress)
+            features.append(one)
+            files.append(file_row(name, f"{one.shape[0]} numbers an item", f"features/{one.name}"))
+            if strangers:
+                notes.append(f"{name}: {strangers:,} vectors are of no item of this subset: left out.")
+    packed = find_file(source, "cover*.7z") if source.is_dir() else None
+    if packed is not None:
+        files.append(
+            file_row(packed.name, "covers in a 7z file", f"nothing; unpack it first: 7z x {packed.name}")
+        )
+    pictures = find_pictures(source, known, folders=("*cover*", "image*"), zips=("*cover*.zip", "image*.zip"))
+    return ForeignData(
+        interactions=interactions,
+        items=items,
+        pictures=pictures.files,
+        encoded=pictures.encoded,
+        features=tuple(features),
+        files=(*files, *pictures.rows),
+        notes=(*notes, *pictures.notes),
+    )
+
+
+def _tables(source: Path, subset: str | None) -> dict[str, Path]:
+    """The file of interactions and that of items, told by their first lines."""
+    if not source.exists():
+        raise DataError(f"{source}: does not exist; expected a folder with the published files.")
+    paths = sorted(source.rglob("*.csv")) if source.is_dir() else [source]
+    found: dict[str, list[Path]] = {"interactions": [], "items": []}
+    for path in paths:
+        kind = _kind(path)
+        if kind is not None and (subset is None or path.stem == subset):
+            found[kind].append(path)
+    for kind, several in found.items():
+        if len(several) > 1:
+            listed = ", ".join(str(path) for path in several[:4])
+            raise DataError(
+                f"{source}: holds several files of {kind}: {listed}. Say which: --set subset=Pixel200K."
+            )
+    if not found["interactions"]:
+        raise DataError(
+            f"{source}: holds no file {'' if subset is None else f'{subset}.csv '}that begins with "
+            f"{','.join(INTERACTIONS)}. "
+            f"Put it there, under its published name (interaction.csv, Pixel200K.csv, …)."
+        )
+    return {kind: paths[0] for kind, paths in found.items() if paths}
+
+
+def _kind(path: Path) -> str | None:
+    with path.open("rb") as file:
+        line = file.readline(1 << 16).removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace").strip()
+    names = [name.strip('"') for name in line.split(",")]
+    if set(INTERACTIONS) <= set(names):
+        return "interactions"
+    return "items" if {"item_id", "title", "tag"} <= set(names) else None
+
+
+def _interactions(path: Path, progress: Progress | None) -> pl.DataFrame:
+    found = []
+    for first, text in read_rows(path, INTERACTIONS, progress=progress):
+        columns = {
+            "user_id": text["user_id"],
+            "item_id": text["item_id"],
+            "timestamp": whole_numbers_of(path, first, text, "timestamp"),
+        }
+        found.append(pl.DataFrame(columns))
+    return pl.concat(found, rechunk=False)
+
+
+def _items(path: Path, only: pl.Series | None) -> tuple[pl.DataFrame, list[str]]:
+    table = read_table(path, required=("item_id", "title", "tag"))
+    doubled = table["item_id"].is_duplicated() | table["item_id"].is_null()
+    if doubled.any():
+        row = first_row(doubled)
+        raise DataError(
+            f"{path}: {row_name(path, row)}: item {table['item_id'][row - 1]!r} stands twice, or has no id. "
+            f"Download it again."
+        )
+    table = table.rename({"tag": "category"})
+    if only is None:
+        return table, []
+    kept = table.filter(pl.col("item_id").is_in(only.implode()))
+    left_out = table.height - kept.height
+    note = (
+        f"{path.name}: {left_out:,} of {table.height:,} items were taken by nobody here: left out "
+        f"(--set all_items=true keeps them)."
+    )
+    return kept, [note] if left_out else []
+
+
+PIXELREC = NamedDataset(
+    name="pixelrec",
+    title="PixelRec (PixelRec50K, Pixel200K, Pixel1M, Pixel8M, PixelRec)",
+    what="videos that people commented on, known by their covers",
+    size="PixelRec50K: 50,000 users, 82,865 items, 989,494 interactions, 53 MB of tables; all: 408,374 covers",
+    licence="for non-commercial research and education only; no right to copy, change or publish it",
+    citation="Y. Cheng, Y. Pan, J. Zhang, Y. Ni, A. Sun, F. Yuan: An Image Dataset for Benchmarking Recommender "
+    "Systems with Raw Pixels. SDM 2024 (arXiv:2309.06789)",
+    home="https://github.com/westlake-repl/PixelRec (links to the folders of files)",
+    files=(
+        PublishedFile(
+            "interaction.csv", "item_id,user_id,timestamp; Pixel200K.csv, … of the folder Interaction"
+        ),
+        PublishedFile(
+            "item_info.csv", "facts of items; Pixel200K.csv, … of the folder Item Information", False
+        ),
+        PublishedFile("cover/ITEM.jpg", "covers; unpack cover.7z", False),
+        PublishedFile("image_feature.json", "1,024 numbers an item, of all 408,374; 9.2 GB", False),
+        PublishedFile("text_feature.json", "the same of texts; 9.3 GB", False),
+    ),
+    read=read_pixelrec,
+)
