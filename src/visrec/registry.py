@@ -37,6 +37,10 @@ BUILTIN: dict[str, dict[str, str]] = {
     },
     "datasets": {
         "synthetic": "visrec.data.datasets.synthetic:SYNTHETIC",
+        "amazon-fashion": "visrec.data.datasets.dvbpr:AMAZON_FASHION",
+        "amazon-women": "visrec.data.datasets.dvbpr:AMAZON_WOMEN",
+        "amazon-men": "visrec.data.datasets.dvbpr:AMAZON_MEN",
+        "tradesy": "visrec.data.datasets.dvbpr:TRADESY",
     },
     "formats": {
         "tutorial": "visrec.converting.tutorial:TUTORIAL",
