@@ -41,6 +41,9 @@ BUILTIN: dict[str, dict[str, str]] = {
         "amazon-women": "visrec.data.datasets.dvbpr:AMAZON_WOMEN",
         "amazon-men": "visrec.data.datasets.dvbpr:AMAZON_MEN",
         "tradesy": "visrec.data.datasets.dvbpr:TRADESY",
+        "amazon-2014": "visrec.data.datasets.amazon_2014:AMAZON_2014",
+        "tradesy-vbpr": "visrec.data.datasets.tradesy:TRADESY_VBPR",
+        "behance": "visrec.data.datasets.behance:BEHANCE",
     },
     "formats": {
         "tutorial": "visrec.converting.tutorial:TUTORIAL",
