@@ -8,7 +8,6 @@ import json
 import warnings
 import zlib
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -37,8 +36,7 @@ def records(path: Path, *, progress: Progress | None = None) -> Iterator[tuple[i
         raw.seek(0)
         number = 0
         try:
-            lines = iter(lambda: file.readline(_LONGEST), b"")
-            while batch := [*islice(lines, _LINES)]:
+            while batch := _batch(file):
                 yield from _parsed(path, batch, number)
                 number += len(batch)
                 if progress is not None:
@@ -47,6 +45,15 @@ def records(path: Path, *, progress: Progress | None = None) -> Iterator[tuple[i
             raise DataError(
                 f"{path}: is cut short or damaged after line {number:,} ({error}). Download it again."
             ) from None
+
+
+def _batch(file: IO[bytes] | gzip.GzipFile) -> list[bytes]:
+    lines: list[bytes] = []
+    taken = 0
+    while len(lines) < _LINES and taken < _LONGEST and (line := file.readline(_LONGEST)):
+        lines.append(line)
+        taken += len(line)
+    return lines
 
 
 def _parsed(path: Path, lines: list[bytes], before: int) -> list[tuple[int, dict[str, Any]]]:
@@ -72,10 +79,21 @@ def _record(line: bytes) -> Any:
     except UnicodeDecodeError:
         return None
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        pass
-    try:
-        return ast.literal_eval(text)
+        try:
+            found = json.loads(text)
+        except ValueError:
+            found = ast.literal_eval(text)
+        return _sound(found) if b"\\u" in line else found
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return None
+
+
+def _sound(value: Any) -> Any:
+    """The same without halves of letters (\\ud83d alone, of a text that was cut), which no table takes."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, dict):
+        return {_sound(key): _sound(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_sound(one) for one in value]
+    return value

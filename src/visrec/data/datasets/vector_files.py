@@ -61,9 +61,9 @@ def _ids(path: Path, written: np.ndarray) -> pl.Series:
     try:
         texts = pl.Series("item_id", np.char.decode(ids, "ascii").tolist(), dtype=pl.String)
     except UnicodeDecodeError:
-        number = next(n for n, one in enumerate(ids.tolist()) if not one.isascii())
+        number, odd_id = next((n, one) for n, one in enumerate(ids.tolist()) if not one.isascii())
         raise DataError(
-            f"{path}: the id of record {number + 1:,} is {ids[number]!r}, no ASCII text. The file is damaged, or has "
+            f"{path}: the id of record {number + 1:,} is {odd_id!r}, no ASCII text. The file is damaged, or has "
             f"ids of another length."
         ) from None
     odd = texts.str.contains(r"^[!-~]+$").not_()
