@@ -41,6 +41,13 @@ BUILTIN: dict[str, dict[str, str]] = {
         "amazon-2023": "visrec.data.datasets.amazon_2023:AMAZON_2023",
         "microlens": "visrec.data.datasets.microlens:MICROLENS",
         "pixelrec": "visrec.data.datasets.pixelrec:PIXELREC",
+        "amazon-fashion": "visrec.data.datasets.dvbpr:AMAZON_FASHION",
+        "amazon-women": "visrec.data.datasets.dvbpr:AMAZON_WOMEN",
+        "amazon-men": "visrec.data.datasets.dvbpr:AMAZON_MEN",
+        "tradesy": "visrec.data.datasets.dvbpr:TRADESY",
+        "amazon-2014": "visrec.data.datasets.amazon_2014:AMAZON_2014",
+        "tradesy-vbpr": "visrec.data.datasets.tradesy:TRADESY_VBPR",
+        "behance": "visrec.data.datasets.behance:BEHANCE",
     },
     "formats": {
         "tutorial": "visrec.converting.tutorial:TUTORIAL",

@@ -13,7 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from visrec.data.formats.pickled import ObjectArray, PlainArrayError, read_object_array, shown
+from visrec.data.formats.pickled import (
+    ObjectArray,
+    PlainArrayError,
+    Stretch,
+    plain,
+    read_object_array,
+    read_records,
+    shown,
+)
 from visrec.errors import DataError
 
 
@@ -316,3 +324,132 @@ def test_files_cut_short_are_an_error(tmp_path, cut):
     (tmp_path / "y.npy").write_bytes(whole[:cut])
     with pytest.raises(DataError, match=r"y\.npy"):
         read_object_array(tmp_path / "y.npy")
+
+
+def test_marks_without_end_are_refused(tmp_path):
+    with pytest.raises(DataError, match="more than 1,000 lists are begun within each other"):
+        read_object_array(_write(tmp_path / "x.npy", b"\x80\x02" + b"(" * 100_000 + b"."))
+
+
+def test_the_same_copy_again_and_again_does_not_fill_the_memory(tmp_path):
+    # 14 bytes for each copy of a text of a megabyte.
+    text = "x" * (1 << 20)
+    program = b"\x80\x02" + pickle.dumps(codecs.encode, 2)[2:-1] + b"q\x01X" + struct.pack("<I", len(text))
+    program += text.encode() + b"U\x06latin1\x86q\x02" + b"h\x01h\x02R" * 200 + b"."
+    with pytest.raises(DataError, match=r"makes far more of its .* bytes than they hold"):
+        read_object_array(_write(tmp_path / "x.npy", program))
+
+
+@pytest.mark.parametrize("program", [b"h\x05.", b"j\x05\x00\x00\x00.", b"g5\n.", b"h\x00.", b"Np-1\n."])
+def test_places_where_nothing_was_put_are_an_error(tmp_path, program):
+    with pytest.raises(DataError, match=r"nothing was put|is negative"):
+        read_object_array(_write(tmp_path / "x.npy", program))
+
+
+def test_places_in_any_order_are_found_again(tmp_path):
+    # Put at 300, 2, 1, 0 and 2 again, taken back as 300, 2, 1, 0.
+    program = b"\x80\x02]q\x64(K\x01r,\x01\x00\x00K\x02q\x02K\x03q\x01K\x04q\x00K\x05q\x02"
+    program += b"j,\x01\x00\x00h\x02h\x01h\x00e."
+    found = read_records(_write(tmp_path / "x.npy", _in_array(program[2:-1], 9)))
+    assert found.cells == [1, 2, 3, 4, 5, 1, 5, 3, 4]
+
+
+# ---- records of Python 2 ---------------------------------------------------------------------------
+
+
+def _in_array(cells: bytes, n: int) -> bytes:
+    """An array of objects as the NumPy of Python 2 pickled it, around a list of n cells."""
+    return (
+        b"\x80\x02cnumpy.core.multiarray\n_reconstruct\nq\x90cnumpy\nndarray\nq\x91K\x00\x85q\x92U\x01bq\x93\x87q\x94R"
+        b"q\x95(K\x01K"
+        + bytes([n])
+        + b"\x85q\x96cnumpy\ndtype\nq\x97U\x02O8q\x98K\x00K\x01\x87q\x99Rq\x9a(K\x03U\x01|"
+        b"q\x9bNNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK?tq\x9cb\x89" + cells + b"tq\x9db."
+    )
+
+
+def _records(path: Path, *cells: bytes) -> list[object]:
+    return read_records(_write(path / "x.npy", _in_array(b"](" + b"".join(cells) + b"e", len(cells)))).cells
+
+
+def test_records_are_dictionaries_of_bytes_texts_and_numbers(tmp_path):
+    cells = _records(
+        tmp_path,
+        b"}q\x01(U\x01aq\x02K\x07U\x01bq\x03X\x02\x00\x00\x00\xc3\xa9u",
+        b"}q\x04h\x02]q\x05(\x88Ne" + b"s",
+        b"(K\x01U\x01xI5\nS'y\\n'\nd",  # as protocol 0 makes one
+    )
+    assert cells == [{b"a": 7, b"b": "é"}, {b"a": [True, None]}, {1: b"x", 5: b"y\n"}]
+
+
+def test_a_default_dictionary_is_a_dictionary(tmp_path):
+    start = b"ccollections\ndefaultdict\nq\x01"
+    factory = b"c__builtin__\nlist\nq\x02\x85R"
+    assert _records(tmp_path, start + factory + b"K\x01]s", start + b")RK\x02Ns") == [{1: []}, {2: None}]
+    for wrong in (start + b"U\x01x\x85R", b"c__builtin__\nlist\n)R"):
+        with pytest.raises(DataError, match="is made"):
+            _records(tmp_path, wrong)
+
+
+def test_long_strings_stay_in_the_file(tmp_path):
+    long, short = b"\xff\xd8" + b"x" * 510, b"x" * 511
+    cells = _records(
+        tmp_path,
+        b"T" + struct.pack("<i", 512) + long,
+        b"T" + struct.pack("<i", 511) + short,
+        b"B" + struct.pack("<I", 512) + long,
+    )
+    assert cells[1] == short
+    with (tmp_path / "x.npy").open("rb") as file:
+        for cell in (cells[0], cells[2]):
+            assert isinstance(cell, Stretch)
+            assert cell.read(file) == long
+
+
+def test_arrays_and_numbers_in_records_are_whole(tmp_path):
+    numbers = np.arange(200, dtype="<f8")  # 1,600 bytes: a string that an array needs is read
+    program = pickle.dumps({"a": numbers, "b": np.float32(2.5)}, protocol=2)[2:-1]
+    (record,) = _records(tmp_path, program)
+    np.testing.assert_array_equal(plain(record["a"]), numbers)
+    assert record["b"] == np.float32(2.5)
+
+
+def _tuples(levels: int) -> bytes:
+    """A tuple of tuples that takes 2^levels steps to hash."""
+    return b")" + b"q\x01h\x01\x86" * levels
+
+
+@pytest.mark.parametrize(
+    "key", [_tuples(60), b"N", b"G?\xf0" + bytes(6), b"]", b"\x8a\x09" + bytes(8) + b"\x01", b"}"]
+)
+def test_keys_that_can_make_a_dictionary_slow_are_refused(tmp_path, key):
+    with pytest.raises(DataError, match=r"a dictionary has the key .*; expected texts or whole numbers"):
+        _records(tmp_path, b"}" + key + b"K\x01s")
+    with pytest.raises(DataError, match="a dictionary has the key"):
+        _records(tmp_path, b"(" + key + b"K\x01d")
+
+
+def test_only_dictionaries_are_filled_like_one(tmp_path):
+    with pytest.raises(DataError, match="a list is filled like a dictionary"):
+        _records(tmp_path, b"]K\x00K\x01s")
+    with pytest.raises(DataError, match="is not a readable"):
+        _records(tmp_path, b"}(K\x00u")  # a key without a value
+
+
+@pytest.mark.parametrize("name", sorted(set(_programs(Path("mark"))) - {"a dictionary"}))
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+def test_nothing_that_records_name_is_run(tmp_path, traps, name, protocol):
+    mark = tmp_path / "mark"
+    program, message = _programs(mark)[name]
+    with pytest.raises(DataError, match=message):
+        read_records(_save(tmp_path / "x.npy", {"a": [program]}, protocol))
+    assert traps == []
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    "claim", [b"T\xff\xff\xff\x7f", b"T\xff\xff\xff\xff", b"B\xff\xff\xff\xff", b"U\xff"]
+)
+def test_records_that_claim_more_than_the_file_has_are_cut_short(tmp_path, claim):
+    with pytest.raises(DataError, match=r"more bytes where|negative length"):
+        _records(tmp_path, b"}" + claim)
