@@ -37,6 +37,10 @@ BUILTIN: dict[str, dict[str, str]] = {
     },
     "datasets": {
         "synthetic": "visrec.data.datasets.synthetic:SYNTHETIC",
+        "wikimedia": "visrec.converting.wikimedia:WIKIMEDIA",
+        "ugallery": "visrec.data.datasets.ugallery:UGALLERY",
+        "pinterest": "visrec.data.datasets.pinterest:PINTEREST",
+        "movielens-posters": "visrec.data.datasets.movielens:MOVIELENS",
     },
     "formats": {
         "tutorial": "visrec.converting.tutorial:TUTORIAL",
