@@ -55,6 +55,7 @@ def test_help_is_light_and_lists_every_command(visrec):
         "extractors",
         "datasets",
         "convert",
+        "fetch-images",
         "map",
         "study",
     ]

@@ -111,6 +111,7 @@ for _command in (  # in the order of `visrec --help`
     data.formats,
     data.convert,
     data.export,
+    data.fetch_images,
 ):
     app.command()(_command)
 app.command("map")(runs.draw_map)

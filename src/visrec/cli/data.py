@@ -1,7 +1,8 @@
-"""Commands for other people's files: datasets, formats, convert, export."""
+"""Commands for other people's files: datasets, formats, convert, export, fetch-images."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -71,15 +72,20 @@ def convert(
     copy_images: Annotated[
         bool, typer.Option("--copy-images", help="Copy picture files instead of pointing to where they lie.")
     ] = False,
+    download: Annotated[
+        bool,
+        typer.Option("--download", help="Download what is published at a stable address into SOURCE first."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Make a data set folder of other people's files. Nothing in them is run, and SOURCE stays as it is."""
+    """Make a data set folder of other people's files. Nothing in them is run or changed."""
     from visrec.converting import conversion
 
     with stage(f"converting {source}") as progress:
         made = conversion.convert(
-            name, source, data, options=pairs(options or []), copy_images=copy_images, progress=progress
-        )
+            name, source, data, options=pairs(options or []), copy_images=copy_images, download=download,
+            progress=progress,
+        )  # fmt: skip
     show_conversion(made, data, as_json=as_json)
 
 
@@ -103,3 +109,49 @@ def export(
             options=pairs(options or []), progress=progress,
         )  # fmt: skip
     show_conversion(made, out, as_json=as_json)
+
+
+def fetch_images(
+    data: Annotated[Path, typer.Argument(help="A data set folder that lists addresses of pictures.")],
+    column: Annotated[
+        str | None,
+        typer.Option(
+            help="The column of its items. [default: url of image_urls.csv if there, else image_url]"
+        ),
+    ] = None,
+    rate: Annotated[float, typer.Option(help="Requests a second to one host, at most.")] = 2.0,
+    retries: Annotated[int, typer.Option(help="Ask so often again where a failure may pass.")] = 3,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds without a byte until an answer is given up.")
+    ] = 30.0,
+    user_agent: Annotated[
+        str | None,
+        typer.Option(help="What hosts are told of you, such as: my-lab/1.0 (mailto:me@example.org)"),
+    ] = None,
+    max_bytes: Annotated[int, typer.Option(help="Refuse larger answers.")] = 32 << 20,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Ask again also what failed for good.")
+    ] = False,
+    allow_private: Annotated[
+        bool, typer.Option("--allow-private", help="Ask also machines of private networks and this one.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Fetch the pictures that a data set lists by address, politely; what is there is not asked for again.
+
+    Exit status 0 also where addresses failed: image-failures.csv lists them, and --json tells how many.
+    """
+    from visrec.data.downloads.images import fetch_images as fetch
+
+    with stage(f"fetching pictures for {data}") as progress:
+        found = fetch(
+            data, column=column, rate=rate, retries=retries, timeout=timeout, user_agent=user_agent,
+            max_bytes=max_bytes, retry_failed=retry_failed, allow_private=allow_private, progress=progress,
+        )  # fmt: skip
+    if as_json:
+        print(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
+        return
+    print_rows([{"pictures": what, "items": n} for what, n in found.counts().items()], as_json=False)
+    if found.n_failed:
+        print_rows([{"failure": why, "addresses": n} for why, n in found.reasons().items()], as_json=False)
+    print(found.summary())

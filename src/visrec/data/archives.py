@@ -131,13 +131,18 @@ def unpack(
                 f"take a data folder on another disk."
             )
         with target.open("xb") as written:
-            while chunk := file.read(_CHUNK):
+            while chunk := _chunk(path, file):
                 written.write(chunk)
         taken[target], gone[name] = name, target
         done += size
         if progress is not None:
             progress(done, total, path.name)
     return gone
+
+
+def _chunk(path: Path, file: IO[bytes]) -> bytes:
+    with _reading(path):  # what fails in writing is another matter
+        return file.read(_CHUNK)
 
 
 def _each(path: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
@@ -165,6 +170,9 @@ def _each(path: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
             content = tar.extractfile(entry)
             if content is not None:
                 yield entry.name, entry.size, content
+        # To the very end, where a packed archive has its checksum.
+        while tar.fileobj is not None and (tail := tar.fileobj.read(_CHUNK)):
+            limit.add(len(tail))
 
 
 class _Limit:

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from visrec.data.datasets.published import Published, table_in_blocks, text_of
+from visrec.data.datasets.number_tables import read_numbers
+from visrec.data.datasets.published import Published, text_of
 from visrec.data.foreign import Progress
 from visrec.errors import DataError
 
@@ -20,82 +21,28 @@ _GENRES_1998 = (
     "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy",
     "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
 )  # fmt: skip
-_RATING = ("user_id", "item_id", "rating", "timestamp")
+_RATINGS: dict[str, tuple[str, str | None]] = {
+    "u.data": ("\t", None),
+    "ratings.dat": ("::", None),
+    "ratings.csv": (",", "userId,movieId,rating,timestamp"),
+}
 _YEAR = r"\s*\(([12][0-9]{3})\)\s*$"
 _NO_GENRES = ("(no genres listed)", "unknown", "")
 
 
 def read_ratings(file: Published, *, progress: Progress | None = None) -> pl.DataFrame:
-    """user_id, item_id (text), rating, timestamp (Unix seconds), as they stand.
+    """user_id, item_id (text), timestamp (Unix seconds), rating, as they stand.
 
     Raises:
-        DataError: a row is not of four numbers.
+        DataError: a line is not of four numbers.
     """
-    first = _first_line(file)
-    if file.name == "ratings.csv" and first != "userId,movieId,rating,timestamp":
-        raise DataError(f"{file}: begins with {first!r:.80}; expected userId,movieId,rating,timestamp.")
-    begin = 0 if file.name != "ratings.csv" else 1
-    # "::" is a ":", an empty field, a ":"
-    separator, places = {"u.data": ("\t", range(4)), "ratings.dat": (":", range(0, 8, 2))}.get(
-        file.name, (",", range(4))
-    )
-    done = 0
-
-    def parse(lines: bytes) -> pl.DataFrame:
-        nonlocal done
-        skip, start = (begin if done == 0 else 0), done
-        n_columns = places[-1] + 1
-        try:
-            table = pl.read_csv(
-                lines,
-                has_header=False,
-                separator=separator,
-                skip_rows=skip,
-                quote_char=None,
-                schema={f"{n}": pl.String for n in range(n_columns)},
-            )
-        except pl.exceptions.NoDataError:
-            return pl.DataFrame(schema=_RATING_SCHEMA)
-        except pl.exceptions.PolarsError as error:
-            raise DataError(
-                f"{file}: cannot be read ({str(error).splitlines()[0][:160]}). Expected four fields a row: user, "
-                f"film, rating, time."
-            ) from None
-        done += table.height + skip
-        return _numbers(file, table.select([f"{n}" for n in places]).rename(_names(places)), start + skip)
-
-    found = table_in_blocks(file, parse, progress=progress)
-    if not found.height:
-        raise DataError(f"{file}: holds no ratings.")
-    return found.select("user_id", "item_id", "timestamp", "rating")
-
-
-_RATING_SCHEMA = {"user_id": pl.String, "item_id": pl.String, "rating": pl.Float64, "timestamp": pl.Int64}
-
-
-def _names(places: range) -> dict[str, str]:
-    return {f"{place}": name for place, name in zip(places, _RATING, strict=True)}
-
-
-def _numbers(file: Published, table: pl.DataFrame, before: int) -> pl.DataFrame:
-    """Rows checked; `before` lines of the file came before them."""
-    strip = pl.col(pl.String).str.strip_chars("\r ")
-    made = table.with_columns(strip).with_columns(
-        pl.col("rating").cast(pl.Float64, strict=False), pl.col("timestamp").cast(pl.Int64, strict=False)
-    )
-    known = pl.col("user_id").str.contains("^[0-9]+$") & pl.col("item_id").str.contains("^[0-9]+$")
-    good = made.select(
-        (known & pl.col("rating").is_finite() & pl.col("timestamp").is_not_null()).fill_null(value=False)
-    )
-    bad = ~good.to_series()
-    if bad.any():
-        row = bad.arg_max() or 0
-        shown = ", ".join(str(value) for value in table.row(row))
+    separator, header = _RATINGS[file.name]
+    rows = read_numbers(file, separator=separator, header=header, progress=progress)
+    if "timestamp" not in rows.columns:
         raise DataError(
-            f"{file}: line {before + row + 1:,} is {shown[:80]!r}; expected user, film, rating, Unix seconds. Get "
-            f"the file again."
+            f"{file}: has no times; expected user, film, rating, Unix seconds. Get the file again."
         )
-    return made
+    return rows.select("user_id", "item_id", "timestamp", "rating")
 
 
 def read_films(file: Published, *, genres: Published | None = None) -> pl.DataFrame:
@@ -205,8 +152,3 @@ def _csv_rows(file: Published, columns: list[str]) -> list[tuple[str, ...]]:
 def _lines(file: Published) -> list[str]:
     """Without their ends; in Latin-1, Python would split at letters too."""
     return [line.removesuffix("\r") for line in text_of(file).split("\n")]
-
-
-def _first_line(file: Published) -> str:
-    with file.open() as opened:
-        return opened.readline(200).decode("utf-8-sig", "replace").strip()

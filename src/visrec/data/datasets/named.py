@@ -66,3 +66,8 @@ class NamedDataset:
     files: tuple[PublishedFile, ...]
     read: Callable[..., ForeignData] | None = None
     convert: Callable[..., Any] | None = None
+
+
+def where_from(file: PublishedFile) -> str:
+    """The address of a file, and whether visrec downloads it."""
+    return f"{file.address}{' (--download)' if file.can_be_downloaded else ' (by hand: it has no checksum)'}"

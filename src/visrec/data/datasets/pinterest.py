@@ -9,7 +9,8 @@ from typing import Any, Literal
 import polars as pl
 
 from visrec.data.datasets.named import NamedDataset, PublishedFile
-from visrec.data.datasets.published import Published, PublishedFiles, table_in_blocks
+from visrec.data.datasets.number_tables import read_numbers
+from visrec.data.datasets.published import Published, PublishedFiles
 from visrec.data.foreign import ForeignData, Progress, places_as_times
 from visrec.data.formats.bson import read_documents
 from visrec.errors import DataError
@@ -17,7 +18,6 @@ from visrec.errors import DataError
 Release = Literal["iccv", "ncf"]
 
 _BOARDS, _PINS = "subset_iccv_board_pins.bson", "subset_iccv_pin_im.bson"
-_RATING = ("user_id", "item_id", "rating", "timestamp")
 
 
 def read_pinterest(
@@ -173,38 +173,10 @@ def _one_each(test: pl.DataFrame) -> bool:
 
 def _ratings(file: Published, progress: Progress | None) -> pl.DataFrame:
     """user_id, item_id, rating, timestamp (0 where the file has none)."""
-    done = 0
-
-    def parse(lines: bytes) -> pl.DataFrame:
-        nonlocal done
-        start = done
-        try:
-            table = pl.read_csv(
-                lines, has_header=False, separator="\t", quote_char=None,
-                schema=dict.fromkeys(_RATING, pl.String),
-            ).with_columns(pl.all().str.strip_chars("\r "))  # fmt: skip
-        except pl.exceptions.PolarsError as error:
-            raise DataError(
-                f"{file}: cannot be read ({str(error).splitlines()[0][:160]}). Expected user, item, rating, and "
-                f"where there are any times, separated by tabs."
-            ) from None
-        done += table.height
-        made = table.with_columns(
-            pl.col("rating").cast(pl.Float64, strict=False),
-            pl.col("timestamp").fill_null("0").cast(pl.Float64, strict=False).cast(pl.Int64, strict=False),
-        )
-        number = pl.col("user_id").str.contains("^[0-9]+$") & pl.col("item_id").str.contains("^[0-9]+$")
-        good = number & pl.col("rating").is_finite() & pl.col("timestamp").is_not_null()
-        bad = ~made.select(good.fill_null(value=False)).to_series()
-        if bad.any():
-            row = bad.arg_max() or 0
-            shown = "\t".join("" if one is None else one for one in table.row(row))
-            raise DataError(
-                f"{file}: line {start + row + 1:,} is {shown[:80]!r}; expected numbers: user, item, rating, time."
-            )
-        return made
-
-    return table_in_blocks(file, parse, progress=progress)
+    rows = read_numbers(file, separator="\t", progress=progress)
+    if "timestamp" in rows.columns:
+        return rows
+    return rows.with_columns(pl.lit(0, dtype=pl.Int64).alias("timestamp"))
 
 
 PINTEREST = NamedDataset(

@@ -5,21 +5,17 @@ from __future__ import annotations
 import gzip
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-import polars as pl
-
 from visrec.data.archives import is_zip, opened_member, zip_members
 from visrec.data.catalog import IMAGE_SUFFIXES
-from visrec.data.foreign import Progress, file_row
+from visrec.data.foreign import file_row
 from visrec.errors import DataError
-
-_BLOCK = 1 << 26  # bytes of a table parsed at once
 
 
 @dataclass(frozen=True)
@@ -169,30 +165,3 @@ def text_of(file: Published) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         return content.decode("latin-1")
-
-
-def table_in_blocks(
-    file: Published, parse: Callable[[bytes], pl.DataFrame], *, progress: Progress | None = None
-) -> pl.DataFrame:
-    """A large table without line breaks in its cells, parsed some lines at a time.
-
-    Args:
-        file: of it.
-        parse: from whole lines to rows.
-        progress: called with (bytes done, bytes in all, its name).
-    """
-    parts, rest, done = [], b"", 0
-    with file.open() as opened:
-        while chunk := opened.read(_BLOCK):
-            done += len(chunk)
-            whole, newline, tail = (rest + chunk).rpartition(b"\n")
-            rest = tail if newline else rest + chunk
-            if newline:
-                parts.append(parse(whole + newline))
-            if progress is not None:
-                progress(done, max(file.size, done), file.name)
-    if rest.strip():
-        parts.append(parse(rest))
-    if not parts:
-        raise DataError(f"{file}: is empty; expected rows.")
-    return pl.concat(parts)

@@ -1,0 +1,51 @@
+"""From item ids to names of files that every system can store."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+
+_LONGEST = 200  # bytes: most systems take 255, and a temporary name is longer than the last one
+_FORBIDDEN = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f]')
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
+_MADE = re.compile(r".*~[0-9a-f]{16}", re.DOTALL)
+
+
+def file_stems(ids: Iterable[str], *, taken: Iterable[str] = ()) -> dict[str, str]:
+    """The name, without suffix, of each item's file: its id, where that can be the name of a file everywhere.
+
+    Where it cannot (separators and signs that Windows refuses, a leading dot, a reserved word such as `con`, more
+    than 200 bytes, ids that differ in capitals alone), it is what is readable of the id, `~`, and 64 bits of its
+    SHA-256: the same at each call.
+
+    Args:
+        ids: the item ids.
+        taken: stems of files that are there already; an id that differs from one in capitals alone is not used.
+    """
+    ids = list(dict.fromkeys(ids))
+    alike = Counter(_key(one) for one in {*ids, *taken})
+    return {one: one if _plain(one) and alike[_key(one)] == 1 else _made(one) for one in ids}
+
+
+def _key(name: str) -> str:
+    """What a disk without capitals, or one that composes accents, takes for the same name."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def _plain(name: str) -> bool:
+    return (
+        not name.startswith((".", " "))
+        and not name.endswith((".", " "))
+        and len(name.encode()) <= _LONGEST
+        and not _FORBIDDEN.search(name)
+        and not _RESERVED.fullmatch(name)
+        and not _MADE.fullmatch(name)
+    )
+
+
+def _made(name: str) -> str:
+    readable = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")[:60]
+    return f"{readable}~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
