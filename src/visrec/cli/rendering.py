@@ -379,14 +379,10 @@ def show_dataset(found: NamedDataset, *, as_json: bool) -> None:
         return
     print_facts(facts, as_json=False)
     rows = [
-        {
-            "file": one.name,
-            "what": one.what,
-            "needed": "yes" if one.needed else "no",
-            "where": where_from(one),
-        }
-        for one in found.files
+        {"file": one.name, "what": one.what, "needed": "yes" if one.needed else ""} for one in found.files
     ]
     if rows:
         print_rows(rows, as_json=False)
+        addresses = [where_from(one) for one in found.files if one.address is not None]
+        print("\n".join([*addresses, f"Its options: visrec formats {found.name}"]))
         print(f"Then: visrec convert {found.name} FOLDER-WITH-THESE-FILES my-data")

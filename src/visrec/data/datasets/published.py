@@ -131,8 +131,8 @@ class PublishedFiles:
 
     def row(self, file: Published, what: str, became: str) -> dict[str, str]:
         """A row of `ForeignData.files`: the file as seen from the source."""
-        name = str(file)
-        return file_row(name.removeprefix(f"{self.source}/") or file.name, what, became)
+        root = self.source if self.source.is_dir() else self.source.parent
+        return file_row(Path(str(file)).relative_to(root).as_posix(), what, became)
 
     def pictures(self) -> list[Published]:
         """The picture files."""
