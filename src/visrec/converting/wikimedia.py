@@ -15,6 +15,7 @@ from visrec.data.catalog import IMAGE_SUFFIXES
 from visrec.data.datasets.named import NamedDataset, PublishedFile
 from visrec.data.foreign import Progress
 from visrec.data.tables import id_column, read_table, time_column
+from visrec.errors import DataError
 
 USERS, INTERACTIONS = 1_079, 96_991
 """As the tutorial counts them."""
@@ -40,7 +41,10 @@ def convert_wikimedia(source: Path, folder: Path, *, progress: Progress | None =
     with TemporaryDirectory(dir=folder, prefix=".unpacked-") as scratch:
         notes = _unpack(found, Path(scratch), folder / "images", progress)
         notes += _course_tables(found, Path(scratch))
-        made = convert_found(found, folder, progress=progress)
+        try:
+            made = convert_found(found, folder, progress=progress)
+        except DataError as error:
+            raise DataError(_in_archives(str(error), found)) from None
     notes += _without_strangers(folder)
     return Conversion(made.files, [*notes, *made.notes, *_beside_published(folder)])
 
@@ -96,6 +100,13 @@ class _Sorter:
         else:
             self.others += 1
         return None
+
+
+def _in_archives(message: str, found: Found) -> str:
+    """A message about unpacked files, which are gone by then, in the names of their archives."""
+    for place, label in found.labels.items():
+        message = message.replace(str(place), str(found.root / label))
+    return message
 
 
 def _paths(found: Found) -> list[Path]:

@@ -12,7 +12,7 @@ import shutil
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -23,6 +23,8 @@ from visrec.errors import DataError
 
 MOST = 100
 """Times its own size that an archive may unpack to. Tables take some 4 times, pictures hardly more than 1."""
+LARGEST = 1 << 28
+"""Bytes of a file that is read into memory at once."""
 _SMALL = 1 << 28  # bytes that any archive may unpack to
 _SPARE = 1 << 28  # bytes of the disk that stay free
 _CHUNK = 1 << 20
@@ -93,6 +95,22 @@ def opened_member(path: Path, name: str) -> Iterator[IO[bytes]]:
             raise DataError(f"{path}: holds no {name}.") from None
         with archive.open(entry) as file:
             yield file
+
+
+def read_members(path: Path, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+    """Small files of a zip archive, which is opened once: name, content.
+
+    Raises:
+        DataError: there is no such file, it is damaged, or larger than `LARGEST`.
+    """
+    with _reading(path), zipfile.ZipFile(path) as archive:
+        for name in names:
+            if name not in archive.NameToInfo:
+                raise DataError(f"{path}: holds no {name}.")
+            size = archive.getinfo(name).file_size
+            if size > LARGEST:
+                raise DataError(f"{path}: {name} claims {size:,} bytes; expected a picture. Take it out.")
+            yield name, archive.read(name)
 
 
 def unpack(

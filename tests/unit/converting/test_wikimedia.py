@@ -138,6 +138,13 @@ def test_the_tables_of_the_course_become_the_one_of_the_tutorial(tmp_path):
     assert "Here are 2 users and 4 interactions; published are 1,079 and 96,991." in made.notes
 
 
+def test_damage_within_an_archive_is_told_under_its_name(tmp_path, source):
+    tarred(source / "embedding.tar.gz", {"data/embedding-vgg16.npy": b"\x93NUMPY\x01\x00no header"})
+    with pytest.raises(DataError, match=r"source/embedding\.tar\.gz/embedding-vgg16\.npy: is not a readable"):
+        convert("wikimedia", source, tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
 def test_an_archive_that_leads_outside_leaves_nothing(tmp_path, source):
     tarred(source / "images.tar.gz", PICTURES | {"../../evil.png": picture(0)})
     with pytest.raises(DataError, match="a place outside the archive"):

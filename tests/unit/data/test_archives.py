@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from visrec.data import archives
-from visrec.data.archives import is_tar, is_zip, opened_member, unpack, zip_members
+from visrec.data.archives import is_tar, is_zip, opened_member, read_members, unpack, zip_members
 from visrec.errors import DataError
 
 
@@ -92,6 +92,19 @@ def test_a_name_that_leads_outside_is_refused_before_anything_is_written_there(t
     with pytest.raises(DataError, match="a place outside the archive"):
         unpack(packed, lambda one: tmp_path / "out" / one)
     assert not list(tmp_path.rglob("evil.jpg"))
+
+
+def test_several_members_are_read_at_once_and_none_without_bound(tmp_path, monkeypatch):
+    archive = zipped(tmp_path / "x.zip", FILES)
+    assert list(read_members(archive, ["data/sub/b.png", "data/a.jpg"])) == [
+        ("data/sub/b.png", b"two"),
+        ("data/a.jpg", b"one"),
+    ]
+    with pytest.raises(DataError, match=r"holds no c\.png"):
+        list(read_members(archive, ["c.png"]))
+    monkeypatch.setattr(archives, "LARGEST", 2)
+    with pytest.raises(DataError, match="claims 3 bytes; expected a picture"):
+        list(read_members(archive, ["data/a.jpg"]))
 
 
 def test_links_and_devices_are_no_files(tmp_path):

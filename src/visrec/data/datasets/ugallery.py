@@ -61,6 +61,9 @@ def read_ugallery(source: Path, *, progress: Progress | None = None) -> ForeignD
     """
     del progress
     files = PublishedFiles(source)
+    packed = [file for file in files.matching("*.csv", "*.npy", "*.json") if file.member is not None]
+    if packed:
+        raise DataError(f"{packed[0]}: is packed. Unpack {packed[0].path.name} first; these files are small.")
     there = [one for one in (_CURATORNET, _TUTORIAL) if files.find(one.sales) is not None]
     if len(there) != 1:
         found = "holds the sales of both releases" if there else "holds no purchases.csv or valid_sales.csv"
@@ -194,7 +197,7 @@ def _clusters(path: Path) -> pl.DataFrame:
 
 
 def _embedding(files: PublishedFiles) -> Embedding | None:
-    arrays = [file.path for file in files.matching("*.npy") if file.member is None]
+    arrays = [file.path for file in files.matching("*.npy")]
     if len(arrays) > 1:
         names = ", ".join(path.name for path in arrays)
         raise DataError(f"{files.source}: holds several files of features: {names}. Convert them one by one.")

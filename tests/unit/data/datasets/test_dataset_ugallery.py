@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -149,6 +150,14 @@ def test_vectors_without_ids_and_an_empty_folder_are_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"holds no purchases\.csv or valid_sales\.csv"):
         convert("ugallery", tmp_path / "empty", tmp_path / "data")
+
+
+def test_packed_tables_are_to_be_unpacked(tmp_path):
+    folder = curatornet(tmp_path / "source")
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.write(folder / "purchases.csv", "purchases.csv")
+    with pytest.raises(DataError, match=r"Unpack x\.zip first"):
+        convert("ugallery", tmp_path / "x.zip", tmp_path / "data")
 
 
 def test_items_sold_but_unknown_are_counted(tmp_path):
