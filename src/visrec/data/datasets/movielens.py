@@ -64,7 +64,7 @@ def read_movielens(
         interactions=interactions,
         items=items,
         pictures=posters.there,
-        encoded=posters.encoded,
+        encoded=posters.encoded if posters.packed else None,
         files=tuple(rows),
         notes=(*posters.notes, "All ratings are kept: --min-rating 4 takes those of films that were liked."),
     )
