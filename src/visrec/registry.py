@@ -48,6 +48,10 @@ BUILTIN: dict[str, dict[str, str]] = {
         "amazon-2014": "visrec.data.datasets.amazon_2014:AMAZON_2014",
         "tradesy-vbpr": "visrec.data.datasets.tradesy:TRADESY_VBPR",
         "behance": "visrec.data.datasets.behance:BEHANCE",
+        "wikimedia": "visrec.converting.wikimedia:WIKIMEDIA",
+        "ugallery": "visrec.data.datasets.ugallery:UGALLERY",
+        "pinterest": "visrec.data.datasets.pinterest:PINTEREST",
+        "movielens-posters": "visrec.data.datasets.movielens:MOVIELENS",
     },
     "formats": {
         "tutorial": "visrec.converting.tutorial:TUTORIAL",

@@ -72,15 +72,20 @@ def convert(
     copy_images: Annotated[
         bool, typer.Option("--copy-images", help="Copy picture files instead of pointing to where they lie.")
     ] = False,
+    download: Annotated[
+        bool,
+        typer.Option("--download", help="Download what is published at a stable address into SOURCE first."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Make a data set folder of other people's files. Nothing in them is run, and SOURCE stays as it is."""
+    """Make a data set folder of other people's files. Nothing in them is run or changed."""
     from visrec.converting import conversion
 
     with stage(f"converting {source}") as progress:
         made = conversion.convert(
-            name, source, data, options=pairs(options or []), copy_images=copy_images, progress=progress
-        )
+            name, source, data, options=pairs(options or []), copy_images=copy_images, download=download,
+            progress=progress,
+        )  # fmt: skip
     show_conversion(made, data, as_json=as_json)
 
 

@@ -370,6 +370,8 @@ def show_dataset(found: NamedDataset, *, as_json: bool) -> None:
     """All that is known of a published data set, and the commands that make a folder of it."""
     from dataclasses import asdict
 
+    from visrec.data.datasets.named import where_from
+
     facts = {name: getattr(found, name) for name in ("title", "what", "size", "licence", "citation", "home")}
     files = [{key: value for key, value in asdict(one).items() if value is not None} for one in found.files]
     if as_json:
@@ -377,8 +379,10 @@ def show_dataset(found: NamedDataset, *, as_json: bool) -> None:
         return
     print_facts(facts, as_json=False)
     rows = [
-        {"file": one.name, "what": one.what, "needed": "yes" if one.needed else "no"} for one in found.files
+        {"file": one.name, "what": one.what, "needed": "yes" if one.needed else ""} for one in found.files
     ]
     if rows:
         print_rows(rows, as_json=False)
+        addresses = [where_from(one) for one in found.files if one.address is not None]
+        print("\n".join([*addresses, f"Its options: visrec formats {found.name}"]))
         print(f"Then: visrec convert {found.name} FOLDER-WITH-THESE-FILES my-data")

@@ -39,6 +39,7 @@ def convert(
     *,
     options: Mapping[str, Any] | None = None,
     copy_images: bool = False,
+    download: bool = False,
     progress: Progress | None = None,
 ) -> Conversion:
     """Make a data set folder of the files of another program, or of a published data set: whole or not at all.
@@ -49,6 +50,8 @@ def convert(
         data: the folder to make; there must be nothing yet.
         options: of that format, by name; texts are turned into what they should be.
         copy_images: copy picture files into the folder instead of pointing to where they lie.
+        download: first download into `source` what is published at a stable address with a checksum; nothing is
+            ever downloaded otherwise.
         progress: called with (done, in all, a note).
 
     Returns:
@@ -56,8 +59,9 @@ def convert(
 
     Raises:
         ConfigError: the name or an option is unknown, or `data` is there already.
-        DataError: a file is missing, damaged, wants to run code, or does not fit the others.
+        DataError: a file is missing, damaged, wants to run code, does not fit the others, or cannot be downloaded.
     """
+    from visrec.converting.fetching import fetch_published
     from visrec.converting.own import write_own
 
     entry, source, data = _entry(name), Path(source), Path(data)
@@ -69,6 +73,9 @@ def convert(
         )
         raise ConfigError(f"{name} is not read from files: visrec {command}")
     chosen = parsed_options(make, options or {}, of=name)
+    fetched = (
+        fetch_published(entry, source, edition=chosen.get("edition"), progress=progress) if download else []
+    )
     with replacing_folder(data) as folder:
         if entry.convert is not None:
             made: Conversion = entry.convert(source, folder, progress=progress, **chosen)
@@ -76,6 +83,7 @@ def convert(
             found = make(source, progress=progress, **chosen)
             written = write_own(found, folder, copy_images=copy_images, progress=progress)
             made = Conversion([*found.files], [*found.notes, *written])
+        made = Conversion(made.files, [*fetched, *made.notes])
         write_json(folder / RECORD, {"format": name, "files": made.files, "notes": made.notes})
     return made
 

@@ -23,6 +23,7 @@ class Found:
         root: the folder, or that of the single file.
         images: the picture files of each folder.
         other: each file with the reason why it is of no kind.
+        labels: what files and folders that lie elsewhere are called, such as the archive that they come from.
     """
 
     root: Path
@@ -33,10 +34,18 @@ class Found:
     checkpoints: list[Path] = field(default_factory=list)
     images: dict[Path, list[Path]] = field(default_factory=dict)
     other: list[tuple[Path, str]] = field(default_factory=list)
+    labels: dict[Path, str] = field(default_factory=dict)
 
     def name(self, path: Path) -> str:
         """A file as seen from the folder."""
+        for place in (path, *path.parents):
+            if place in self.labels:
+                return f"{self.labels[place]}/{path.relative_to(place).as_posix()}".removesuffix("/.")
         return path.relative_to(self.root).as_posix()
+
+    def add(self, path: Path) -> None:
+        """One more file, to what it is."""
+        _sort_in(self, path)
 
 
 def find_files(source: Path) -> Found:
@@ -51,7 +60,7 @@ def find_files(source: Path) -> Found:
         )
     found = Found(source if source.is_dir() else source.parent)
     for path in _walk(source) if source.is_dir() else [source]:
-        _sort_in(found, path)
+        found.add(path)
     return found
 
 

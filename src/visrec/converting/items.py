@@ -66,8 +66,12 @@ def find_pictures(found: Found, taken: Sequence[str], items: Sequence[str] | Non
 
 
 def write_pictures(target: Path, pictures: Pictures) -> None:
-    """A table item_id, path, which points to where the pictures lie."""
-    where = {item: str(path.resolve()) for item, path in pictures.paths.items()}
+    """A table item_id, path, which points to where the pictures lie: those in the data set as seen from it."""
+    folder = target.parent.resolve()
+    where = {}
+    for item, path in pictures.paths.items():
+        place = path.resolve()
+        where[item] = place.relative_to(folder).as_posix() if place.is_relative_to(folder) else str(place)
     pl.DataFrame({"item_id": list(where), "path": list(where.values())}).write_csv(target)
 
 

@@ -46,7 +46,12 @@ def convert_files(source: Path, folder: Path, *, progress: Progress | None = Non
     Raises:
         DataError: a file is damaged, wants to run code, or does not fit the others.
     """
-    work = _Conversion(find_files(source), progress)
+    return convert_found(find_files(source), folder, progress=progress)
+
+
+def convert_found(found: Found, folder: Path, *, progress: Progress | None = None) -> Conversion:
+    """`convert_files` of files that were found already."""
+    work = _Conversion(found, progress)
     work.run(folder)
     return Conversion(work.rows, work.notes)
 
@@ -237,7 +242,9 @@ class _Conversion:
         if pictures.paths:
             write_pictures(folder / "images.csv", pictures)
         for place, n in pictures.places().items():
-            self._add(place, f"{n:,} images", "images.csv, which points to them")
+            inside = place.is_relative_to(folder)
+            became = "images/, listed in images.csv" if inside else "images.csv, which points to them"
+            self._add(place, f"{n:,} images", became)
         lacking = len(ids) - len(pictures.paths)
         if lacking:
             self.notes.append(

@@ -187,7 +187,8 @@ def by_column(evaluated: Evaluated, name: str, column: pl.Series) -> Grouping:
         return Grouping(name, name, _there({label: evaluated.some(mask) for label, mask in _bins(values)}))
     written = column.cast(pl.String).to_numpy()
     known = np.array([one is not None and bool(one.strip()) for one in written])
-    pairs = pl.DataFrame({"user": evaluated.taken.owner, "value": written[evaluated.taken.items]})
+    said = pl.Series(written[evaluated.taken.items].tolist(), dtype=pl.String)  # also where nothing is said
+    pairs = pl.DataFrame({"user": evaluated.taken.owner, "value": said})
     counts = (
         pairs.filter(pl.Series(known[evaluated.taken.items]))
         .unique()

@@ -153,6 +153,14 @@ def test_a_column_has_its_most_frequent_values_and_the_rest(split: Split) -> Non
     check(found, split, reports, belongs)
 
 
+def test_a_column_that_says_nothing_divides_nobody(split: Split) -> None:
+    empty = pl.Series([None] * N_ITEMS, dtype=pl.String)
+    found = slice_reports(reports_of(split), split, catalog=catalog(tmdb_id=empty))
+    assert "tmdb_id" not in [one.name for one in found]
+    with_names = slice_reports(reports_of(split), split, names=["tmdb_id"], catalog=catalog(tmdb_id=empty))
+    assert not any(one.slices for one in with_names)
+
+
 def test_a_column_of_many_numbers_is_divided_into_ranges(split: Split) -> None:
     years = [str(1900 + item) for item in range(N_ITEMS)]  # CSV gives text
     reports = reports_of(split)

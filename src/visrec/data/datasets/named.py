@@ -21,6 +21,8 @@ class PublishedFile:
             a file host, an account), or where its digest is not known.
         size: bytes, where it is known.
         digest: "sha256:…" or "md5:…", as its publisher states it; files without one are never downloaded.
+        edition: where a data set is published in several sizes, of which one is taken: the one that the file is all
+            of, as the option `edition` of `read` names it.
     """
 
     name: str
@@ -29,6 +31,12 @@ class PublishedFile:
     address: str | None = None
     size: int | None = None
     digest: str | None = None
+    edition: str | None = None
+
+    @property
+    def can_be_downloaded(self) -> bool:
+        """Whether it has an address, and what came can be told from something else."""
+        return self.address is not None and self.digest is not None
 
 
 @dataclass(frozen=True)
@@ -58,3 +66,8 @@ class NamedDataset:
     files: tuple[PublishedFile, ...]
     read: Callable[..., ForeignData] | None = None
     convert: Callable[..., Any] | None = None
+
+
+def where_from(file: PublishedFile) -> str:
+    """The address of a file, and whether visrec downloads it."""
+    return f"{file.address}{' (--download)' if file.can_be_downloaded else ' (by hand: it has no checksum)'}"
