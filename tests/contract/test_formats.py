@@ -1,6 +1,6 @@
-"""What every format that is read and written keeps: ids, times, parts, ratings, what is known of items, vectors by id.
+"""What every format that is read and written keeps: ids, times, parts, ratings, facts of items, vectors by id.
 
-A format may have no place for something; then a note of the export says so. What it does hold must come back as it was.
+A format may have no place for something; then a note of the export says so. What it holds must come back as it was.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def vector_of(item: str) -> np.ndarray:
 
 
 def interactions() -> pl.DataFrame:
-    """Each user with five items, in an order of times other than that of the rows; three parts; one pair taken twice."""
+    """Four items a user, in another order of times than of rows; three parts; one pair taken twice."""
     rows = [
         (user, ITEMS[(n + 2 * at) % 8], 1_600_000_000 + 1000 * ((at * 3 + n) % 5), float(1 + at % 5))
         for n, user in enumerate(USERS)
@@ -146,7 +146,8 @@ def test_items_come_back_as_they_were(name, case, tmp_path):
     assert back.items is not None
     lacking = set(ITEMS) - set(back.items["item_id"])
     assert not set(back.items["item_id"]) - set(ITEMS)
-    assert not lacking or noted(said, "items without interactions")
+    assert lacking <= {IDLE}
+    assert not lacking or noted(said, "without interactions")
     for column in ("title", "artist", "tags"):
         if column not in back.items.columns:
             assert noted(said, column, "known of items"), f"{column} is gone, and no note says so"
@@ -194,11 +195,12 @@ def test_what_is_not_in_the_data_is_not_made_up(name, tmp_path):
     if back.interactions is None:
         return
     added = set(back.interactions.columns) - set(rows.columns)
-    assert added <= {"evaluation"} and ("evaluation" not in added or noted(said, "evaluation", "part"))
+    assert added <= {"evaluation"}
+    assert not added or noted(said, "evaluation", "part")
     assert order(back.interactions.select(rows.columns)).equals(order(rows)) or noted(said, "time")
 
 
-HOSTILE = [
+HOSTILE = (
     "a\tb",
     "a\nb",
     "a\rb",
@@ -214,32 +216,33 @@ HOSTILE = [
     "-1",
     "1e5",
     "1.0",
-    "a b",
-]
+)
 
 
-@pytest.mark.parametrize("kind", ["user_id", "item_id"])
 @pytest.mark.parametrize("hostile", HOSTILE)
 @pytest.mark.parametrize("name", both_ways())
-def test_an_id_is_kept_or_refused_never_changed(name, hostile, kind, tmp_path):
+def test_an_id_is_kept_or_refused_never_changed(name, hostile, tmp_path):
     rows = pl.DataFrame(
-        {"user_id": ["a", "a", "b"], "item_id": ["10", "plain", "10"], "timestamp": [3, 5, 4]}
+        {"user_id": [hostile, hostile, "b"], "item_id": [hostile, "plain", hostile], "timestamp": [3, 5, 4]}
     )
-    rows = rows.with_columns(pl.col(kind).replace({"a": hostile, "10": hostile}))
     (folder := tmp_path / "data").mkdir()
-    pictures = lambda: ((one, PNG) for one in ("plain", rows["item_id"][0]))  # noqa: E731
+    pictures = lambda: ((one, PNG) for one in ("plain", hostile))  # noqa: E731
     write_own(ForeignData(interactions=rows, encoded=pictures), folder)
-    case = Case(folder, folder, rows, pl.DataFrame({"item_id": rows["item_id"].unique()}))
     try:
-        back, _ = there_and_back(name, case, tmp_path, vectors=False)
+        export(name, folder, tmp_path / "out")
     except DataError as error:
-        assert repr(hostile) in str(error)
+        refusal = str(error)
         assert not (tmp_path / "out").exists()
-        return
-    assert set(back.items["item_id"]) == set(rows["item_id"])
-    if back.interactions is not None:
-        pairs = back.interactions.select("user_id", "item_id")
-        assert pairs.sort(pairs.columns).equals(rows.select(pairs.columns).sort(pairs.columns))
+    else:
+        convert(name, tmp_path / "out", tmp_path / "back")
+        back = read_own(tmp_path / "back")
+        refusal = ""
+        assert back.items is not None
+        assert set(back.items["item_id"]) == {hostile, "plain"}
+        if back.interactions is not None:
+            pairs = back.interactions.select("user_id", "item_id")
+            assert pairs.sort(pairs.columns).equals(rows.select(pairs.columns).sort(pairs.columns))
+    assert not refusal or repr(hostile) in refusal
 
 
 @pytest.mark.parametrize("name", both_ways())

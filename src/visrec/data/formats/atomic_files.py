@@ -52,7 +52,7 @@ def read_atomic(path: Path, *, required: tuple[str, ...] = (), lazily: bool = Fa
     """
     types: dict[str, str] = {}
     for cell in read_header(path):
-        field, _, kind = cell.rpartition(":")
+        field, _, kind = cell.partition(":")
         if not field or kind not in TYPES:
             raise DataError(
                 f"{path}: the header has a cell {cell[:80]!r}; expected name:type, a type of {', '.join(TYPES)}, "
