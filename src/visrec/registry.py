@@ -55,6 +55,9 @@ BUILTIN: dict[str, dict[str, str]] = {
     },
     "formats": {
         "tutorial": "visrec.converting.tutorial:TUTORIAL",
+        "recbole": "visrec.data.formats.recbole:RECBOLE",
+        "mmrec": "visrec.data.formats.mmrec:MMREC",
+        "elliot": "visrec.data.formats.elliot:ELLIOT",
     },
 }
 
