@@ -40,6 +40,11 @@ BUILTIN: dict[str, dict[str, str]] = {
     },
     "formats": {
         "tutorial": "visrec.converting.tutorial:TUTORIAL",
+        "cornac": "visrec.data.formats.cornac:CORNAC",
+        "lenskit": "visrec.data.formats.lenskit:LENSKIT",
+        "rectools": "visrec.data.formats.rectools:RECTOOLS",
+        "huggingface": "visrec.data.formats.huggingface:HUGGINGFACE",
+        "images": "visrec.data.formats.images:IMAGES",
     },
 }
 
