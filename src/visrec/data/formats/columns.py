@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from visrec.errors import DataError
 
 _BYTES = 1 << 27
 """Of a file that are read at once, about."""
+_ARROW = b"\x18\x0cARROW:schema"  # a text of 12 bytes, as Parquet's footer has it
 _SMALL = (pl.String, pl.Boolean, pl.Categorical, pl.Enum)
 
 
@@ -134,3 +136,28 @@ def _innermost(dtype: pl.DataType) -> pl.DataType:
     while isinstance(dtype, pl.List | pl.Array):
         dtype = dtype.inner  # type: ignore[assignment]
     return dtype
+
+
+def write_plain_parquet(
+    table: pl.DataFrame, path: Path, *, about: Mapping[str, str] | None = None, rows: int | None = None
+) -> None:
+    """A Parquet file whose texts, bytes and lists are of the common types of Arrow, `string` and not `large_string`.
+
+    Polars notes in each file of which Arrow types its columns were, and all of them are large there; programs that
+    obey and know the common ones alone (LensKit) refuse the file. So the note is made unfindable: its name in the
+    footer is spelt in another way, of the same length. The columns themselves stay as they are.
+
+    Args:
+        table: to write.
+        path: the file.
+        about: texts for the file's own metadata.
+        rows: in a row group.
+    """
+    table.write_parquet(path, metadata=dict(about or {}), row_group_size=rows)
+    with path.open("rb+") as file:
+        end = file.seek(-8, os.SEEK_END)
+        length = int.from_bytes(file.read(4), "little")
+        file.seek(end - length)
+        footer = file.read(length)
+        file.seek(end - length + footer.index(_ARROW))
+        file.write(_ARROW.replace(b":", b"_"))

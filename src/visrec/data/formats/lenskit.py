@@ -17,7 +17,7 @@ import polars as pl
 
 from visrec.data.dataset import Dataset
 from visrec.data.foreign import ForeignData, ForeignFeatures, Progress, file_row, places_as_times
-from visrec.data.formats.columns import blocks_of, kind_of, plain_columns, schema_of, vectors_in
+from visrec.data.formats.columns import blocks_of, kind_of, plain_columns, schema_of, vectors_in, write_plain_parquet
 from visrec.data.formats.format import Format
 from visrec.data.formats.tables import (
     find_interactions,
@@ -278,10 +278,10 @@ def _write_saved(data: ForeignData, rows: pl.DataFrame, folder: Path) -> list[st
     for table, key in ((users, "user"), (items, "item")):
         places = table.select(f"{key}_id", pl.int_range(pl.len(), dtype=pl.Int32).alias(f"{key}_num"))
         rows = rows.join(places, on=f"{key}_id", how="left", maintain_order="left")
-        table.write_parquet(folder / f"{key}.parquet")
+        write_plain_parquet(table, folder / f"{key}.parquet")
     extra = [column for column in rows.columns if not column.startswith(("user_", "item_"))]
     rows = rows.select("user_num", "item_num", *extra)
-    rows.write_parquet(folder / f"{name}.parquet")
+    write_plain_parquet(rows, folder / f"{name}.parquet")
     repeated = rows.select(pl.struct("user_num", "item_num").is_duplicated().any()).item()
     if repeated:
         notes.append("Some users took an item more than once: LensKit's repeats are set to present.")
