@@ -32,7 +32,7 @@ def schema_of(path: Path) -> pl.Schema:
         ) from None
 
 
-def blocks_of(path: Path, columns: Sequence[str], *, heavy: bool = True) -> Iterator[pl.DataFrame]:
+def blocks_of(path: Path, columns: Sequence[str | pl.Expr], *, heavy: bool = True) -> Iterator[pl.DataFrame]:
     """Some columns of a Parquet file, some rows at a time; `heavy`: as many as make about 128 MB of the file.
 
     Raises:

@@ -14,10 +14,16 @@ import numpy as np
 import polars as pl
 
 from visrec.data.dataset import Dataset
-from visrec.data.foreign import ForeignData, Progress, file_row, places_as_times, the_file
+from visrec.data.foreign import ForeignData, Progress, file_row, the_file
 from visrec.data.formats.format import Format
 from visrec.data.formats.lines import check_lines, read_lines
-from visrec.data.formats.tables import first_lines, interactions_in, need_interactions, numbered_times
+from visrec.data.formats.tables import (
+    first_lines,
+    interactions_in,
+    need_interactions,
+    numbered_times,
+    with_times,
+)
 from visrec.data.formats.vector_files import read_vectors, write_vectors
 from visrec.data.frames import from_frame
 from visrec.data.interactions import Interactions
@@ -129,12 +135,10 @@ def read(
         files.append(file_row(path, f"{table.width - (not part)} fields a line", "interactions"))
     if len({table.width for table in tables}) > 1:
         raise DataError(f"{source}: its files have different numbers of fields; expected one format.")
-    rows, notes = pl.concat(tables), []
+    rows = pl.concat(tables)
     if values in rows.columns and (rows[values] == 1).all():
         rows = rows.drop(values)
-    if "timestamp" not in rows.columns:
-        rows = places_as_times(rows)
-        notes.append("There are no times: the order of a user's lines is taken for one.")
+    rows, notes = with_times(rows)
     features, more = read_vectors(source)
     return ForeignData(
         interactions=rows,

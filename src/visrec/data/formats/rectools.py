@@ -12,19 +12,18 @@ from typing import Literal
 import polars as pl
 
 from visrec.data.dataset import Dataset
-from visrec.data.foreign import ForeignData, Progress, file_row, places_as_times
+from visrec.data.foreign import ForeignData, Progress, file_row
 from visrec.data.formats.format import Format
 from visrec.data.formats.tables import (
     dated_times,
     find_interactions,
     interactions_in,
     interactions_of,
-    named_column,
     need_interactions,
     read_items,
     rows_of,
     sole_table,
-    with_weights,
+    with_times,
     write_items,
     write_table,
 )
@@ -65,20 +64,10 @@ def read(
     """
     path = find_interactions(source, what="RecTools' interactions")
     table = sole_table(path)
-    names = {
-        "user_id": named_column(path, table, "user_id", user_column),
-        "item_id": named_column(path, table, "item_id", item_column),
-    }
-    more = {"timestamp": "datetime", "rating": "rating", "evaluation": "evaluation"}
-    names |= {ours: theirs for ours, theirs in more.items() if theirs in table.columns}
-    rows = interactions_of(path, table, names)
-    notes: list[str] = []
-    if "weight" in table.columns:
-        weight = interactions_of(path, table, {"weight": "weight"})["weight"]
-        rows, notes = with_weights(rows, weight)
-    if "timestamp" not in rows.columns:
-        rows = places_as_times(rows)
-        notes.append("There is no column datetime: the order of a user's rows is taken for one.")
+    rows, notes = interactions_of(
+        path, table, user_column=user_column, item_column=item_column, times=("datetime",)
+    )
+    rows, more = with_times(rows)
     items, item_files = read_items(path.parent)
     features, feature_files = read_vectors(path.parent)
     return ForeignData(
@@ -87,7 +76,7 @@ def read(
         pictures={} if images is None else pictures_by_item(images),
         features=tuple(features),
         files=(file_row(path, "interactions", "interactions"), *item_files, *feature_files),
-        notes=tuple(notes),
+        notes=(*notes, *more),
     )
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from visrec.data.dataset import Dataset
-from visrec.data.foreign import ForeignData, file_row, the_file
+from visrec.data.foreign import ForeignData, file_row, places_as_times, the_file
 from visrec.data.formats.columns import plain_columns
 from visrec.data.interactions import Interactions
 from visrec.data.tables import (
@@ -47,31 +47,55 @@ def named_column(path: Path, table: pl.DataFrame, ours: str, asked: str = "") ->
     return found
 
 
-def interactions_of(path: Path, table: pl.DataFrame, names: Mapping[str, str]) -> pl.DataFrame:
-    """Checked interactions in our names: ids as text, ratings and weights as numbers, times as they are.
+def interactions_of(
+    path: Path,
+    table: pl.DataFrame,
+    *,
+    user_column: str = "",
+    item_column: str = "",
+    times: Sequence[str] = ("timestamp",),
+    weights: Sequence[str] = ("weight",),
+) -> tuple[pl.DataFrame, list[str]]:
+    """Checked interactions in our names: ids as text, ratings and weights as numbers, times as they are; and notes.
 
-    Moments of Parquet files become Unix seconds, or microseconds where some are not whole.
+    Moments of Parquet files become Unix seconds, or microseconds where some are not whole. Weights that are all 1 say
+    nothing. Where some are not above 0 they are no weights here but ratings, of which the user chooses.
 
     Args:
         path: where the table is from, for messages.
-        table: of all columns.
-        names: our name to theirs: `user_id`, `item_id`, and those of `timestamp`, `rating`, `weight`, `evaluation`
-            that there are.
+        table: with `rating` and `evaluation`, if it has them, by these names.
+        user_column: another name than the usual ones.
+        item_column: the same.
+        times: names of the column of times; without one there is no `timestamp`, see `with_times`.
+        weights: names of the column of weights.
 
     Raises:
         DataError: names the first row that holds no id, number, time or part.
     """
-    columns: dict[str, pl.Series | np.ndarray] = {}
-    for ours, theirs in names.items():
-        if ours in ("user_id", "item_id"):
-            columns[ours] = id_column(path, table, theirs).cast(pl.String)
-        elif ours == "timestamp":
-            columns[ours] = _times(path, table, theirs)
-        elif ours == "evaluation":
-            columns[ours] = pl.Series(PARTS[part_column(path, table, theirs)].tolist(), dtype=pl.String)
-        else:
-            columns[ours] = number_column(path, table, theirs)
-    return pl.DataFrame(columns)
+    user = named_column(path, table, "user_id", user_column)
+    item = named_column(path, table, "item_id", item_column)
+    columns: dict[str, pl.Series | np.ndarray] = {
+        "user_id": id_column(path, table, user).cast(pl.String),
+        "item_id": id_column(path, table, item).cast(pl.String),
+    }
+    time = next((name for name in times if name in table.columns), None)
+    if time is not None:
+        columns["timestamp"] = _times(path, table, time)
+    if "rating" in table.columns:
+        columns["rating"] = number_column(path, table, "rating")
+    if "evaluation" in table.columns:
+        parts = part_column(path, table, "evaluation")
+        columns["evaluation"] = pl.Series(PARTS[parts].tolist(), dtype=pl.String)
+    rows = pl.DataFrame(columns)
+    weight = next((name for name in weights if name in table.columns), None)
+    return (rows, []) if weight is None else _with_weights(rows, number_column(path, table, weight))
+
+
+def with_times(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    """Interactions with `timestamp`: where there is none, the order of a user's rows."""
+    if "timestamp" in rows.columns:
+        return rows, []
+    return places_as_times(rows), ["There are no times: the order of a user's rows is taken for one."]
 
 
 def _times(path: Path, table: pl.DataFrame, name: str) -> pl.Series:
@@ -84,14 +108,8 @@ def _times(path: Path, table: pl.DataFrame, name: str) -> pl.Series:
     return moments
 
 
-def with_weights(
-    interactions: pl.DataFrame, weight: pl.Series | np.ndarray
-) -> tuple[pl.DataFrame, list[str]]:
-    """Interactions with the numbers that another program calls weights.
-
-    All 1 says nothing. Where some are not above 0 they are no weights here but ratings, of which the user chooses.
-    """
-    weight = pl.Series("weight", weight)
+def _with_weights(interactions: pl.DataFrame, numbers: np.ndarray) -> tuple[pl.DataFrame, list[str]]:
+    weight = pl.Series("weight", numbers)
     if (weight == 1).all() or ("rating" in interactions.columns and (interactions["rating"] == weight).all()):
         return interactions, []
     if (weight > 0).all():
