@@ -140,8 +140,10 @@ def read(
         rows = rows.drop(values)
     rows, notes = with_times(rows)
     features, more = read_vectors(source)
+    known = pl.concat([rows["item_id"], *(one.ids.alias("item_id") for one in features)])
     return ForeignData(
         interactions=rows,
+        items=pl.DataFrame({"item_id": known.unique().sort()}),
         pictures={} if images is None else pictures_by_item(images),
         features=tuple(features),
         files=(*files, *more),
@@ -236,9 +238,17 @@ def write(
                 _write_lines(some.select(lines), folder / f"{part}.tsv")
     else:
         _write_lines(rows.select(lines), folder / _WHOLE)
-    if data.pictures:
+    if data.pictures or data.items is not None:
         notes.append("Pictures and what is known of items have no place in Cornac's files: left out.")
-    return (*notes, *write_vectors(data.features, folder))
+    written, more = write_vectors(data.features, folder)
+    if data.items is not None:
+        ids = data.items["item_id"]
+        gone = ids.filter(~ids.is_in(pl.concat([rows["item_id"], *written]).implode()))
+        if len(gone):
+            notes.append(
+                f"{len(gone):,} items without interactions and vectors have no place either: left out."
+            )
+    return (*notes, *more)
 
 
 def _write_lines(lines: pl.DataFrame, target: Path) -> None:

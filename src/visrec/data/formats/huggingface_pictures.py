@@ -18,7 +18,9 @@ from visrec.data.tables import id_column
 from visrec.errors import DataError
 
 _SHARD = re.compile(r"(.+?)-\d{5}-of-\d{5}")
-_NOTHING = pl.lit(0).alias("nothing")  # rows are counted also where a file has no column to read
+_NOTHING = pl.lit(0).alias(
+    "nothing"
+)  # read too, so that rows are counted where there is nothing else to read
 
 Shard = tuple[Path, str]
 """A file, and its column of pictures."""
@@ -101,14 +103,14 @@ def _items(shards: Sequence[Shard], item_column: str) -> tuple[pl.DataFrame, lis
         kinds = {name: kind_of(dtype) for name, dtype in schema.items() if name != image}
         lost |= {name for name, kind in kinds.items() if not kind}
         known = [name for name, kind in kinds.items() if kind in ("plain", "joined")]
-        blocks = list(blocks_of(path, known or [_NOTHING], heavy=False))
+        blocks = list(blocks_of(path, [*known, _NOTHING], heavy=False))
         if not blocks:
             continue
         table = pl.concat(blocks)
         name = item_name(path, table, item_column)
         if name is not None:
             ids.append(id_column(path, table, name).cast(pl.String))
-        tables.append(_with_labels(path, plain_columns(table.drop(name or [], "nothing", strict=False))))
+        tables.append(_with_labels(path, plain_columns(table.drop(name or []))))
     if not tables:
         raise DataError(f"{shards[0][0]}: has no rows; expected pictures.")
     items = pl.concat(tables, how="diagonal_relaxed")
@@ -123,8 +125,7 @@ def _items(shards: Sequence[Shard], item_column: str) -> tuple[pl.DataFrame, lis
         notes.append(note)
     if lost:
         notes.append(f"Columns that are no values here: {', '.join(sorted(lost))}: left out.")
-    items = items.select(pl.exclude("item_id"))
-    return items.insert_column(0, made.alias("item_id")), notes
+    return items.select(made.alias("item_id"), pl.exclude("item_id", "nothing")), notes
 
 
 def item_name(path: Path, table: pl.DataFrame, asked: str) -> str | None:

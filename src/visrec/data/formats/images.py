@@ -70,7 +70,7 @@ def _left_out(others: list[str]) -> list[str]:
         return []
     kinds = Counter(PurePosixPath(name).suffix.lower() or "without a suffix" for name in others)
     listed = ", ".join(f"{n:,} {kind}" for kind, n in kinds.most_common(5))
-    return [f"{len(others):,} files are no pictures that are read here ({listed}): left out."]
+    return [f"Left out, since they are no pictures that are read here: {listed}."]
 
 
 IMAGES = Format(

@@ -114,7 +114,7 @@ def write(
     write_table(rows, folder / "interactions", kind=layout)
     if data.items is not None:
         write_items(data.items, folder, kind=layout)
-    return (*notes, *write_vectors(data.features, folder))
+    return (*notes, *write_vectors(data.features, folder)[1])
 
 
 LENSKIT = Format(

@@ -109,7 +109,7 @@ def write(
         write_items(data.items, folder, kind=table)
     if data.pictures:
         notes.append("Pictures have no place in RecTools' tables: left out.")
-    return (*notes, *write_vectors(data.features, folder))
+    return (*notes, *write_vectors(data.features, folder)[1])
 
 
 RECTOOLS = Format(

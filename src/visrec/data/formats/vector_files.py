@@ -15,9 +15,10 @@ from visrec.errors import DataError
 _BLOCK = 4096  # rows at a time
 
 
-def write_vectors(features: Iterable[ForeignFeatures], folder: Path) -> list[str]:
-    """Write features to `folder/features/`, block by block; notes on what has no place there."""
-    notes = []
+def write_vectors(features: Iterable[ForeignFeatures], folder: Path) -> tuple[list[pl.Series], list[str]]:
+    """Write features to `folder/features/`, block by block: whose they are, and notes on what has no place there."""
+    ids: list[pl.Series] = []
+    notes: list[str] = []
     for one in features:
         if len(one.shape) != 1:
             notes.append(
@@ -37,7 +38,8 @@ def write_vectors(features: Iterable[ForeignFeatures], folder: Path) -> list[str
             values[done : done + len(block)] = block
             done += len(block)
         values.flush()
-    return notes
+        ids.append(one.ids.alias("item_id"))
+    return ids, notes
 
 
 def read_vectors(source: Path) -> tuple[list[ForeignFeatures], list[dict[str, str]]]:
