@@ -39,13 +39,19 @@ def test_a_frame_becomes_what_the_loader_makes_of_a_folder(pictures, tmp_path):
     assert made.interactions.digest == loaded.interactions.digest
     assert made.catalog.metadata.equals(loaded.catalog.metadata)
     assert [path.name for path in made.catalog.paths] == [path.name for path in loaded.catalog.paths]
-    assert made.notes == loaded.notes and made.folder == pictures
+    assert made.notes == loaded.notes
+    assert made.folder == pictures
 
 
 def test_pictures_are_found_after_the_call(pictures):
     made = visrec.from_frame(LIKES, images=pictures)
     assert extract(made.catalog, "color").missing.sum() == 0
-    assert made.catalog.items.written.to_list() == ["7", "b", "c", "007"]  # c has a picture and no interaction
+    assert made.catalog.items.written.to_list() == [
+        "7",
+        "b",
+        "c",
+        "007",
+    ]  # c has a picture and no interaction
 
 
 def test_columns_are_named_by_arguments():
@@ -86,7 +92,7 @@ def test_whole_numbers_stay_whole_numbers(tmp_path):
 
 def test_the_order_of_rows_can_be_that_of_time():
     frame = {"user_id": ["u", "v", "u"], "item_id": ["a", "b", "c"]}
-    with pytest.raises(DataError, match='no column timestamp or datetime or time.*timestamp="order"'):
+    with pytest.raises(DataError, match=r'no column timestamp or datetime or time.*timestamp="order"'):
         visrec.from_frame(frame)
     rows = visrec.from_frame(frame, timestamp="order").interactions
     assert sorted(zip(rows.user, rows.timestamp, strict=True)) == [(0, 0), (0, 1), (1, 0)]
@@ -181,7 +187,7 @@ def test_an_item_without_its_picture_is_refused_or_masked(pictures):
 
 def test_two_pictures_of_an_item_are_refused(pictures):
     (pictures / "7.jpg").write_bytes((pictures / "7.png").read_bytes())
-    with pytest.raises(DataError, match="item '7' has two images, 7.jpg and 7.png; keep one"):
+    with pytest.raises(DataError, match=r"item '7' has two images, 7.jpg and 7.png; keep one"):
         visrec.from_frame(LIKES, images=pictures)
 
 
