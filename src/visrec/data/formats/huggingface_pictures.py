@@ -18,9 +18,8 @@ from visrec.data.tables import id_column
 from visrec.errors import DataError
 
 _SHARD = re.compile(r"(.+?)-\d{5}-of-\d{5}")
-_NOTHING = pl.lit(0).alias(
-    "nothing"
-)  # read too, so that rows are counted where there is nothing else to read
+# Read with the other columns, so that rows are counted where there are none.
+_PLACE = pl.int_range(pl.len()).alias("place within the block")
 
 Shard = tuple[Path, str]
 """A file, and its column of pictures."""
@@ -103,7 +102,7 @@ def _items(shards: Sequence[Shard], item_column: str) -> tuple[pl.DataFrame, lis
         kinds = {name: kind_of(dtype) for name, dtype in schema.items() if name != image}
         lost |= {name for name, kind in kinds.items() if not kind}
         known = [name for name, kind in kinds.items() if kind in ("plain", "joined")]
-        blocks = list(blocks_of(path, [*known, _NOTHING], heavy=False))
+        blocks = list(blocks_of(path, [*known, _PLACE], heavy=False))
         if not blocks:
             continue
         table = pl.concat(blocks)
@@ -125,7 +124,7 @@ def _items(shards: Sequence[Shard], item_column: str) -> tuple[pl.DataFrame, lis
         notes.append(note)
     if lost:
         notes.append(f"Columns that are no values here: {', '.join(sorted(lost))}: left out.")
-    return items.select(made.alias("item_id"), pl.exclude("item_id", "nothing")), notes
+    return items.select(made.alias("item_id"), pl.exclude("item_id", "place within the block")), notes
 
 
 def item_name(path: Path, table: pl.DataFrame, asked: str) -> str | None:

@@ -6,15 +6,14 @@ import json
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import polars as pl
-from pydantic import Field
 
 from visrec.data.foreign import ForeignData, ForeignFeatures, Progress
 from visrec.data.formats.columns import kind_of, plain_columns, write_plain_parquet
 from visrec.data.images import suffix_of
-from visrec.errors import DataError
+from visrec.errors import ConfigError, DataError
 
 _GROUP = 100  # rows of pictures that a reader has to take at once
 _SPLITS = {"train": "train", "valid": "validation", "test": "test"}
@@ -31,7 +30,7 @@ def write(
     folder: Path,
     *,
     progress: Progress | None = None,
-    shard_mb: Annotated[int, Field(ge=1)] = 256,
+    shard_mb: int = 256,
 ) -> tuple[str, ...]:
     """Write `data/items-….parquet` with the pictures in it, `interactions/`, `features/`, and the card `README.md`.
 
@@ -42,8 +41,11 @@ def write(
         shard_mb: megabytes of pictures in a file, about; as much is in memory at once.
 
     Raises:
+        ConfigError: `shard_mb` is below 1.
         DataError: a picture cannot be read.
     """
+    if shard_mb < 1:
+        raise ConfigError(f"--set shard_mb={shard_mb}: expected megabytes, at least 1.")
     ids = _ids(data)
     items = pl.DataFrame({"item_id": ids}) if data.items is None else _simple(data.items)
     lost = [] if data.items is None else [c for c in data.items.columns if c not in items.columns]

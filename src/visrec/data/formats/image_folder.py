@@ -42,11 +42,11 @@ def read_image_folder(root: Path, metadata: list[Path], item_column: str) -> For
         if item is not None:
             table = table.with_columns(id_column(path, table, item).cast(pl.String).alias("item_id"))
             table = table.drop(*({item} - {"item_id"}))
-        tables.append(plain_columns(table.drop(column)))
+        tables.append(plain_columns(table.rename({column: "file_name"})))
     items = pl.concat(tables, how="diagonal_relaxed")
     notes = []
     if "item_id" not in items.columns:
-        items = items.insert_column(0, pl.Series("item_id", ids_of_files(names), dtype=pl.String))
+        items = items.with_columns(pl.Series("item_id", ids_of_files(names), dtype=pl.String))
         notes.append(
             "There is no column of item ids: items are called by the paths of their pictures, without suffix."
         )
@@ -64,6 +64,7 @@ def read_image_folder(root: Path, metadata: list[Path], item_column: str) -> For
     strangers = len(set(pictures_in(root)[0]) - set(names))
     if strangers:
         notes.append(f"{strangers:,} pictures stand in no metadata: left out.")
+    items = items.select("item_id", pl.exclude("item_id", "file_name"))
     return ForeignData(items=items, pictures=there, notes=tuple(notes))
 
 
