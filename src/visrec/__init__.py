@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "load_dataset": "visrec.data.dataset",
     "Dataset": "visrec.data.dataset",
+    "from_frame": "visrec.data.frames",
     "Catalog": "visrec.data.catalog",
     "Interactions": "visrec.data.interactions",
     "IdMap": "visrec.data.ids",
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from visrec.data.catalog import Catalog as Catalog
     from visrec.data.dataset import Dataset as Dataset
     from visrec.data.dataset import load_dataset as load_dataset
+    from visrec.data.frames import from_frame as from_frame
     from visrec.data.ids import IdMap as IdMap
     from visrec.data.interactions import Interactions as Interactions
     from visrec.data.interactions import k_core as k_core

@@ -58,6 +58,11 @@ BUILTIN: dict[str, dict[str, str]] = {
         "recbole": "visrec.data.formats.recbole:RECBOLE",
         "mmrec": "visrec.data.formats.mmrec:MMREC",
         "elliot": "visrec.data.formats.elliot:ELLIOT",
+        "cornac": "visrec.data.formats.cornac:CORNAC",
+        "lenskit": "visrec.data.formats.lenskit:LENSKIT",
+        "rectools": "visrec.data.formats.rectools:RECTOOLS",
+        "huggingface": "visrec.data.formats.huggingface:HUGGINGFACE",
+        "images": "visrec.data.formats.images:IMAGES",
     },
 }
 
