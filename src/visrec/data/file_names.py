@@ -27,7 +27,7 @@ def file_stems(ids: Iterable[str], *, taken: Iterable[str] = ()) -> dict[str, st
     """
     ids = list(dict.fromkeys(ids))
     alike = Counter(_key(one) for one in {*ids, *taken})
-    return {one: one if _plain(one) and alike[_key(one)] == 1 else _made(one) for one in ids}
+    return {one: one if is_plain(one) and alike[_key(one)] == 1 else _made(one) for one in ids}
 
 
 def file_stem(item: str, taken: set[str]) -> str:
@@ -37,17 +37,13 @@ def file_stem(item: str, taken: set[str]) -> str:
         item: the item id, another at each call.
         taken: what went before; the new one is added.
     """
-    plain = _plain(item) and _key(item) not in taken
+    plain = is_plain(item) and _key(item) not in taken
     taken.add(_key(item))
     return item if plain else _made(item)
 
 
-def _key(name: str) -> str:
-    """What a disk without capitals, or one that composes accents, takes for the same name."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
-
-
-def _plain(name: str) -> bool:
+def is_plain(name: str) -> bool:
+    """Whether an id can be the name of a file, without suffix, on every system."""
     return (
         not name.startswith((".", " "))
         and not name.endswith((".", " "))
@@ -56,6 +52,11 @@ def _plain(name: str) -> bool:
         and not _RESERVED.fullmatch(name)
         and not _MADE.fullmatch(name)
     )
+
+
+def _key(name: str) -> str:
+    """What a disk without capitals, or one that composes accents, takes for the same name."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def _made(name: str) -> str:
