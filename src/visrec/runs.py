@@ -134,7 +134,7 @@ def _data_facts(found: Run) -> dict[str, Any]:
         "users": data.interactions.n_users,
         "items": data.interactions.n_items,
         "interactions": len(data.interactions),
-        "items_without_image": sum(path is None for path in data.catalog.paths),
+        "items_without_image": int((~data.catalog.pictured).sum()),
         "split": split.how,
         "split_digest": digest_of([split.train.digest, split.valid.digest, split.test.digest]),
         "train": len(split.train),
