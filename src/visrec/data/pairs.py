@@ -165,7 +165,7 @@ def _repeated(pairs: Pairs, rating: np.ndarray | None) -> np.ndarray:
     pair = pairs.user.astype(np.int64)
     pair *= len(pairs.item_ids)
     pair += pairs.item
-    order = np.argsort(pair)
+    order = np.argsort(pair, kind="stable")
     pair = pair[order]
     same = np.zeros(len(pair), dtype=bool)
     same[1:] = pair[1:] == pair[:-1]

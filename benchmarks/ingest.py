@@ -1,0 +1,354 @@
+"""What it costs to read many interactions and items, beside RecTools, Cornac and LensKit; and the doctor's pictures.
+
+    uv run python benchmarks/ingest.py --out FOLDER                         # 1 and 10 million interactions, minutes
+    uv run python benchmarks/ingest.py --out FOLDER --sizes 1e6,1e7,1e8     # 8 GB on disk, half an hour and more
+    … --part images --data DATA …     what `visrec check` costs for a picture, beside decoding it
+    … --write                         puts the figures into benchmarks/README.md; each part has a place of its own
+
+Data are drawn from a seed, into FOLDER, where they stay: so many interactions, a fortieth as many users and a tenth
+as many items, both in a long tail. Each measurement is a process of its own. It is stopped where it takes longer than
+--limit or holds more than --memory. The peers come from the package registry, each into an environment in FOLDER.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from common import HERE, Table, described, machine, publish, spread
+
+PEERS = {
+    "RecTools": [
+        "rectools==0.19.0",
+        "pandas<3",
+        "pyarrow<22",
+    ],  # it stays below NumPy 2, and newer Arrows do not
+    "Cornac": ["cornac==3.0.1", "pandas", "pyarrow"],
+    "LensKit": ["lenskit==2025.8.1", "pandas<3", "pyarrow"],
+}
+CHUNK = 5_000_000  # rows that are drawn at once
+PICTURES = 1_000  # files that the items of the case with images share
+CASES = {
+    "items": "mask",
+    "images": "error",
+}  # what else is in the folder: what becomes of items without an image
+
+
+# ---- the data --------------------------------------------------------------------------------------------
+
+
+def drawn(n: int, start: int, stop: int) -> pl.DataFrame:
+    """Rows `start` to `stop` of the `n` interactions."""
+    rng = np.random.default_rng([n, start])
+    users, items, rows = n // 40, n // 10, stop - start
+    user = (users * rng.random(rows) ** 2).astype(np.int64)
+    item = (items * rng.random(rows) ** 3).astype(np.int64)
+    # Frequent ones shall not stand together in the order of ids.
+    user, item = user * 1_000_003 % users, item * 1_000_003 % items
+    moment = 1_262_304_000 + (315_000_000 * rng.random(rows) ** 0.5).astype(np.int64)
+    return pl.DataFrame(
+        {
+            "user": user,
+            "item": item,
+            "timestamp": moment,
+            "rating": rng.integers(1, 6, rows).astype(np.float64),
+        }
+    ).select(user_id("user"), item_id("item"), "timestamp", "rating")
+
+
+def user_id(column: str) -> pl.Expr:
+    """14 signs, as long as those of Amazon."""
+    return pl.format("A{}", pl.col(column).cast(pl.String).str.zfill(13)).alias("user_id")
+
+
+def item_id(column: str) -> pl.Expr:
+    """10 signs."""
+    return pl.format("B{}", pl.col(column).cast(pl.String).str.zfill(9)).alias("item_id")
+
+
+def generate(out: Path, n: int, kind: str, case: str) -> Path:
+    """A data set folder with `n` interactions; what is there already is kept."""
+    folder = out / f"{n}-{kind}-{case}"
+    if (folder / "done").exists():
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"interactions.{kind}"
+    bounds = [(start, min(start + CHUNK, n)) for start in range(0, n, CHUNK)]
+    if kind == "csv":
+        with target.open("wb") as file:
+            for start, stop in bounds:
+                drawn(n, start, stop).write_csv(file, include_header=start == 0)
+    elif case == "images":
+        target.symlink_to(generate(out, n, kind, "items") / target.name)
+    else:
+        parts = [folder / f"part-{start}.parquet" for start, _ in bounds]
+        for part, (start, stop) in zip(parts, bounds, strict=True):
+            drawn(n, start, stop).write_parquet(part)
+        pl.scan_parquet(parts).sink_parquet(target)
+        for part in parts:
+            part.unlink()
+    items = pl.DataFrame({"item": np.arange(n // 10)}).select(
+        item_id("item"),
+        pl.format("category {}", pl.col("item") % 300).alias("category"),
+        pl.format("pictures/{}.jpg", pl.col("item") % PICTURES).alias("path"),
+    )
+    items.drop("path").write_parquet(folder / "items.parquet")
+    if case == "images":
+        (folder / "pictures").mkdir(exist_ok=True)
+        for number in range(PICTURES):
+            (folder / "pictures" / f"{number}.jpg").touch()
+        items.select("item_id", "path").write_parquet(folder / "images.parquet")
+    (folder / "done").touch()
+    return folder
+
+
+# ---- one measurement, in a process of its own ------------------------------------------------------------
+
+
+def measure(folder: Path, case: str) -> dict[str, Any]:
+    """Read, split, turn into a matrix, count: seconds of each step, and the most memory held until then."""
+    from visrec.data.dataset import load_dataset
+    from visrec.data.splits import leave_last_out
+    from visrec.data.statistics import Statistics
+
+    steps: dict[str, float] = {}
+    peaks: dict[str, float] = {}
+
+    def step(name: str, work: Callable[[], Any]) -> Any:
+        start = time.perf_counter()
+        result = work()
+        steps[name] = time.perf_counter() - start
+        peaks[name] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        return result
+
+    data = step("read", lambda: load_dataset(folder, missing_images=CASES[case]))
+    matrix = step("matrix", data.interactions.matrix)
+    kept = int(matrix.nnz)
+    del matrix
+    split = step("split", lambda: leave_last_out(data.interactions))
+    sizes = [len(split.part(part)) for part in ("train", "valid", "test")]
+    step("histories", split.train.histories)
+    del split
+    step("statistics", lambda: Statistics.of(data).as_dict())
+    return {"steps": steps, "peaks": peaks, "peak_gib": max(peaks.values()), "kept": kept, "parts": sizes}
+
+
+def watched(command: list[str], seconds: float, gib: float) -> dict[str, Any]:
+    """What a process prints as JSON; what stopped it where it took too long or too much."""
+    start = time.monotonic()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while True:
+            try:
+                out, err = process.communicate(timeout=0.2)
+                break
+            except subprocess.TimeoutExpired:
+                held = _held(process.pid)
+                why = f"stopped at {gib:g} GiB" if held > gib else f"stopped after {seconds:g} s"
+                if held > gib or time.monotonic() - start > seconds:
+                    process.kill()
+                    return {"stopped": why}
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{err[-3000:]}")
+    result: dict[str, Any] = json.loads(out.strip().splitlines()[-1])
+    return result
+
+
+def _held(pid: int) -> float:
+    """GiB that a process holds now, files that it maps included."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 2**20
+
+
+def python_of(out: Path, peer: str) -> str:
+    """The interpreter of a peer's environment, which is made where it is missing."""
+    folder = out / "environments" / peer.lower()
+    python, note = folder / "bin" / "python", folder / "peers"
+    wanted = "\n".join(PEERS[peer])
+    if not note.is_file() or note.read_text() != wanted:
+        own = f"{sys.version_info.major}.{sys.version_info.minor}"
+        subprocess.run(["uv", "venv", "--quiet", "--clear", "--python", own, str(folder)], check=True)
+        subprocess.run(
+            ["uv", "pip", "install", "--quiet", "--python", str(python), *wanted.split()], check=True
+        )
+        note.write_text(wanted)
+    return str(python)
+
+
+# ---- the parts -------------------------------------------------------------------------------------------
+
+
+def tables(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+    """Interactions and items: the text for the README, and all facts."""
+    results = []
+    for n in args.sizes:
+        for kind in args.formats:
+            for case in CASES if kind == "parquet" else ["items"]:
+                folder = generate(args.out, n, kind, case)
+                source = str(folder / f"interactions.{kind}")
+                commands = {"visrec": [sys.executable, __file__, "--job", str(folder), case]}
+                if case == "items":
+                    peer = str(HERE / "peers" / "build_dataset.py")
+                    for name in args.peers:
+                        commands[name] = [python_of(args.out, name), peer, name.lower(), source]
+                for name, command in commands.items():
+                    rounds = []
+                    for _ in range(args.rounds):
+                        rounds.append(watched(command, args.limit, args.memory))
+                        print(n, kind, case, name, rounds[-1], file=sys.stderr, flush=True)
+                        if "stopped" in rounds[-1]:
+                            break
+                    results.append({"n": n, "format": kind, "case": case, "who": name, "rounds": rounds})
+    own, peers = own_table(results), peer_table(results)
+    own.show()
+    peers.show()
+    return f"{own.markdown}\n\n{peers.markdown}", {"results": results}
+
+
+STEPS = ("read", "split", "matrix", "histories", "statistics")
+
+
+def own_table(results: list[dict[str, Any]]) -> Table:
+    """visrec alone: seconds of each step."""
+    table = Table(["visrec", "items", *(f"{step}, s" for step in STEPS), "all, s", "peak GiB"])
+    for one in results:
+        if one["who"] == "visrec":
+            head = [
+                f"{one['n']:,}, {one['format']}",
+                f"{one['n'] // 10:,}{', images' * (one['case'] == 'images')}",
+            ]
+            table.rows.append([*head, *cells(one["rounds"], STEPS)])
+    return table
+
+
+def peer_table(results: list[dict[str, Any]]) -> Table:
+    """From the file to the matrix, beside the peers."""
+    table = Table(["from file to matrix", "interactions", "s", "times visrec", "peak GiB"])
+    own: float | None = None
+    for one in results:
+        if one["case"] != "items":
+            continue
+        steps = ("read", "matrix") if one["who"] == "visrec" else ("read", "data set and matrix")
+        _, _, total, peak = cells(one["rounds"], steps)
+        middle = middle_of(one["rounds"], steps)
+        own = middle if one["who"] == "visrec" else own
+        times = f"{middle / own:.1f}" if middle and own else "-"
+        table.rows.append([one["who"], f"{one['n']:,}, {one['format']}", total, times, peak])
+    return table
+
+
+def cells(rounds: list[dict[str, Any]], steps: tuple[str, ...]) -> list[str]:
+    """Seconds of each step, of all of them, and the peak up to the last of them."""
+    if "stopped" in rounds[-1]:
+        return [*("-" for _ in steps), rounds[-1]["stopped"], "-"]
+    seconds = [[one["steps"][step] for one in rounds] for step in steps]
+    peaks = [
+        max(one["peaks"][step] for step in steps) if "peaks" in one else one["peak_gib"] for one in rounds
+    ]
+    return [*(spread(one, ".1f") for one in [*seconds, np.sum(seconds, axis=0).tolist()]), spread(peaks)]
+
+
+def middle_of(rounds: list[dict[str, Any]], steps: tuple[str, ...]) -> float | None:
+    """The median of all seconds; None where it was stopped."""
+    if "stopped" in rounds[-1]:
+        return None
+    return statistics.median(sum(one["steps"][step] for step in steps) for one in rounds)
+
+
+DECODE = """
+import sys
+from visrec.data.dataset import load_catalog
+from visrec.data.images import decode
+for path in load_catalog(sys.argv[1], missing_images="mask").paths:
+    if path is not None:
+        decode(path)
+"""
+READ = """
+import sys
+import visrec.checks.checkup
+from visrec.data.dataset import load_dataset
+load_dataset(sys.argv[1], missing_images="mask")
+"""
+
+
+def images(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+    """The doctor's pictures: processor time of `visrec check`, of decoding alone, and of reading the tables alone."""
+    from visrec.data.dataset import load_catalog
+
+    n = int(load_catalog(args.data, missing_images="mask").pictured.sum())
+    data = str(args.data)
+    commands = {
+        "visrec check": [sys.executable, "-m", "visrec", "check", data],
+        "decoding alone": [sys.executable, "-c", DECODE, data],
+        "reading the tables alone": [sys.executable, "-c", READ, data],
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(args.rounds):
+        for name, command in commands.items():
+            seconds[name].append(processor_seconds(command))
+            print(name, seconds[name][-1], file=sys.stderr, flush=True)
+    whole = statistics.median(seconds["visrec check"])
+    table = Table(["", "processor s", "ms a picture", "of the check"])
+    for name, taken in seconds.items():
+        middle = statistics.median(taken)
+        table.rows.append([name, spread(taken, ".1f"), f"{middle / n * 1000:.2f}", f"{middle / whole:.0%}"])
+    table.show()
+    return f"{n:,} pictures of {args.data.name}.\n\n{table.markdown}", {"pictures": n, "seconds": seconds}
+
+
+def processor_seconds(command: list[str]) -> float:
+    """Of a process and those that it starts; `visrec check` ends with 2 where it finds errors."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if done.returncode not in (0, 2):
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def main() -> None:
+    """Parse, measure, show."""
+    if sys.argv[1:2] == ["--job"]:
+        print(json.dumps(measure(Path(sys.argv[2]), sys.argv[3])))
+        return
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, help="folder for data and environments", required=True)
+    parser.add_argument("--part", choices=["tables", "images"], default="tables")
+    parser.add_argument(
+        "--sizes", type=lambda text: [int(float(one)) for one in text.split(",")], default="1e6,1e7"
+    )
+    parser.add_argument("--formats", nargs="+", choices=["parquet", "csv"], default=["parquet", "csv"])
+    parser.add_argument("--peers", nargs="*", choices=list(PEERS), default=list(PEERS))
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--limit", type=float, default=900, help="seconds a measurement may take")
+    parser.add_argument("--memory", type=float, default=16, help="GiB that it may hold")
+    parser.add_argument("--data", type=Path, help="a data set folder with pictures, for --part images")
+    parser.add_argument("--write", action="store_true", help="put the figures into benchmarks/README.md")
+    args = parser.parse_args()
+    if args.part == "images" and args.data is None:
+        parser.error("--part images looks at pictures; name a folder that has some: --data DATA")
+    text, facts = (tables if args.part == "tables" else images)(args)
+    about = machine()
+    if args.write:
+        name = "ingest" if args.part == "tables" else "ingest_images"
+        publish(name, f"{text}\n\n{described(about)}", {"provenance": about, **facts})
+
+
+if __name__ == "__main__":
+    main()
