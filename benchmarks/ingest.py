@@ -117,18 +117,21 @@ def generate(out: Path, n: int, kind: str, case: str) -> Path:
 
 
 def measure(folder: Path, case: str) -> dict[str, Any]:
-    """Read, split, turn into a matrix, count: seconds of each step, and the most memory held until then."""
+    """Read, split, turn into a matrix, count.
+
+    Of each step the seconds, of the processors and by the clock, and the most memory held until then.
+    """
     from visrec.data.dataset import load_dataset
     from visrec.data.splits import leave_last_out
     from visrec.data.statistics import Statistics
 
-    steps: dict[str, float] = {}
+    steps: dict[str, list[float]] = {}
     peaks: dict[str, float] = {}
 
     def step(name: str, work: Callable[[], Any]) -> Any:
-        start = time.perf_counter()
+        start, used = time.perf_counter(), time.process_time()
         result = work()
-        steps[name] = time.perf_counter() - start
+        steps[name] = [time.process_time() - used, time.perf_counter() - start]
         peaks[name] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         return result
 
@@ -222,50 +225,53 @@ STEPS = ("read", "split", "matrix", "histories", "statistics")
 
 
 def own_table(results: list[dict[str, Any]]) -> Table:
-    """visrec alone: seconds of each step."""
-    table = Table(["visrec", "items", *(f"{step}, s" for step in STEPS), "all, s", "peak GiB"])
+    """visrec alone: processor seconds of each step."""
+    table = Table(["visrec", "items", *STEPS, "all, processor s", "clock s", "peak GiB"])
     for one in results:
         if one["who"] == "visrec":
-            head = [
-                f"{one['n']:,}, {one['format']}",
-                f"{one['n'] // 10:,}{', images' * (one['case'] == 'images')}",
-            ]
-            table.rows.append([*head, *cells(one["rounds"], STEPS)])
+            items = f"{one['n'] // 10:,}{', with images' * (one['case'] == 'images')}"
+            costs = [_cost(one["rounds"], (step,))[0] for step in STEPS]
+            row = [f"{one['n']:,}, {one['format']}", items, *costs, *_cost(one["rounds"], STEPS)]
+            table.rows.append(row)
     return table
 
 
 def peer_table(results: list[dict[str, Any]]) -> Table:
     """From the file to the matrix, beside the peers."""
-    table = Table(["from file to matrix", "interactions", "s", "times visrec", "peak GiB"])
+    table = Table(
+        ["from file to matrix", "interactions", "processor s", "clock s", "peak GiB", "times visrec"]
+    )
     own: float | None = None
     for one in results:
-        if one["case"] != "items":
-            continue
-        steps = ("read", "matrix") if one["who"] == "visrec" else ("read", "data set and matrix")
-        _, _, total, peak = cells(one["rounds"], steps)
-        middle = middle_of(one["rounds"], steps)
-        own = middle if one["who"] == "visrec" else own
-        times = f"{middle / own:.1f}" if middle and own else "-"
-        table.rows.append([one["who"], f"{one['n']:,}, {one['format']}", total, times, peak])
+        if one["case"] == "items":
+            steps = ("read", "matrix") if one["who"] == "visrec" else ("read", "data set and matrix")
+            seconds = _seconds(one["rounds"], steps)
+            middle = statistics.median(seconds[0]) if seconds else None
+            own = middle if one["who"] == "visrec" else own
+            times = f"{middle / own:.1f}" if middle and own else "-"
+            row = [one["who"], f"{one['n']:,}, {one['format']}", *_cost(one["rounds"], steps), times]
+            table.rows.append(row)
     return table
 
 
-def cells(rounds: list[dict[str, Any]], steps: tuple[str, ...]) -> list[str]:
-    """Seconds of each step, of all of them, and the peak up to the last of them."""
+def _seconds(rounds: list[dict[str, Any]], steps: tuple[str, ...]) -> tuple[list[float], list[float]] | None:
+    """Of each round the seconds of some steps: of the processors, by the clock. None where it was stopped."""
     if "stopped" in rounds[-1]:
-        return [*("-" for _ in steps), rounds[-1]["stopped"], "-"]
-    seconds = [[one["steps"][step] for one in rounds] for step in steps]
+        return None
+    processor, clock = ([sum(one["steps"][step][of] for step in steps) for one in rounds] for of in (0, 1))
+    return processor, clock
+
+
+def _cost(rounds: list[dict[str, Any]], steps: tuple[str, ...]) -> list[str]:
+    """Processor seconds, clock seconds and the peak until the last of some steps, as words."""
+    seconds = _seconds(rounds, steps)
+    if seconds is None:
+        return ["-", rounds[-1]["stopped"], "-"]
     peaks = [
         max(one["peaks"][step] for step in steps) if "peaks" in one else one["peak_gib"] for one in rounds
     ]
-    return [*(spread(one, ".1f") for one in [*seconds, np.sum(seconds, axis=0).tolist()]), spread(peaks)]
-
-
-def middle_of(rounds: list[dict[str, Any]], steps: tuple[str, ...]) -> float | None:
-    """The median of all seconds; None where it was stopped."""
-    if "stopped" in rounds[-1]:
-        return None
-    return statistics.median(sum(one["steps"][step] for step in steps) for one in rounds)
+    show = spread if len(rounds) > 1 else lambda values, digits: format(values[0], digits)
+    return [show(seconds[0], ".1f"), show(seconds[1], ".1f"), show(peaks, ".1f")]
 
 
 DECODE = """

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from scipy import sparse
 
+_DIGIT = 22  # bits
 _FEW = 20_000  # rows that np.lexsort sorts as quickly
 
 
 def order_of(keys: Sequence[np.ndarray]) -> np.ndarray:
     """`np.lexsort(keys)`: the places `(n,)` int64 of the rows by the last key, among equals by the one before, ….
 
-    A key is sorted as integers that end in the row's place. Such integers are all different, so the quickest sort of
-    plain numbers keeps the order of equals, and nothing is looked up elsewhere while it sorts. A key that needs more
-    bits than the place leaves is sorted in parts, the lower bits first.
+    Rows are not compared but counted: digit by digit of each key, the least important first, they are dealt out to
+    the digit's values in the order that they have so far. A digit has up to 22 bits; most users and items are one.
 
     Args:
         keys: `(n,)` each, the most important last. Of numbers; NaN comes last.
@@ -23,26 +25,33 @@ def order_of(keys: Sequence[np.ndarray]) -> np.ndarray:
     numbers = None if n < _FEW else [_whole(key) for key in keys]
     if numbers is None or any(key is None for key in numbers):
         return np.lexsort(tuple(keys))
-    place_bits = np.uint64((n - 1).bit_length())
-    room = 64 - int(place_bits)
-    place = np.arange(n, dtype=np.uint64)
     order: np.ndarray | None = None
     for key in numbers:
         assert key is not None
         low = int(key.min())
-        for shift in range(0, (int(key.max()) - low).bit_length(), room):
-            word = (key if order is None else key[order]).astype(np.uint64)
-            word -= np.uint64(low % 2**64)  # of a negative number too, since both wrap around
-            word >>= np.uint64(shift)
-            word &= np.uint64(2**room - 1)
-            if (word[1:] >= word[:-1]).all():
+        bits = (int(key.max()) - low).bit_length()
+        width = -(-bits // -(-bits // _DIGIT)) if bits else 1
+        for shift in range(0, bits, width):
+            digit = (key if order is None else key[order]).astype(np.uint64)
+            digit -= np.uint64(low % 2**64)  # of a negative number too, since both wrap around
+            digit >>= np.uint64(shift)
+            digit &= np.uint64(2**width - 1)
+            if (digit[1:] >= digit[:-1]).all():
                 continue
-            word <<= place_bits
-            word |= place
-            word.sort()
-            word &= np.uint64(2 ** int(place_bits) - 1)
-            order = word.view(np.int64) if order is None else order[word.view(np.int64)]
-    return place.view(np.int64) if order is None else order
+            dealt = _dealt(digit, 2**width)
+            order = dealt if order is None else order[dealt]
+    return np.arange(n) if order is None else order.astype(np.int64, copy=False)
+
+
+def _dealt(digit: np.ndarray, n_values: int) -> np.ndarray:
+    """The places of the rows by a digit below `n_values`, equals in the order that they have.
+
+    A sparse matrix with one column a row is transposed, which is this, in compiled code.
+    """
+    n = len(digit)
+    small = np.int32 if n < 2**31 else np.int64
+    parts: Any = (np.empty(n, dtype=np.int8), digit.astype(small), np.arange(n + 1, dtype=small))
+    return sparse.csr_array(parts, shape=(n, n_values)).tocsc().indices
 
 
 def in_order(keys: Sequence[np.ndarray]) -> bool:

@@ -162,17 +162,18 @@ def _repeated(pairs: Pairs, rating: np.ndarray | None) -> np.ndarray:
 
     By everything that is data, so that equal timestamps too are settled alike in any row order.
     """
-    pair = pairs.user.astype(np.int64)
-    pair *= len(pairs.item_ids)
-    pair += pairs.item
-    order = np.argsort(pair, kind="stable")
-    pair = pair[order]
-    same = np.zeros(len(pair), dtype=bool)
-    same[1:] = pair[1:] == pair[:-1]
+    order = order_of([pairs.item, pairs.user])
+    same = np.zeros(len(order), dtype=bool)
+    same[1:] = _like_the_one_before(pairs, order)
     same[:-1] |= same[1:]
-    rows, pair = order[same], pair[same]
+    rows = order[same]
     del order, same
-    by = [rating, pairs.evaluation, pairs.weight, pairs.timestamp]
-    order = order_of([*(column[rows] for column in by if column is not None), pair])
-    rows, pair = rows[order], pair[order]
-    return rows[:-1][pair[1:] == pair[:-1]]
+    by = [rating, pairs.evaluation, pairs.weight, pairs.timestamp, pairs.item, pairs.user]
+    rows = rows[order_of([column[rows] for column in by if column is not None])]
+    return rows[:-1][_like_the_one_before(pairs, rows)]
+
+
+def _like_the_one_before(pairs: Pairs, rows: np.ndarray) -> np.ndarray:
+    """`(n - 1,)` whether a row and the one before it are of the same user and item."""
+    user, item = pairs.user[rows], pairs.item[rows]
+    return (user[1:] == user[:-1]) & (item[1:] == item[:-1])
