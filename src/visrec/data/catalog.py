@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -65,6 +66,18 @@ class Paths(Sequence["Path | None"]):
     def there(self) -> np.ndarray:
         """`(n,)` whether there is an image."""
         return self.written.is_not_null().to_numpy()
+
+    def texts(self) -> Iterator[str | None]:
+        """The paths as text, in a fraction of the time that it takes to make paths."""
+        folder = str(self.folder)
+        for start in range(0, len(self), _BLOCK):
+            for written in self.written[start : start + _BLOCK].to_list():
+                if written is None:
+                    yield None
+                    continue
+                text = os.path.join(folder, written)  # noqa: PTH118
+                # What `Path` leaves out at the end would make another name of it, and no file.
+                yield str(Path(text)) if os.path.basename(text) in ("", ".") else text  # noqa: PTH119
 
     def _path(self, written: str | None) -> Path | None:
         return None if written is None else self.folder / written
@@ -135,12 +148,13 @@ class Catalog:
             DataError: an image file has gone since the catalogue was read.
         """
         digest = hashlib.sha256(self.items.digest.encode())
-        for path in self.paths:
+        paths = self.paths.texts() if isinstance(self.paths, Paths) else self.paths
+        for path in paths:
             try:
-                text = "-" if path is None else f"{path.name}:{path.stat().st_size}"
+                text = "-" if path is None else f"{os.path.basename(path)}:{os.stat(path).st_size}"  # noqa: PTH116, PTH119
             except OSError as error:
                 raise DataError(
-                    f"{path}: cannot be read any more ({error.strerror}). Load it again."
+                    f"{Path(str(path))}: cannot be read any more ({error.strerror}). Load it again."
                 ) from None
             digest.update(text.encode() + b"\n")
         return digest.hexdigest()

@@ -17,7 +17,6 @@ ALLOW = (
     "or allow missing images, whose items then have no visual features: --allow-missing-images (in an experiment's "
     'file missing_images = "mask" under [data], in Python missing_images="mask")'
 )
-_BLOCK = 1 << 18  # paths that are looked at between two words on how far it is
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,17 +128,11 @@ def _listed(listing: Path, folder: Path, missing_images: str) -> Pictures:
     refuse_repeated(listing, ids)
     written = table["path"].fill_null("")
     there = np.zeros(len(written), dtype=bool)
-    for start in range(0, len(written), _BLOCK):
-        for place, path in enumerate(written[start : start + _BLOCK].to_list(), start=start):
-            there[place] = _is_file(folder, path)
-            if not there[place] and missing_images == "error":
-                raise DataError(
-                    f"{listing}: {row_name(listing, place + 1)}: item {ids[place]!r}: no image file at {path!r} "
-                    f"(paths are relative to {folder}). Mend the path, {ALLOW}."
-                )
+    for place, path in enumerate(Paths(folder, written).texts()):
+        there[place] = os.path.isfile(path or "")  # noqa: PTH113 - Path.is_file raises where a name is too long
+        if not there[place] and missing_images == "error":
+            raise DataError(
+                f"{listing}: {row_name(listing, place + 1)}: item {ids[place]!r}: no image file at "
+                f"{written[place]!r} (paths are relative to {folder}). Mend the path, {ALLOW}."
+            )
     return Pictures(listing, ids.filter(there), Paths(folder, written.filter(there)))
-
-
-def _is_file(folder: Path, written: str) -> bool:
-    """Whether `folder / written` is one. To make a `Path` takes longer than to look, so it is made in doubt alone."""
-    return os.path.isfile(os.path.join(folder, written)) or os.path.isfile(folder / written)  # noqa: PTH113, PTH118

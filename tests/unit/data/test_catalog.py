@@ -67,6 +67,8 @@ def test_paths_kept_as_text_read_like_a_tuple_of_paths(tmp_path: Path, monkeypat
     assert paths == expected
     assert paths != (*expected[:-1], None)
     assert paths != expected[:-1]
+    assert [text and Path(text) for text in paths.texts()] == list(expected)
+    assert list(paths.texts())[-1] == str(expected[-1])  # with a stroke at its end it would be no file
     assert (len(paths), paths[0], paths[-1]) == (5, expected[0], expected[-1])
     assert tuple(paths[1:4:2]) == expected[1:4:2]
     assert None in paths
