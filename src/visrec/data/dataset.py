@@ -98,12 +98,12 @@ def _load(folder: Path, min_rating: float | None, missing_images: str, progress:
     steps = READING + 2
     pairs, notes = read_pairs(source, min_rating, progress=lambda done, note: told(done, steps, note))
     told(READING, steps, "reading items")
-    catalog, more_notes = _read_catalog(folder, source, pairs, missing_images)
+    catalog, more_notes, item_index = _read_catalog(folder, source, pairs, missing_images)
     told(READING + 1, steps, "sorting by time")
     users, user = pairs.users()
     interactions = Interactions(
         user=user,
-        item=indices_of(catalog.items, pairs.item_ids)[pairs.item],
+        item=item_index[pairs.item],
         timestamp=pairs.timestamp,
         weight=pairs.weight,
         users=users,
@@ -120,7 +120,10 @@ def _check_folder(folder: Path, holding: str) -> None:
         raise DataError(f"{folder}: {what}; expected a folder with {holding}.")
 
 
-def _read_catalog(folder: Path, source: Path, pairs: Pairs, missing_images: str) -> tuple[Catalog, list[str]]:
+def _read_catalog(
+    folder: Path, source: Path, pairs: Pairs, missing_images: str
+) -> tuple[Catalog, list[str], np.ndarray]:
+    """The catalogue, notes, and the index in it of each of the pairs' `item_ids`."""
     notes: list[str] = []
     pictures = Pictures.of(folder, missing_images=missing_images)
     items_file = find_table(folder, "items")
@@ -132,13 +135,15 @@ def _read_catalog(folder: Path, source: Path, pairs: Pairs, missing_images: str)
     else:
         ids, metadata = pictures.items, pl.DataFrame()
         if missing_images == "mask":
-            ids = pl.concat([ids, pairs.item_ids.filter(pairs.taken_items()).cast(pl.String)]).unique()
+            taken_ids = pairs.item_ids.filter(pairs.taken_items()).cast(pl.String)
+            ids = pl.concat([ids, taken_ids]).unique()
     items = IdMap(_as_given(ids, pairs.item_ids), kind="item")
     if metadata.width:
         of_row = np.empty(len(ids), dtype=np.int64)
         of_row[indices_of(items, ids)] = np.arange(len(ids))
         metadata = metadata[of_row]
-    unknown = pairs.taken_items() & (indices_of(items, pairs.item_ids) < 0)  # of item_ids
+    taken, index = pairs.taken_items(), indices_of(items, pairs.item_ids)  # of item_ids
+    unknown = taken & (index < 0)
     if items_file is not None and unknown.any():
         item, row = _first(pairs, unknown)
         raise DataError(
@@ -152,7 +157,11 @@ def _read_catalog(folder: Path, source: Path, pairs: Pairs, missing_images: str)
     paths = _by_item(pictures, of_picture, len(items))
     lacking = int(paths.written.null_count() + unknown.sum())
     if lacking and missing_images == "error":
-        item, row = _first_without_image(pairs, items, paths)
+        without = taken & ((index < 0) | ~np.append(paths.there, False)[index])
+        if without.any():
+            item, row = _first(pairs, without)
+        else:
+            item, row = str(items.written.filter(~paths.there).min()), 0
         place = f"{source.name}, {row_name(source, row)}" if row else items_file.name if items_file else ""
         raise DataError(
             f"{pictures.source}: {lacking:,} item(s) have no image, first {item!r} ({place}). "
@@ -161,7 +170,7 @@ def _read_catalog(folder: Path, source: Path, pairs: Pairs, missing_images: str)
     if lacking:
         notes.append(f"{lacking:,} items have no image: they have no visual features.")
     table = pl.DataFrame([items.values.alias("item_id"), *metadata.get_columns()])
-    return Catalog(items, paths, table), notes
+    return Catalog(items, paths, table), notes, index
 
 
 def _by_item(pictures: Pictures, of_picture: np.ndarray, n_items: int) -> Paths:
@@ -177,15 +186,6 @@ def _first(pairs: Pairs, of: np.ndarray) -> tuple[str, int]:
     """The first pair with one of some items (a mask of `item_ids`): its item, and its row in the file."""
     place = int(np.argmax(of[pairs.item]))
     return str(pairs.item_ids[int(pairs.item[place])]), pairs.row(place)
-
-
-def _first_without_image(pairs: Pairs, items: IdMap, paths: Paths) -> tuple[str, int]:
-    """An item without an image and its first row in the interactions; row 0 if none of those has any."""
-    index = indices_of(items, pairs.item_ids)
-    without = pairs.taken_items() & ((index < 0) | ~np.append(paths.there, False)[index])
-    if without.any():
-        return _first(pairs, without)
-    return str(items.written.filter(~paths.there).min()), 0
 
 
 def _as_given(ids: pl.Series, interacted: pl.Series) -> pl.Series:

@@ -30,12 +30,15 @@ def order_of(keys: Sequence[np.ndarray]) -> np.ndarray:
         assert key is not None
         low = int(key.min())
         bits = (int(key.max()) - low).bit_length()
+        above = key.astype(np.uint64)
+        above -= np.uint64(low % 2**64)  # of a negative number too, since both wrap around
+        if bits <= 32:
+            above = above.astype(np.uint32)
         width = -(-bits // -(-bits // _DIGIT)) if bits else 1
         for shift in range(0, bits, width):
-            digit = (key if order is None else key[order]).astype(np.uint64)
-            digit -= np.uint64(low % 2**64)  # of a negative number too, since both wrap around
-            digit >>= np.uint64(shift)
-            digit &= np.uint64(2**width - 1)
+            digit = above if order is None else above[order]
+            if bits > width:
+                digit = digit >> digit.dtype.type(shift) & digit.dtype.type(2**width - 1)
             if (digit[1:] >= digit[:-1]).all():
                 continue
             dealt = _dealt(digit, 2**width)

@@ -16,7 +16,7 @@ QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 HEADS = (1, 5, 10, 20)
 """Percent of the items, the most taken first, whose share is told."""
 _PERIODS = 24  # about as many bars as a plot over time has
-_BLOCK = 1 << 20  # moments that are turned into dates at once
+_BLOCK = 1 << 14  # moments that are turned into dates at once
 _SECONDS = {"day": 86_400, "month": 30.44 * 86_400, "year": 365.25 * 86_400}
 
 
@@ -212,8 +212,12 @@ def _periods(times: np.ndarray, unit: float) -> tuple[tuple[str, int], ...]:
             low, high = (int(_stretches(np.array([end]), unit, letter)[0]) for end in (first, last))
             counts = np.zeros(high - low + 1, dtype=np.int64)
             for start in range(0, len(times), _BLOCK):
-                stretch = _stretches(times[start : start + _BLOCK], unit, letter) - low
-                counts += np.bincount(stretch, minlength=len(counts))
+                block = times[start : start + _BLOCK]
+                first_and_last = _stretches(block[[0, -1]], unit, letter) - low
+                if first_and_last[0] == first_and_last[1]:  # since times rise, so do all between them
+                    counts[first_and_last[0]] += len(block)
+                else:
+                    counts += np.bincount(_stretches(block, unit, letter) - low, minlength=len(counts))
             starts = np.arange(low, high + 1).astype(f"datetime64[{letter}]")
             return tuple((str(start), int(n)) for start, n in zip(starts, counts, strict=True))
     counts, edges = np.histogram(times.astype(np.float64), bins=_PERIODS if span > 0 else 1)
