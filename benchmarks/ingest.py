@@ -1,7 +1,7 @@
 """What it costs to read many interactions and items, beside RecTools, Cornac and LensKit; and the doctor's pictures.
 
     uv run python benchmarks/ingest.py --out FOLDER                         # 1 and 10 million interactions, minutes
-    uv run python benchmarks/ingest.py --out FOLDER --sizes 1e6,1e7,1e8     # 8 GB on disk, half an hour and more
+    uv run python benchmarks/ingest.py --out FOLDER --sizes 1e6,1e7,1e8     # 4 GB on disk, half an hour and more
     … --part images --data DATA …     what `visrec check` costs for a picture, beside decoding it
     … --write                         puts the figures into benchmarks/README.md; each part has a place of its own
 
@@ -38,6 +38,7 @@ PEERS = {
     "LensKit": ["lenskit==2025.8.1", "pandas<3", "pyarrow"],
 }
 CHUNK = 5_000_000  # rows that are drawn at once
+CSV_MOST = 10_000_000  # interactions that are also written as CSV
 PICTURES = 1_000  # files that the items of the case with images share
 CASES = {
     "items": "mask",
@@ -196,9 +197,9 @@ def python_of(out: Path, peer: str) -> str:
 
 def tables(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     """Interactions and items: the text for the README, and all facts."""
-    results = []
+    results, load = [], os.getloadavg()[0]
     for n in args.sizes:
-        for kind in args.formats:
+        for kind in args.formats if n <= CSV_MOST else {"parquet"} & set(args.formats):
             for case in CASES if kind == "parquet" else ["items"]:
                 folder = generate(args.out, n, kind, case)
                 source = str(folder / f"interactions.{kind}")
@@ -218,7 +219,13 @@ def tables(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     own, peers = own_table(results), peer_table(results)
     own.show()
     peers.show()
-    return f"{own.markdown}\n\n{peers.markdown}", {"results": results}
+    versions = {one["who"]: one["rounds"][0]["version"] for one in results if "version" in one["rounds"][0]}
+    text = (
+        f"{args.rounds} round(s). {', '.join(' '.join(one) for one in versions.items())}. At most "
+        f"{args.memory:g} GiB and {args.limit:g} s each. Load of the machine before it began: {load:.1f}."
+    )
+    print(text)
+    return f"{text}\n\n{own.markdown}\n\n{peers.markdown}", {"results": results, "load": load}
 
 
 STEPS = ("read", "split", "matrix", "histories", "statistics")
