@@ -2,7 +2,7 @@
 
     uv run python benchmarks/ingest.py --out FOLDER                         # 1 and 10 million interactions, minutes
     uv run python benchmarks/ingest.py --out FOLDER --sizes 1e6,1e7,1e8     # 4 GB on disk, half an hour and more
-    … --part images --data DATA …     what `visrec check` costs for a picture, beside decoding it
+    uv run python benchmarks/ingest.py --part images --data DATA            # `visrec check` beside decoding alone
     … --write                         puts the figures into benchmarks/README.md; each part has a place of its own
 
 Data are drawn from a seed, into FOLDER, where they stay: so many interactions, a fortieth as many users and a tenth
@@ -19,6 +19,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +40,7 @@ PEERS = {
 }
 CHUNK = 5_000_000  # rows that are drawn at once
 CSV_MOST = 10_000_000  # interactions that are also written as CSV
+LARGE = 500  # pictures that are enlarged
 PICTURES = 1_000  # files that the items of the case with images share
 CASES = {
     "items": "mask",
@@ -285,41 +287,78 @@ DECODE = """
 import sys
 from visrec.data.dataset import load_catalog
 from visrec.data.images import decode
+from visrec.errors import ImageError
+side = int(sys.argv[2]) or None
 for path in load_catalog(sys.argv[1], missing_images="mask").paths:
-    if path is not None:
-        decode(path)
+    try:
+        path is None or decode(path, least_side=side)
+    except ImageError:
+        pass
 """
-READ = """
+STARTING = "starting, and reading the tables"
+TABLES = """
 import sys
 import visrec.checks.checkup
-from visrec.data.dataset import load_dataset
-load_dataset(sys.argv[1], missing_images="mask")
+from visrec.data.dataset import load_catalog
+load_catalog(sys.argv[1], missing_images="mask")
 """
 
 
 def images(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     """The doctor's pictures: processor time of `visrec check`, of decoding alone, and of reading the tables alone."""
+    from visrec.checks.inspection import _LEAST_SIDE
+
+    with tempfile.TemporaryDirectory() as folder:
+        large = enlarged(args.data, Path(folder) / f"{args.data.name} enlarged")
+        return pictures_of([args.data, large], args.rounds, _LEAST_SIDE)
+
+
+def enlarged(data: Path, made: Path) -> Path:
+    """Some of the pictures, as large as photographs of shops are."""
+    from PIL import Image
+
+    from visrec.data.dataset import load_catalog
+    from visrec.data.images import decode
+
+    (made / "images").mkdir(parents=True)
+    catalog = load_catalog(data, missing_images="mask")
+    for index in np.flatnonzero(catalog.pictured)[:LARGE]:
+        path = catalog.paths[int(index)]
+        assert path is not None
+        picture = decode(path)
+        size = (picture.width * 1200 // picture.height, 1200)
+        file = made / "images" / f"{catalog.items.written[int(index)]}.jpg"
+        picture.resize(size, Image.Resampling.LANCZOS).save(file, quality=90)
+    return made
+
+
+def pictures_of(folders: list[Path], n_rounds: int, side: int) -> tuple[str, dict[str, Any]]:
+    """Measure each folder."""
     from visrec.data.dataset import load_catalog
 
-    n = int(load_catalog(args.data, missing_images="mask").pictured.sum())
-    data = str(args.data)
-    commands = {
-        "visrec check": [sys.executable, "-m", "visrec", "check", data],
-        "decoding alone": [sys.executable, "-c", DECODE, data],
-        "reading the tables alone": [sys.executable, "-c", READ, data],
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in commands}
-    for _ in range(args.rounds):
-        for name, command in commands.items():
-            seconds[name].append(processor_seconds(command))
-            print(name, seconds[name][-1], file=sys.stderr, flush=True)
-    whole = statistics.median(seconds["visrec check"])
-    table = Table(["", "processor s", "ms a picture", "of the check"])
-    for name, taken in seconds.items():
-        middle = statistics.median(taken)
-        table.rows.append([name, spread(taken, ".1f"), f"{middle / n * 1000:.2f}", f"{middle / whole:.0%}"])
+    table = Table(["pictures", "", "processor s", "ms a picture, without the start", "of the check"])
+    facts: dict[str, Any] = {}
+    for data in folders:
+        n = int(load_catalog(data, missing_images="mask").pictured.sum())
+        commands = {
+            "visrec check": ["-c", "from visrec.cli import main; main()", "check", str(data)],
+            "decoding alone, as small as the check needs": ["-c", DECODE, str(data), str(side)],
+            "decoding alone, whole": ["-c", DECODE, str(data), "0"],
+            STARTING: ["-c", TABLES, str(data)],
+        }
+        rounds: dict[str, list[float]] = {name: [] for name in commands}
+        for _ in range(n_rounds):
+            for name, command in commands.items():
+                rounds[name].append(processor_seconds([sys.executable, *command]))
+                print(data.name, name, rounds[name][-1], file=sys.stderr, flush=True)
+        start, whole = (statistics.median(rounds[name]) for name in (STARTING, "visrec check"))
+        for name, taken in rounds.items():
+            above = statistics.median(taken) - start
+            costs = [f"{above / n * 1000:.2f}", f"{above / (whole - start):.0%}"] if above else ["-", "-"]
+            table.rows.append([f"{data.name}, {n:,}", name, spread(taken, ".1f"), *costs])
+        facts[data.name] = {"pictures": n, "seconds": rounds}
     table.show()
-    return f"{n:,} pictures of {args.data.name}.\n\n{table.markdown}", {"pictures": n, "seconds": seconds}
+    return table.markdown, {"data": facts}
 
 
 def processor_seconds(command: list[str]) -> float:
@@ -341,7 +380,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--out", type=Path, help="folder for data and environments", required=True)
+    parser.add_argument("--out", type=Path, help="folder for data and environments")
     parser.add_argument("--part", choices=["tables", "images"], default="tables")
     parser.add_argument(
         "--sizes", type=lambda text: [int(float(one)) for one in text.split(",")], default="1e6,1e7"
@@ -351,9 +390,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--limit", type=float, default=900, help="seconds a measurement may take")
     parser.add_argument("--memory", type=float, default=16, help="GiB that it may hold")
-    parser.add_argument("--data", type=Path, help="a data set folder with pictures, for --part images")
+    parser.add_argument("--data", type=Path, help="a folder with pictures, for --part images")
     parser.add_argument("--write", action="store_true", help="put the figures into benchmarks/README.md")
     args = parser.parse_args()
+    if args.part == "tables" and args.out is None:
+        parser.error("where shall the data and the environments be? Add --out FOLDER")
     if args.part == "images" and args.data is None:
         parser.error("--part images looks at pictures; name a folder that has some: --data DATA")
     text, facts = (tables if args.part == "tables" else images)(args)
