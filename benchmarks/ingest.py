@@ -283,22 +283,25 @@ def _cost(rounds: list[dict[str, Any]], steps: tuple[str, ...]) -> list[str]:
     return [show(seconds[0], ".1f"), show(seconds[1], ".1f"), show(peaks, ".1f")]
 
 
-DECODE = """
+EACH = """
 import sys
+from visrec.checks.inspection import inspect
 from visrec.data.dataset import load_catalog
 from visrec.data.images import decode
 from visrec.errors import ImageError
-side = int(sys.argv[2]) or None
+works = {"inspect": inspect, "whole": decode}
+work = works.get(sys.argv[2]) or (lambda path: decode(path, least_side=int(sys.argv[2])))
 for path in load_catalog(sys.argv[1], missing_images="mask").paths:
     try:
-        path is None or decode(path, least_side=side)
+        path is None or work(path)
     except ImageError:
         pass
 """
+LOOKING = "what the check does with each picture, in one process"
 STARTING = "starting, and reading the tables"
 TABLES = """
 import sys
-import visrec.checks.checkup
+import visrec.checks.inspection
 from visrec.data.dataset import load_catalog
 load_catalog(sys.argv[1], missing_images="mask")
 """
@@ -336,14 +339,15 @@ def pictures_of(folders: list[Path], n_rounds: int, side: int) -> tuple[str, dic
     """Measure each folder."""
     from visrec.data.dataset import load_catalog
 
-    table = Table(["pictures", "", "processor s", "ms a picture, without the start", "of the check"])
+    table = Table(["pictures", "", "processor s", "ms a picture, without the start", "of looking at it"])
     facts: dict[str, Any] = {}
     for data in folders:
         n = int(load_catalog(data, missing_images="mask").pictured.sum())
         commands = {
-            "visrec check": ["-c", "from visrec.cli import main; main()", "check", str(data)],
-            "decoding alone, as small as the check needs": ["-c", DECODE, str(data), str(side)],
-            "decoding alone, whole": ["-c", DECODE, str(data), "0"],
+            "visrec check, all of it": ["-c", "from visrec.cli import main; main()", "check", str(data)],
+            LOOKING: ["-c", EACH, str(data), "inspect"],
+            "decoding alone, as small as that needs": ["-c", EACH, str(data), str(side)],
+            "decoding alone, whole": ["-c", EACH, str(data), "whole"],
             STARTING: ["-c", TABLES, str(data)],
         }
         rounds: dict[str, list[float]] = {name: [] for name in commands}
@@ -351,7 +355,7 @@ def pictures_of(folders: list[Path], n_rounds: int, side: int) -> tuple[str, dic
             for name, command in commands.items():
                 rounds[name].append(processor_seconds([sys.executable, *command]))
                 print(data.name, name, rounds[name][-1], file=sys.stderr, flush=True)
-        start, whole = (statistics.median(rounds[name]) for name in (STARTING, "visrec check"))
+        start, whole = (statistics.median(rounds[name]) for name in (STARTING, LOOKING))
         for name, taken in rounds.items():
             above = statistics.median(taken) - start
             costs = [f"{above / n * 1000:.2f}", f"{above / (whole - start):.0%}"] if above else ["-", "-"]
