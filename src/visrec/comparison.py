@@ -183,7 +183,7 @@ def _draw(out: Path, comparison: Comparison, found: Mapping[str, Run], queries: 
 def _sheet(found: Mapping[str, Run], queries: int) -> list[Neighbours]:
     """The nearest items by each extractor, of items that all of them have a vector of."""
     first = next(iter(found.values()))
-    pictured = np.array([path is not None for path in first.data.catalog.paths])
+    pictured = first.data.catalog.pictured
     values = {name: one.features.vectors for name, one in found.items()}
     asked = choose_queries(values, first.split.train.item_counts(), queries, among=pictured)
     if not asked:

@@ -33,7 +33,7 @@ from visrec.feedback.folding import Folded, fold
 from visrec.feedback.reading import read_events
 from visrec.files import read_json
 from visrec.neighbours import similar_items
-from visrec.recommender import Recommender, load_model
+from visrec.recommender import Progress, Recommender, load_model
 
 FOLDERS: dict[Kind, str] = {"vector": "features", "regions": "regions", "image": "images"}
 """Where a run keeps the features of each kind."""
@@ -77,7 +77,18 @@ class Run:
     @cached_property
     def data(self) -> Dataset:
         """The data set that the run was made from; `RunError` if it has changed since."""
-        data = _load_folder(self.experiment) if self.folded is None else self.folded.data
+        return self._unchanged(_load_folder(self.experiment) if self.folded is None else self.folded.data)
+
+    def read(self, progress: Progress | None) -> Dataset:
+        """`data`; where it is not read yet, with a word on how far that is."""
+        if not {"data", "folded"} & vars(self).keys():
+            events, folder = self.events, _load_folder(self.experiment, progress)
+            vars(self).update(
+                {"data": self._unchanged(folder)} if events is None else {"folded": fold(folder, events)}
+            )
+        return self.data
+
+    def _unchanged(self, data: Dataset) -> Dataset:
         facts = self.path / "data.json"
         if facts.is_file() and read_facts(facts)["digest"] != data_digest(data):
             raise RunError(
@@ -271,9 +282,14 @@ def filed(found: Sequence[Features], data: Dataset) -> Content:
     return Content(**kinds, metadata=data.catalog.metadata)
 
 
-def _load_folder(experiment: Experiment) -> Dataset:
+def _load_folder(experiment: Experiment, progress: Progress | None = None) -> Dataset:
     settings = experiment.data
-    return load_dataset(settings.path, min_rating=settings.min_rating, missing_images=settings.missing_images)
+    return load_dataset(
+        settings.path,
+        min_rating=settings.min_rating,
+        missing_images=settings.missing_images,
+        progress=progress,
+    )
 
 
 def _settings_in(folder: Path) -> dict[str, Any] | None:

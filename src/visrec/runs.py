@@ -38,7 +38,7 @@ def run(experiment: Experiment, out: str | Path, *, stage: Stage = silent) -> Ru
         RunError: the folder holds another experiment, or something that is not a run.
     """
     found = planned(experiment, Path(out))  # every setting is checked before anything slow begins
-    _begin(found)
+    _begin(found, stage)
     kinds = {kind for name in found.models for kind in found.experiment.build(name).learns_from}
     check_slices(found.experiment.evaluation.slices, found.data.catalog, features="vector" in kinds)
     content = _content(found, stage)
@@ -98,12 +98,14 @@ def planned(experiment: Experiment, out: Path) -> Run:
     return Run(out, resolved)
 
 
-def _begin(found: Run) -> None:
+def _begin(found: Run, stage: Stage) -> None:
     """Write what the run is: experiment.toml and data.json. The data are read first, so that faults leave nothing."""
     out = found.path
     if not found.trained and not any((out / folder).exists() for folder in FOLDERS.values()):
         for name in ("data.json", COPY):  # of a call that came to nothing
             (out / name).unlink(missing_ok=True)
+    with stage(f"reading {found.experiment.data.path}") as progress:
+        found.read(progress)
     facts = _data_facts(found)
     out.mkdir(parents=True, exist_ok=True)
     sweep_temporaries(out)
@@ -134,7 +136,7 @@ def _data_facts(found: Run) -> dict[str, Any]:
         "users": data.interactions.n_users,
         "items": data.interactions.n_items,
         "interactions": len(data.interactions),
-        "items_without_image": sum(path is None for path in data.catalog.paths),
+        "items_without_image": int((~data.catalog.pictured).sum()),
         "split": split.how,
         "split_digest": digest_of([split.train.digest, split.valid.digest, split.test.digest]),
         "train": len(split.train),

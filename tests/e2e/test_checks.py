@@ -43,5 +43,6 @@ def test_stats_as_a_table_a_page_and_a_card(here, shop, tmp_path):
     told = here("stats", shop, "--html", page, "--card", card).stdout
     numbers = json.loads(here("stats", shop, "--json").stdout)
     assert f"{numbers['interactions']:,}" in told
+    assert f"reading {shop}: " in here("stats", shop).stderr
     assert f"| interactions | {numbers['interactions']:,} |" in card.read_text()
     assert page.read_text().startswith("<!doctype html>")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import polars as pl
 import pytest
 
 from visrec import registry
+from visrec.data.dataset import load_dataset
 from visrec.data.datasets.synthetic import SyntheticConfig, write_synthetic
 from visrec.errors import ConfigError, RunError
 from visrec.experiment import Experiment
@@ -59,6 +61,26 @@ def test_a_model_has_a_seed_exactly_if_it_learns_by_chance_or_is_chance(data, na
     by_chance = cls.learns in ("pairs", "least squares") or name == "random"
     seeds = Experiment(data={"path": str(data)}, models={name: {}}, seeds=2, seed=3).seeds_of(name)
     assert seeds == ([3, 4] if by_chance else [None])
+
+
+def test_reading_is_a_stage_of_a_run_and_is_done_once(data, tmp_path, monkeypatch):
+    titles, words, folders = [], [], []
+
+    @contextmanager
+    def stage(title):
+        titles.append(title)
+        yield (lambda *word: words.append(word)) if title.startswith("reading") else None
+
+    def counted(folder, **settings):
+        folders.append(folder)
+        return load_dataset(folder, **settings)
+
+    monkeypatch.setattr("visrec.run_folder.load_dataset", counted)
+    found = run(experiment(data, "popularity"), tmp_path / "run", stage=stage)
+
+    assert titles[0] == f"reading {data}"
+    assert words[-1][2] == f"{len(found.data.interactions):,} interactions"
+    assert folders == [str(data)]
 
 
 def test_a_report_of_several_seeds_is_their_mean_by_user_with_the_spread(seeded):

@@ -73,7 +73,8 @@ def stats(
     from visrec.data.dataset import load_dataset
     from visrec.data.statistics import Statistics, card_of
 
-    found = load_dataset(data, min_rating=min_rating, missing_images="mask")
+    with stage(f"reading {data}") as progress:
+        found = load_dataset(data, min_rating=min_rating, missing_images="mask", progress=progress)
     statistics = Statistics.of(found)
     if card is not None:
         from visrec.files import write_text

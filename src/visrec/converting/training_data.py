@@ -65,7 +65,7 @@ def pixels(checkpoint: Checkpoint, data: Dataset, out: Path) -> Features:
     """
     if (out / "meta.json").is_file():
         return Features.load(out, verify=False)
-    if not any(data.catalog.paths):
+    if not data.catalog.pictured.any():
         raise DataError(
             f"{checkpoint.path}: was trained on the pictures, and there are none. Put the folder of images, "
             f"<item_id>.jpg, beside it."

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 import numpy as np
 import polars as pl
 
+from visrec.data.order import order_of
 from visrec.errors import DataError, UnknownIdError
+
+_BLOCK = 1 << 18  # ids that are made Python's at once
+_INDEXED = 1_000_000  # of so many, a dictionary of all is worth its memory
 
 Ids = Sequence[str] | Sequence[int] | np.ndarray | pl.Series
 
@@ -49,10 +54,8 @@ class IdMap:
                 f"{kind} ids are of type {series.dtype}; expected strings or whole numbers. "
                 f"Write them as text to keep them as they are."
             )
-        written = pl.col("id").cast(pl.String)
-        values = pl.DataFrame(series.unique()).sort(written.str.len_chars(), written)["id"]
         object.__setattr__(self, "kind", kind)
-        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "values", _in_order(series.unique()))
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"An IdMap is frozen; make another one instead of setting '{name}'.")
@@ -73,15 +76,16 @@ class IdMap:
         return f"IdMap({len(self)} {self.kind}s: {head}{', …' if len(self) > 3 else ''})"
 
     def __contains__(self, external: object) -> bool:
-        return str(external) in self._index
+        return self._place(str(external)) >= 0
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 (hex) of the ids as written, in index order."""
         digest = hashlib.sha256()
-        for text in self.written.to_list():
-            data = text.encode()
-            digest.update(len(data).to_bytes(4, "little") + data)
+        for start in range(0, len(self), _BLOCK):
+            for text in self.written[start : start + _BLOCK].to_list():
+                data = text.encode()
+                digest.update(len(data).to_bytes(4, "little") + data)
         return digest.hexdigest()
 
     @cached_property
@@ -93,6 +97,14 @@ class IdMap:
     def _index(self) -> dict[str, int]:
         return {text: index for index, text in enumerate(self.written.to_list())}
 
+    def _place(self, text: str) -> int:
+        """The index of an id as written; -1 if it is unknown."""
+        if len(self) <= _INDEXED:
+            return self._index.get(text, -1)
+        wanted = (len(text), text)
+        place = bisect_left(range(len(self)), wanted, key=lambda n: (len(self.written[n]), self.written[n]))
+        return place if place < len(self) and self.written[place] == text else -1
+
     def index(self, external: str | int) -> int:
         """The index of one id; `UnknownIdError` if it is unknown."""
         return int(self.indices([external])[0])
@@ -102,7 +114,7 @@ class IdMap:
         if isinstance(external, str | int):
             raise DataError(f"Expected a list of {self.kind} ids, found {external!r}; write [{external!r}].")
         asked = [str(one) for one in external]
-        result = np.asarray([self._index.get(one, -1) for one in asked], dtype=np.int64)
+        result = np.asarray([self._place(one) for one in asked], dtype=np.int64)
         if (result < 0).any():
             unknown = asked[int(np.argmax(result < 0))]
             example = f", for example {self.written[0]!r}" if len(self) else ""
@@ -113,13 +125,31 @@ class IdMap:
 
     def lookup(self, external: pl.Series) -> pl.Series:
         """The indices of many ids at once as a nullable Int64 series; null where an id is unknown."""
-        known = pl.DataFrame({"id": self.written, "index": np.arange(len(self), dtype=np.int64)})
-        asked = pl.DataFrame({"id": external.cast(pl.String)})
+        numbers = (
+            self.values.dtype.is_integer() and external.dtype.is_integer()
+        )  # which are written in one way alone
+        if numbers:
+            external = external.cast(pl.Int64, strict=False)
+        known = pl.DataFrame(
+            {"id": self.values if numbers else self.written, "index": np.arange(len(self), dtype=np.int64)}
+        )
+        asked = pl.DataFrame({"id": external if numbers else external.cast(pl.String)})
         return asked.join(known, on="id", how="left", maintain_order="left")["index"]
 
     def take(self, indices: np.ndarray) -> pl.Series:
         """The external ids of some indices, as a series of their own type."""
         return self.values.gather(np.asarray(indices, dtype=np.int64))
+
+
+def _in_order(ids: pl.Series) -> pl.Series:
+    """Distinct ids, the shorter ones first as they are written, those of one length by their signs."""
+    if ids.dtype.is_integer() and (ids.len() == 0 or int(ids.min()) >= 0):  # type: ignore[arg-type]
+        return ids.sort()
+    ids = pl.DataFrame(ids).sort(pl.col("id").cast(pl.String))[
+        "id"
+    ]  # by two columns, it takes many times as long
+    length = ids.cast(pl.String).str.len_chars().to_numpy()
+    return ids.gather(order_of([length]))
 
 
 def whole_numbers(column: pl.Series) -> pl.Series:

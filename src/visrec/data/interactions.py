@@ -10,7 +10,11 @@ import numpy as np
 from scipy import sparse
 
 from visrec.data.ids import IdMap
+from visrec.data.order import in_order, order_of
 from visrec.errors import DataError
+
+_KINDS = {"user": np.int32, "item": np.int32, "timestamp": None, "weight": np.float32, "evaluation": np.int8}
+"""The columns of interactions, and what they are kept as; None: as given."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,15 +102,18 @@ class Interactions:
                 raise DataError(f"Interactions: {name} index lies outside 0 … {len(ids) - 1}.")
         # Sorted once here, by all there is, so that whatever is derived does not depend on the order given.
         keys = [self.weight, self.item, self.user, self.timestamp]
-        order = np.lexsort(keys if self.evaluation is None else [self.evaluation, *keys])
-        arrays = {
-            "user": np.ascontiguousarray(self.user[order], dtype=np.int32),
-            "item": np.ascontiguousarray(self.item[order], dtype=np.int32),
-            "timestamp": np.ascontiguousarray(self.timestamp[order]),
-            "weight": np.ascontiguousarray(self.weight[order], dtype=np.float32),
-        }
         if self.evaluation is not None:
-            arrays["evaluation"] = np.ascontiguousarray(self.evaluation[order], dtype=np.int8)
+            keys.insert(0, self.evaluation)
+        order = None if in_order(keys) else order_of(keys)
+        arrays = {}
+        for name, kind in _KINDS.items():
+            array = getattr(self, name)
+            if array is not None:
+                array = array.copy() if order is None else array[order]
+                arrays[name] = array.astype(kind or array.dtype, copy=False)
+        self._keep(arrays)
+
+    def _keep(self, arrays: dict[str, np.ndarray]) -> None:
         for name, array in arrays.items():
             array.setflags(write=False)
             object.__setattr__(self, name, array)
@@ -126,14 +133,13 @@ class Interactions:
 
     def where(self, mask: np.ndarray) -> Interactions:
         """The rows where `mask (N,)` is true, on the same ids."""
-        return replace(
-            self,
-            user=self.user[mask],
-            item=self.item[mask],
-            timestamp=self.timestamp[mask],
-            weight=self.weight[mask],
-            evaluation=None if self.evaluation is None else self.evaluation[mask],
-        )
+        part = object.__new__(
+            Interactions
+        )  # not sorted again: rows in order are in order without some of them
+        vars(part).update({"users": self.users, "items": self.items, "evaluation": None})
+        columns = [name for name in _KINDS if getattr(self, name) is not None]
+        part._keep({name: getattr(self, name)[mask] for name in columns})
+        return part
 
     def union(self, other: Interactions) -> Interactions:
         """The rows of both, which must be on the same ids."""
@@ -157,7 +163,7 @@ class Interactions:
 
     @cached_property
     def _histories(self) -> Histories:
-        order = np.argsort(self.user, kind="stable")  # rows are in time order already
+        order = order_of([self.user])  # rows are in time order already
         counts = np.bincount(self.user, minlength=self.n_users)
         indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         return Histories(indptr, self.item[order].astype(np.int64))
@@ -183,7 +189,7 @@ class Interactions:
             arrays.append(self.evaluation)
         for array in arrays:
             digest.update(f"{array.dtype.str}{array.shape}".encode())
-            digest.update(array.tobytes())
+            digest.update(array.data)
         digest.update((self.users.digest + self.items.digest).encode())
         return digest.hexdigest()
 

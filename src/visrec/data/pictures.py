@@ -1,171 +1,138 @@
-"""Pictures of known items in other people's folders and ZIP files, told by the names of their files."""
+"""Where a data set folder has its pictures."""
 
 from __future__ import annotations
 
 import os
-import zipfile
-import zlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
-from pathlib import Path, PurePath, PurePosixPath
+from dataclasses import dataclass
+from pathlib import Path
 
-from visrec.data.catalog import IMAGE_SUFFIXES
-from visrec.data.foreign import file_row
+import numpy as np
+import polars as pl
+
+from visrec.data.catalog import IMAGE_SUFFIXES, Paths
+from visrec.data.tables import find_table, first_row, id_column, read_table, row_name
 from visrec.errors import DataError
 
-MOST_BYTES = 1 << 26
-"""Of one picture in a ZIP file: what is larger is left out, since a few bytes may unpack to any size."""
+ALLOW = (
+    "or allow missing images, whose items then have no visual features: --allow-missing-images (in an experiment's "
+    'file missing_images = "mask" under [data], in Python missing_images="mask")'
+)
 
 
 @dataclass(frozen=True, eq=False)
-class FoundPictures:
-    """Where the pictures of items are.
+class Pictures:
+    """The pictures of a data set folder, one an item.
 
     Attributes:
-        files: picture files where they lie, by item.
-        encoded: as of `ForeignData`, for those in ZIP files; None where there are none.
-        rows: as of `ForeignData.files`.
-        notes: what was left out.
+        source: what says where they are: `images/`, or `images.csv`.
+        items: `(P,)` ids as written.
+        paths: `(P,)` their files.
     """
 
-    files: Mapping[str, Path] = field(default_factory=dict)
-    encoded: Callable[[], Iterator[tuple[str, bytes]]] | None = None
-    rows: tuple[dict[str, str], ...] = ()
-    notes: tuple[str, ...] = ()
+    source: Path
+    items: pl.Series
+    paths: Paths
 
+    @classmethod
+    def of(cls, folder: Path, *, missing_images: str) -> Pictures:
+        """Find them.
 
-def find_pictures(
-    source: Path, items: Collection[str], *, folders: Sequence[str], zips: Sequence[str] = ()
-) -> FoundPictures:
-    """The pictures of items: the stem of a file's name is the item's id.
-
-    Args:
-        source: a folder; a single file holds no pictures.
-        items: the ids that are known. Files of others are counted and left out.
-        folders: patterns (small letters) for the names of folders in `source`, however deep, that hold pictures.
-        zips: patterns (small letters) for the names of ZIP files that do. What they hold is read member by member and
-            never unpacked to a path that they name. Items that have a file already need none of them.
-
-    Raises:
-        DataError: two files or members are of one item, or a ZIP file cannot be read.
-    """
-    if not source.is_dir():
-        return FoundPictures()
-    known = items if isinstance(items, set | frozenset) else set(items)
-    files: dict[str, Path] = {}
-    rows: list[dict[str, str]] = []
-    notes: list[str] = []
-    for folder in _picture_folders(source, folders):
-        strangers = _take_files(folder, known, files)
-        rows.append(file_row(folder.relative_to(source), "pictures", "images.csv points to them"))
-        if strangers:
-            notes.append(f"{folder}: {strangers:,} pictures are of no item of the data set: left out.")
-    members: dict[str, tuple[Path, str]] = {}
-    for path in _zip_files(source, zips):
-        before = len(members)
-        notes += _take_members(path, known - files.keys(), members)
-        name, taken = path.relative_to(source), len(members) - before
-        became = f"images/ ({taken:,} pictures)" if taken else "not needed: no item lacks a picture of it"
-        rows.append(file_row(name, "pictures in a ZIP file", became))
-    return FoundPictures(files, (lambda: _contents(members)) if members else None, tuple(rows), tuple(notes))
-
-
-# ---- folders ---------------------------------------------------------------------------------------
-
-
-def _picture_folders(source: Path, patterns: Sequence[str]) -> Iterator[Path]:
-    """The topmost folders whose names fit, hidden ones left out."""
-    for place, names, _ in os.walk(source):
-        names[:] = sorted(name for name in names if not name.startswith((".", "__MACOSX")))
-        fitting = [name for name in names if _fits(name, patterns)]
-        yield from (Path(place) / name for name in fitting)
-        names[:] = [name for name in names if name not in fitting]
-
-
-def _take_files(folder: Path, known: Collection[str], files: dict[str, Path]) -> int:
-    """Adds a folder's pictures of known items; how many are of others."""
-    strangers = 0
-    for place, names, found in os.walk(folder):
-        names[:] = sorted(name for name in names if not name.startswith("."))
-        for name in sorted(found):
-            stem = PurePath(name).stem
-            if PurePath(name).suffix.lower() not in IMAGE_SUFFIXES or name.startswith("."):
-                continue
-            if stem not in known:
-                strangers += 1
-            elif stem in files:
-                raise DataError(
-                    f"{Path(place) / name}: is the second picture of item {stem!r}, beside {files[stem]}. Keep one."
-                )
-            else:
-                files[stem] = Path(place) / name
-    return strangers
-
-
-def _fits(name: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(name.lower(), pattern) for pattern in patterns)
-
-
-# ---- ZIP files -------------------------------------------------------------------------------------
-
-
-def _zip_files(source: Path, patterns: Sequence[str]) -> list[Path]:
-    found = [
-        Path(place) / name
-        for place, _, names in os.walk(source)
-        for name in names
-        if not name.startswith(".") and _fits(name, patterns)
-    ]
-    return sorted(found)
-
-
-def _take_members(path: Path, known: Collection[str], members: dict[str, tuple[Path, str]]) -> list[str]:
-    """Adds a ZIP file's pictures of known items; notes on the others."""
-    strangers, large = 0, 0
-    try:
-        with zipfile.ZipFile(path) as archive:
-            listed = archive.infolist()
-    except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise DataError(f"{path}: is no readable ZIP file ({error}). Download it again.") from None
-    for member in listed:
-        name = PurePosixPath(member.filename)
-        if member.is_dir() or name.suffix.lower() not in IMAGE_SUFFIXES or name.name.startswith("."):
-            continue
-        if name.stem not in known:
-            strangers += 1
-        elif member.file_size > MOST_BYTES:
-            large += 1
-        elif name.stem in members:
-            other = members[name.stem][1]
+        Raises:
+            DataError: names the file, the row, and the remedy.
+        """
+        listing, images = find_table(folder, "images"), folder / "images"
+        if listing is not None:
+            return _listed(listing, folder, missing_images)
+        if not images.exists():
+            if missing_images == "mask":
+                return _named(images, [], [])
             raise DataError(
-                f"{path}: {member.filename} is the second picture of item {name.stem!r}, beside {other}. Keep one."
+                f"{folder}: no images/ folder and no images.csv. Put each item's picture at images/<item_id>.jpg, "
+                f"list item_id,path in images.csv, {ALLOW}."
             )
-        else:
-            members[name.stem] = (path, member.filename)
-    notes = []
-    if strangers:
-        notes.append(f"{path}: {strangers:,} pictures are of no item that lacks one: left out.")
-    if large:
-        notes.append(f"{path}: {large:,} pictures have more than {MOST_BYTES >> 20} MB: left out.")
-    return notes
+        if not images.is_dir():
+            raise DataError(f"{images}: is a file; expected a folder of pictures.")
+        found = _in_folder(images)
+        if not len(found.items) and missing_images == "error":
+            raise DataError(
+                f"{images}: holds no picture. Put each item's picture there as <item_id>.jpg "
+                f"(any of {', '.join(IMAGE_SUFFIXES)}), {ALLOW}."
+            )
+        return found
 
 
-def _contents(members: Mapping[str, tuple[Path, str]]) -> Iterator[tuple[str, bytes]]:
-    for path in dict.fromkeys(path for path, _ in members.values()):
-        with zipfile.ZipFile(path) as archive:
-            for item, (of, name) in members.items():
-                if of == path:
-                    yield item, _read_member(path, archive, name)
+def refuse_repeated(path: Path, ids: pl.Series) -> None:
+    """`DataError` where an item has two rows in a table."""
+    if ids.n_unique() == len(ids):
+        return
+    row = first_row(ids.is_duplicated())
+    again = int(np.flatnonzero((ids == ids[row - 1]).to_numpy())[1]) + 1
+    raise DataError(
+        f"{path}: item {ids[row - 1]!r} occurs twice, in {row_name(path, row)} and in row {again}; "
+        f"keep one row an item."
+    )
 
 
-def _read_member(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
+def _named(images: Path, items: list[str], names: list[str]) -> Pictures:
+    return Pictures(
+        images,
+        pl.Series("item_id", items, dtype=pl.String),
+        Paths(images, pl.Series("path", names, dtype=pl.String)),
+    )
+
+
+def _in_folder(images: Path) -> Pictures:
+    items: list[str] = []
+    names: list[str] = []
+    with os.scandir(images) as entries:
+        found = sorted(entry.name for entry in entries if entry.is_file())
+    for name in found:
+        item, _, suffix = name.rpartition(".")
+        if f".{suffix.lower()}" not in IMAGE_SUFFIXES or name.startswith("."):
+            continue
+        if not name.isascii() and not _is_utf8(name):
+            _refuse_two(_named(images, items, names))
+            raise DataError(f"{images}: the file name {os.fsencode(name)!r} is not UTF-8; rename it.")
+        items.append(item)
+        names.append(name)
+    pictures = _named(images, items, names)
+    _refuse_two(pictures)
+    return pictures
+
+
+def _is_utf8(name: str) -> bool:
     try:
-        with archive.open(name) as file:
-            content = file.read(MOST_BYTES + 1)
-    # RuntimeError: it is encrypted; NotImplementedError: a method of compression that Python has not.
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
-        raise DataError(f"{path}: {name} cannot be read ({error}). Download the ZIP file again.") from None
-    if len(content) > MOST_BYTES:
-        raise DataError(f"{path}: {name} holds more than the ZIP file says. Download it again.")
-    return content
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _refuse_two(pictures: Pictures) -> None:
+    again = ~pictures.items.is_first_distinct()
+    if not again.any():
+        return
+    second = first_row(again) - 1
+    item, names = pictures.items[second], pictures.paths.written
+    first = first_row(pictures.items == item) - 1
+    raise DataError(
+        f"{pictures.source}: item {item!r} has two images, {names[first]} and {names[second]}; keep one."
+    )
+
+
+def _listed(listing: Path, folder: Path, missing_images: str) -> Pictures:
+    table = read_table(listing, required=("item_id", "path"))
+    if table["path"].dtype != pl.String:
+        raise DataError(f"{listing}: column path is of type {table['path'].dtype}; store it as text.")
+    ids = id_column(listing, table, "item_id").cast(pl.String)
+    refuse_repeated(listing, ids)
+    written = table["path"].fill_null("")
+    there = np.zeros(len(written), dtype=bool)
+    for place, path in enumerate(Paths(folder, written).texts()):
+        there[place] = os.path.isfile(path or "")  # noqa: PTH113 - Path.is_file raises where a name is too long
+        if not there[place] and missing_images == "error":
+            raise DataError(
+                f"{listing}: {row_name(listing, place + 1)}: item {ids[place]!r}: no image file at "
+                f"{written[place]!r} (paths are relative to {folder}). Mend the path, {ALLOW}."
+            )
+    return Pictures(listing, ids.filter(there), Paths(folder, written.filter(there)))

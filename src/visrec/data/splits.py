@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from visrec.data.interactions import Interactions
+from visrec.data.order import order_of
 from visrec.errors import ConfigError, DataError
 
 TRAIN, VALID, TEST = 0, 1, 2
@@ -43,34 +44,45 @@ class Split:
         return {"train": self.train, "valid": self.valid, "test": self.test}[part]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Baskets:
     """For each interaction: where its basket (one user, one timestamp) stands in the user's history."""
 
-    age: np.ndarray  # (N,) 0 = the user's newest basket, 1 = the one before, …
-    count: np.ndarray  # (N,) number of baskets of the user
-    newer: np.ndarray  # (N,) share of the user's interactions that lie in newer baskets
+    user: np.ndarray  # (N,)
+    basket: np.ndarray  # (N,) baskets are counted user by user, of each the oldest first
+    per_user: np.ndarray  # (U,) number of baskets
+    sizes: np.ndarray  # (baskets,) number of interactions
 
+    @classmethod
+    def of(cls, interactions: Interactions) -> _Baskets:
+        user, time, n = interactions.user, interactions.timestamp, len(interactions)
+        order = order_of([user])  # rows are in time order already
+        starts = np.ones(n, dtype=bool)  # of a basket, in `order`
+        u = user[order]
+        starts[1:] = u[1:] != u[:-1]
+        t = time[order]
+        starts[1:] |= t[1:] != t[:-1]
+        basket = np.empty(n, dtype=np.int32)
+        basket[order] = np.cumsum(starts, dtype=np.int32) - 1
+        sizes = np.diff(np.append(np.flatnonzero(starts), n))
+        return cls(user, basket, np.bincount(u[starts], minlength=interactions.n_users), sizes)
 
-def _baskets(interactions: Interactions) -> _Baskets:
-    n = len(interactions)
-    user, time = interactions.user, interactions.timestamp
-    order = np.lexsort((time, user))
-    u, t = user[order], time[order]
-    starts = np.ones(n, dtype=bool)  # of a basket, in `order`
-    starts[1:] = (u[1:] != u[:-1]) | (t[1:] != t[:-1])
-    basket = np.cumsum(starts) - 1  # (N,) in `order`
-    basket_user = u[starts]
-    per_user = np.bincount(basket_user, minlength=interactions.n_users)
-    last_basket = np.cumsum(per_user) - 1  # (U,) index of each user's newest basket
-    last_row = np.searchsorted(u, np.arange(interactions.n_users), side="right")  # one past the user's rows
-    basket_end = np.append(np.flatnonzero(starts)[1:], n)  # one past each basket's rows
-    rows = interactions.user_counts()
-    age, count, newer = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n)
-    age[order] = last_basket[u] - basket
-    count[order] = per_user[u]
-    newer[order] = (last_row[u] - basket_end[basket]) / rows[u]
-    return _Baskets(age, count, newer)
+    @property
+    def age(self) -> np.ndarray:
+        """`(N,)` 0 = the user's newest basket, 1 = the one before, …"""
+        newest = (np.cumsum(self.per_user) - 1).astype(np.int32)  # (U,)
+        return newest[self.user] - self.basket
+
+    @property
+    def count(self) -> np.ndarray:
+        """`(N,)` number of baskets of the user."""
+        return self.per_user.astype(np.int32)[self.user]
+
+    @property
+    def newer(self) -> np.ndarray:
+        """`(N,)` share of the user's interactions that lie in newer baskets."""
+        rows = np.bincount(self.user, minlength=len(self.per_user))  # (U,)
+        return (np.cumsum(rows)[self.user] - np.cumsum(self.sizes)[self.basket]) / rows[self.user]
 
 
 def _split(interactions: Interactions, parts: np.ndarray, name: str, **shares: float) -> Split:
@@ -95,10 +107,11 @@ def leave_last_out(interactions: Interactions) -> Split:
     A basket is what one user did at one timestamp. A user with two baskets has no validation part; a user
     with one stays in training whole.
     """
-    baskets = _baskets(interactions)
-    parts = np.full(len(interactions), TRAIN)
-    parts[(baskets.age == 0) & (baskets.count >= 2)] = TEST
-    parts[(baskets.age == 1) & (baskets.count >= 3)] = VALID
+    baskets = _Baskets.of(interactions)
+    parts = np.full(len(interactions), TRAIN, dtype=np.int8)
+    age, count = baskets.age, baskets.count
+    parts[(age == 0) & (count >= 2)] = TEST
+    parts[(age == 1) & (count >= 3)] = VALID
     return _split(interactions, parts, "leave_last_out")
 
 
@@ -116,7 +129,7 @@ def by_evaluation(interactions: Interactions) -> Split:
             "The interactions have no 'evaluation' column. Add one (true for test rows), "
             "or choose another split, such as leave_last_out."
         )
-    parts = interactions.evaluation.astype(np.int64)
+    parts = interactions.evaluation.copy()
     if not (parts == TEST).any():
         raise DataError(
             "The 'evaluation' column marks no interaction for the test. Write true (or test) in the rows to "
@@ -124,7 +137,7 @@ def by_evaluation(interactions: Interactions) -> Split:
         )
     if not (parts == VALID).any():
         rest = parts == TRAIN
-        baskets = _baskets(interactions.where(rest))
+        baskets = _Baskets.of(interactions.where(rest))
         held = np.flatnonzero(rest)[(baskets.age == 0) & (baskets.count >= 2)]
         parts[held] = VALID
     return _split(interactions, parts, "by_evaluation")
@@ -139,7 +152,7 @@ def by_time(interactions: Interactions, *, test: float = 0.1, valid: float = 0.1
         valid: about this share, the next newest, in [0, 1).
     """
     _check_shares(test, valid)
-    parts = np.full(len(interactions), TRAIN)
+    parts = np.full(len(interactions), TRAIN, dtype=np.int8)
     if valid:
         parts[_newest(interactions.timestamp, test + valid)] = VALID
     parts[_newest(interactions.timestamp, test)] = TEST
@@ -152,8 +165,8 @@ def by_ratio(interactions: Interactions, *, test: float = 0.2, valid: float = 0.
     Whole baskets from the newest on are taken until the share is reached; the oldest basket always trains.
     """
     _check_shares(test, valid)
-    baskets = _baskets(interactions)
-    parts = np.full(len(interactions), TRAIN)
+    baskets = _Baskets.of(interactions)
+    parts = np.full(len(interactions), TRAIN, dtype=np.int8)
     oldest = baskets.age == baskets.count - 1
     newer = baskets.newer + 1e-9  # a share that is reached is reached: .2 + .1 makes .30000000000000004
     parts[(newer < test + valid) & ~oldest] = VALID
@@ -162,11 +175,11 @@ def by_ratio(interactions: Interactions, *, test: float = 0.2, valid: float = 0.
 
 
 def _newest(time: np.ndarray, share: float) -> np.ndarray:
-    """A mask of about this share of the moments, the newest; equal moments fall on one side."""
+    """A mask of about this share of the moments `(N,)`, rising, the newest; equal moments fall on one side."""
     if len(time) == 0:
         return np.zeros(0, dtype=bool)
     first = min(len(time) - 1, round(len(time) * (1 - share)))
-    return time >= np.partition(time, first)[first]
+    return time >= time[first]
 
 
 def _check_shares(test: float, valid: float) -> None:

@@ -9,12 +9,14 @@ import numpy as np
 
 from visrec.data.dataset import Dataset
 from visrec.data.interactions import Interactions
+from visrec.data.order import order_of
 from visrec.data.times import as_date, unit_of
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 HEADS = (1, 5, 10, 20)
 """Percent of the items, the most taken first, whose share is told."""
 _PERIODS = 24  # about as many bars as a plot over time has
+_BLOCK = 1 << 14  # moments that are turned into dates at once
 _SECONDS = {"day": 86_400, "month": 30.44 * 86_400, "year": 365.25 * 86_400}
 
 
@@ -51,21 +53,24 @@ class Statistics:
     @classmethod
     def of(cls, dataset: Dataset) -> Statistics:
         """Count a data set."""
-        rows, paths = dataset.interactions, dataset.catalog.paths
+        rows = dataset.interactions
         users, items = rows.user_counts(), rows.item_counts()
-        unit = unit_of(rows.timestamp)
+        n = len(rows)
+        unit = unit_of(
+            rows.timestamp[(n - 1) // 2 : n // 2 + 1]
+        )  # which have the median of all: rows are in time order
         return cls(
             n_users=int((users > 0).sum()),
             n_items=rows.n_items,
             n_interacted=int((items > 0).sum()),
-            n_images=sum(path is not None for path in paths),
+            n_images=int(dataset.catalog.pictured.sum()),
             n_interactions=len(rows),
             user_counts=_falling(users),
             item_counts=_falling(items),
             basket_sizes=_falling(_basket_sizes(rows)),
             first=as_date(float(rows.timestamp[0]), unit),
             last=as_date(float(rows.timestamp[-1]), unit),
-            periods=_periods(rows.timestamp.astype(np.float64), unit),
+            periods=_periods(rows.timestamp, unit),
         )
 
     @property
@@ -190,7 +195,7 @@ def _falling(counts: np.ndarray) -> np.ndarray:
 
 
 def _basket_sizes(rows: Interactions) -> np.ndarray:
-    order = np.lexsort((rows.timestamp, rows.user))
+    order = order_of([rows.user])  # rows are in time order already
     user, time = rows.user[order], rows.timestamp[order]
     starts = np.flatnonzero(np.r_[True, (user[1:] != user[:-1]) | (time[1:] != time[:-1])])
     return np.diff(np.r_[starts, len(user)])
@@ -198,18 +203,31 @@ def _basket_sizes(rows: Interactions) -> np.ndarray:
 
 def _periods(times: np.ndarray, unit: float) -> tuple[tuple[str, int], ...]:
     """Counts by year, month or day, whichever makes a plot; by even stretches where there are no dates."""
-    span = times[-1] - times[0]
+    first, last = float(times[0]), float(times[-1])
+    span = last - first
     if unit and span > 0:
         kind = next((one for one in ("year", "month") if span / unit / _SECONDS[one] >= _PERIODS / 4), "day")
         if span / unit / _SECONDS[kind] <= 10 * _PERIODS:
             letter = {"year": "Y", "month": "M", "day": "D"}[kind]
-            seconds = (times / unit).astype(np.int64).astype("datetime64[s]")
-            stretch = seconds.astype(f"datetime64[{letter}]").astype(np.int64)
-            counts = np.bincount(stretch - stretch.min())
-            starts = np.arange(stretch.min(), stretch.min() + len(counts)).astype(f"datetime64[{letter}]")
+            low, high = (int(_stretches(np.array([end]), unit, letter)[0]) for end in (first, last))
+            counts = np.zeros(high - low + 1, dtype=np.int64)
+            for start in range(0, len(times), _BLOCK):
+                block = times[start : start + _BLOCK]
+                first_and_last = _stretches(block[[0, -1]], unit, letter) - low
+                if first_and_last[0] == first_and_last[1]:  # since times rise, so do all between them
+                    counts[first_and_last[0]] += len(block)
+                else:
+                    counts += np.bincount(_stretches(block, unit, letter) - low, minlength=len(counts))
+            starts = np.arange(low, high + 1).astype(f"datetime64[{letter}]")
             return tuple((str(start), int(n)) for start, n in zip(starts, counts, strict=True))
-    counts, edges = np.histogram(times, bins=_PERIODS if span > 0 else 1)
+    counts, edges = np.histogram(times.astype(np.float64), bins=_PERIODS if span > 0 else 1)
     return tuple((as_date(float(edge), unit), int(n)) for edge, n in zip(edges, counts, strict=False))
+
+
+def _stretches(times: np.ndarray, unit: float, letter: str) -> np.ndarray:
+    """The years, months or days since 1970 of moments."""
+    seconds = (times.astype(np.float64) / unit).astype(np.int64).astype("datetime64[s]")
+    return seconds.astype(f"datetime64[{letter}]").astype(np.int64)
 
 
 def _quantiles(counts: np.ndarray) -> dict[str, float]:

@@ -90,8 +90,8 @@ def _read_csv(path: Path) -> pl.DataFrame:
         if "utf-8" in message:
             raise _not_text(path) from None
         raise DataError(_broken_row(path, header) or f"{path}: cannot be read as CSV ({message}).") from None
-    filled = np.flatnonzero(table.select(~pl.all_horizontal(pl.all().is_null())).to_series().to_numpy())
-    return table.head(filled[-1] + 1 if len(filled) else 0)
+    filled = table.select(~pl.all_horizontal(pl.all().is_null())).to_series().to_numpy()
+    return table.head(len(filled) - int(np.argmax(filled[::-1])) if filled.any() else 0)
 
 
 def _csv_header(path: Path) -> list[str]:
@@ -188,10 +188,8 @@ def id_column(path: Path, table: pl.DataFrame, name: str) -> pl.Series:
             f"{path}: column {name} holds floating-point numbers{where}. "
             f"Ids must be text or whole numbers: drop the rows without an id and store the column so."
         )
-    missing = column.is_null()
-    if column.dtype == pl.String:
-        missing |= column.str.strip_chars().is_in(["", "nan", "NaN"])
-    elif not (column.dtype.is_integer() or missing.all()):
+    missing = _missing(column) if column.dtype == pl.String else column.is_null()
+    if column.dtype != pl.String and not (column.dtype.is_integer() or missing.all()):
         raise DataError(
             f"{path}: column {name} is of type {column.dtype}; store it as text or whole numbers."
         )
@@ -203,14 +201,39 @@ def id_column(path: Path, table: pl.DataFrame, name: str) -> pl.Series:
     return whole_numbers(column) if column.dtype.is_integer() else column
 
 
+def coded_ids(path: Path, table: pl.DataFrame, name: str) -> tuple[np.ndarray, pl.Series]:
+    """A column of ids as places `(N,)` int32 in a series of the distinct ones, which are as of `id_column`."""
+    column = table[name]
+    if column.dtype == pl.String:
+        coded = column.cast(pl.Categorical)
+        kept = coded.unique()
+        ids = kept.cast(pl.String)
+        if _missing(ids).any():
+            id_column(path, table, name)  # which says where
+        numbers = kept.to_physical().to_numpy()
+        place = np.empty(int(numbers.max()) + 1, dtype=np.int32)
+        place[numbers] = np.arange(len(numbers), dtype=np.int32)
+        return place[coded.to_physical().to_numpy()], ids
+    column = id_column(path, table, name)
+    ids = column.unique()
+    known = pl.DataFrame({"id": ids, "place": np.arange(len(ids), dtype=np.int32)})
+    found = pl.DataFrame({"id": column}).join(known, on="id", how="left", maintain_order="left")["place"]
+    return found.to_numpy(), ids
+
+
+def _missing(ids: pl.Series) -> pl.Series:
+    """Which texts are no ids."""
+    return ids.is_null() | ids.str.strip_chars().is_in(["", "nan", "NaN"])
+
+
 def number_column(path: Path, table: pl.DataFrame, name: str) -> np.ndarray:
     """A column of finite numbers as float64 `(N,)`."""
     column = table[name]
-    if column.dtype == pl.String:
-        column = column.str.strip_chars()
-    elif not column.dtype.is_numeric():
+    if not (column.dtype == pl.String or column.dtype.is_numeric()):
         raise DataError(f"{path}: column {name} is of type {column.dtype}; store it as numbers.")
     numbers = column.cast(pl.Float64, strict=False)
+    if column.dtype == pl.String and numbers.null_count():
+        numbers = column.str.strip_chars().cast(pl.Float64, strict=False)
     bad = ~numbers.is_finite().fill_null(value=False)
     if bad.any():
         raise DataError(
@@ -247,7 +270,8 @@ def time_column(path: Path, table: pl.DataFrame, name: str) -> np.ndarray:
             f"{len(column)} rows). Expected numbers (such as Unix seconds) or dates such as "
             f"2021-04-13T10:30:00, of one form in the whole column."
         )
-    return parsed.to_numpy() + 0  # -0.0 becomes 0.0: equal moments, equal bytes
+    times = parsed.to_numpy()
+    return times + 0 if parsed.dtype.is_float() else times  # -0.0 becomes 0.0: equal moments, equal bytes
 
 
 def parse_times(column: pl.Series) -> pl.Series | None:
@@ -255,7 +279,9 @@ def parse_times(column: pl.Series) -> pl.Series | None:
     if column.dtype in (pl.Date, pl.Datetime):
         return column.cast(pl.Datetime("us"), strict=False).to_physical()
     if column.dtype == pl.String:
-        parsed = _parse_texts(column.str.strip_chars())
+        parsed = column.cast(pl.Int64, strict=False)
+        if parsed.null_count():
+            parsed = _parse_texts(column.str.strip_chars())
     elif column.dtype.is_integer():
         parsed = column.cast(pl.Int64, strict=False)
     elif column.dtype.is_numeric():
@@ -295,5 +321,8 @@ def part_column(path: Path, table: pl.DataFrame, name: str) -> np.ndarray:
 
 def parse_parts(column: pl.Series) -> pl.Series:
     """Words for parts as 0 train, 1 valid, 2 test; null where a word is none."""
-    words = column.cast(pl.String, strict=False).str.strip_chars().str.to_lowercase()
-    return words.replace_strict(_PARTS, default=None, return_dtype=pl.Int8)
+    written = column.cast(pl.String, strict=False)
+    distinct = written.unique()
+    words = distinct.str.strip_chars().str.to_lowercase()
+    parts = words.replace_strict(_PARTS, default=None, return_dtype=pl.Int8)
+    return written.replace_strict(distinct, parts, default=None, return_dtype=pl.Int8)

@@ -79,9 +79,8 @@ def _charts(found: Statistics) -> list[tuple[str, str, Chart]]:
 def _sheet(dataset: Dataset) -> list[tuple[str, list[int]]]:
     """A contact sheet: items by heading; only those with a picture."""
     counts = dataset.interactions.item_counts()
-    have = np.array([path is not None for path in dataset.catalog.paths])
     order = np.argsort(-counts, kind="stable")
-    order = order[have[order]]
+    order = order[dataset.catalog.pictured[order]]
     untaken = order[counts[order] == 0]
     places = np.linspace(0, max(0, len(order) - 1), min(len(order), 2 * _SHOWN)).round().astype(np.int64)
     found = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,12 +29,12 @@ class Contents:
         reasons: why, by index.
     """
 
-    paths: tuple[Path | None, ...]
+    paths: Sequence[Path | None]
     digests: list[str | None]
     reasons: dict[int, str]
 
     @classmethod
-    def of(cls, paths: tuple[Path | None, ...], progress: Callable[[int, int, str], None] | None) -> Self:
+    def of(cls, paths: Sequence[Path | None], progress: Callable[[int, int, str], None] | None) -> Self:
         """Read all files once, in threads."""
         digests: list[str | None] = [None] * len(paths)
         reasons: dict[int, str] = {}

@@ -118,7 +118,7 @@ def extract(
             "weights": weights_with_paths(weights, resolved),
             "options": options,
         }
-    n_vectors = sum(path is not None for path in catalog.paths) * int(np.prod(made.shape[:-1]))
+    n_vectors = int(catalog.pictured.sum()) * int(np.prod(made.shape[:-1]))
     if pca is not None and pca > min(made.dim, n_vectors - 1):
         raise FeaturesError(
             f"pca is {pca}, but {n_vectors:,} vectors of length {made.dim:,} have at most "

@@ -192,7 +192,7 @@ class RunningStudy:
 @once
 def _pictured(engine: Engine) -> np.ndarray:
     """The items with a picture, by index."""
-    return np.array([n for n, path in enumerate(engine.catalog.paths) if path is not None], dtype=np.int64)
+    return np.flatnonzero(engine.catalog.pictured)
 
 
 def check_models(config: StudyConfig, engine: Engine) -> None:

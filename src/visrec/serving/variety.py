@@ -55,7 +55,7 @@ def varied_items(engine: Engine, *, looks: int = LOOKS, seed: int = 0) -> np.nda
     Vectors are the visual features of the run, or where it has none those by which a model for visitors compares
     items. Where there are no vectors at all, the order is drawn at random.
     """
-    there = np.array([path is not None for path in engine.catalog.paths])
+    there = engine.catalog.pictured
     items = np.flatnonzero(there if there.any() else ~there)
     vectors = None
     if engine.run.has("vector"):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import polars as pl
 import pytest
 from PIL import Image
 
-from visrec.data.catalog import Catalog
+from visrec.data.catalog import Catalog, Paths, digest_of_table
 from visrec.data.ids import IdMap
 from visrec.errors import DataError, ImageError
 
@@ -52,6 +53,46 @@ def test_paths_and_metadata_must_fit_the_items(tmp_path: Path):
         Catalog(catalog.items, (None,), catalog.metadata)
     with pytest.raises(DataError, match="2 items, 2 paths and 1 rows of metadata"):
         Catalog(catalog.items, (None, None), catalog.metadata.head(1))
+
+
+def test_paths_kept_as_text_read_like_a_tuple_of_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("visrec.data.catalog._BLOCK", 2)
+    written = pl.Series(["a.jpg", None, "./b//c.jpg", str(tmp_path / "d.jpg"), "../e.jpg/"])
+    expected = (
+        Path("shop/a.jpg"), None, Path("shop/b/c.jpg"), tmp_path / "d.jpg", Path("shop/../e.jpg"),
+    )  # fmt: skip
+    paths = Paths(Path("shop"), written)
+
+    assert tuple(paths) == expected
+    assert paths == expected
+    assert paths != (*expected[:-1], None)
+    assert paths != expected[:-1]
+    assert [text and Path(text) for text in paths.texts()] == list(expected)
+    assert list(paths.texts())[-1] == str(expected[-1])  # with a stroke at its end it would be no file
+    assert (len(paths), paths[0], paths[-1]) == (5, expected[0], expected[-1])
+    assert tuple(paths[1:4:2]) == expected[1:4:2]
+    assert None in paths
+    assert paths.there.tolist() == [True, False, True, True, True]
+    with pytest.raises(IndexError):
+        paths[5]
+
+
+def test_pictured_items_are_those_with_a_path(tmp_path: Path):
+    catalog = catalog_of(tmp_path)
+    lazy = Catalog(catalog.items, Paths(tmp_path, pl.Series(["08.png", None])), catalog.metadata)
+
+    assert catalog.pictured.tolist() == lazy.pictured.tolist() == [True, False]
+    assert lazy.digest == catalog.digest
+    assert lazy.open("08").size == (3, 2)
+
+
+def test_digest_of_a_table_is_that_of_each_column_as_json(monkeypatch: pytest.MonkeyPatch):
+    table = pl.DataFrame({"b": ["é", None, '"'], "title": ["x", "y", "z"], "a,": [1.5, 2, None]})
+    whole = '["a,", [1.5, 2.0, null]]\n["b", ["é", null, "\\""]]\n'
+    monkeypatch.setattr("visrec.data.catalog._BLOCK", 2)
+
+    assert digest_of_table(table) == hashlib.sha256(whole.encode()).hexdigest()
+    assert digest_of_table(table.head(0)) == hashlib.sha256(b'["a,", []]\n["b", []]\n').hexdigest()
 
 
 def test_digest_changes_with_ids_and_images(tmp_path: Path):

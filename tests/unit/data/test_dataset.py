@@ -122,6 +122,52 @@ def test_numbers_become_text_where_one_item_id_is_no_number(make: Make, other: s
     assert rows_of(data) == [(1, "5", 1, 1.0)]
 
 
+def test_reading_tells_how_far_it_is(make: Make):
+    told: list[tuple[int, int, str]] = []
+    load_dataset(make(), progress=lambda *word: told.append(word))
+
+    steps = told[-1][1]
+    assert [done for done, _, _ in told] == list(range(steps + 1))
+    assert {total for _, total, _ in told} == {steps}
+    assert (told[0][2], told[-1][2]) == ("reading interactions.csv", "3 interactions")
+
+
+def test_users_and_items_whose_rows_are_all_left_out_are_not_known(make: Make):
+    folder = make(
+        "user_id,item_id,timestamp,rating\nu1,i1,1,5\nu2,i1,2,1\nu1,i9,3,1\n", images=("i1.jpg",)
+    )  # u2 and i9 have low ratings alone
+    data = load_dataset(folder, min_rating=3, missing_images="mask")
+
+    assert data.interactions.users.values.to_list() == ["u1"]
+    assert data.catalog.items.values.to_list() == ["i1"]
+
+
+def test_row_of_an_unknown_item_is_counted_in_the_file(make: Make):
+    rows = "u1,i1,5\nu1,i1,6\nu2,i1,1\nu1,i9,3\nu2,i9,2\n"  # the first is older than the second: left out
+    folder = make(f"user_id,item_id,timestamp\n{rows}", items="item_id\ni1\n")
+
+    assert "row 4 below the header: item 'i9' is not in items.csv (1 such items in all)" in fault(folder)
+
+
+@pytest.mark.parametrize("kind", [pl.Categorical, pl.Int32, pl.UInt64, pl.Int64, pl.String])
+def test_ids_of_any_type_are_the_same_ids(make: Make, kind: type[pl.DataType]):
+    table = pl.DataFrame({"user_id": ["12", "7", "12"], "item_id": ["1", "1", "2"], "timestamp": [3, 1, 2]})
+    typed = table.with_columns(
+        pl.col("user_id", "item_id").cast(pl.Int64).cast(kind)
+        if kind not in (pl.Categorical, pl.String)
+        else pl.col("user_id", "item_id").cast(kind)
+    )
+    data = load_dataset(make(typed, images=("1.jpg", "2.jpg")))
+
+    assert data.interactions.users.written.to_list() == ["7", "12"]
+    found = data.interactions
+    assert (found.user.tolist(), found.item.tolist(), found.timestamp.tolist()) == (
+        [0, 1, 1],
+        [0, 1, 0],
+        [1, 2, 3],
+    )
+
+
 def test_repeated_pair_keeps_its_newest_row(make: Make):
     data = load_dataset(
         make("user_id,item_id,timestamp,weight\nu1,i1,5,1\nu1,i1,9,2\nu1,i1,7,3\nu1,i2,1,4\n")

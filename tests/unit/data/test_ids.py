@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 
 import numpy as np
@@ -73,6 +74,45 @@ def test_ids_indices_of_any_iterable():
     np.testing.assert_array_equal(ids.indices(pl.Series(["b"])), [1])
     np.testing.assert_array_equal(ids.indices(one for one in "ca"), [2, 0])
     assert ids.indices([]).dtype == np.int64
+
+
+TEXTS = ["a", "B", "u10", "u2", "é", "zz", "日本", "-1", "07", "7", " ", "\U0001f600"]
+
+
+@pytest.mark.parametrize("ids", [TEXTS, [3, -20, 10, 0, -3, 7, 100], [5]])
+def test_ids_are_found_alike_in_a_map_of_many(ids: list[str | int], monkeypatch: pytest.MonkeyPatch):
+    few = IdMap(ids)
+    asked = [*ids, *map(str, ids), "u3", "", "~~~~~~", "0", "\ud800"]
+    expected = [str(one) in set(map(str, ids)) for one in asked]
+    places = [few.index(one) for one in ids]
+    monkeypatch.setattr("visrec.data.ids._INDEXED", 0)
+    many = IdMap(ids)
+
+    assert [one in few for one in asked] == [one in many for one in asked] == expected
+    assert [many.index(one) for one in ids] == places
+    assert few.take(np.array(places)).to_list() == list(ids)
+
+
+def test_ids_index_of_negative_numbers_follows_how_they_are_written():
+    assert IdMap([10, -1, 2, -20, -3]).values.to_list() == [2, -1, -3, 10, -20]
+    assert IdMap(["10", "-1", "2", "-20", "-3"]) == IdMap([10, -1, 2, -20, -3])
+
+
+def test_ids_lookup_of_numbers_among_numbers_is_that_of_their_texts():
+    ids = IdMap([3, 1, 20])
+    asked = pl.Series([20, 4, None, 2**64 - 1, 1], dtype=pl.UInt64)
+
+    assert (
+        ids.lookup(asked).to_list() == ids.lookup(asked.cast(pl.String)).to_list() == [2, None, None, None, 0]
+    )
+
+
+def test_ids_digest_is_that_of_each_length_and_text(monkeypatch: pytest.MonkeyPatch):
+    texts = ["a", "é", "u10"]  # in index order
+    whole = b"".join(len(text.encode()).to_bytes(4, "little") + text.encode() for text in texts)
+    monkeypatch.setattr("visrec.data.ids._BLOCK", 2)
+
+    assert IdMap(texts[::-1]).digest == hashlib.sha256(whole).hexdigest()
 
 
 def test_ids_unknown_one_is_named_also_from_a_generator():

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from visrec.data import order
 from visrec.data.ids import IdMap
 from visrec.data.interactions import Histories, Interactions, k_core
 from visrec.errors import DataError
@@ -223,6 +224,49 @@ def test_k_core_equals_a_plain_loop(pairs: set[tuple[int, int]], user_k: int, it
     core = k_core(make([(user, item, 0) for user, item in pairs]), user_k=user_k, item_k=item_k)
 
     assert {(user, item) for user, item, _ in rows_of(core)} == expected
+
+
+row_lists = st.lists(
+    st.tuples(st.integers(0, 3), st.integers(0, 4), st.integers(-2, 3)), min_size=1, max_size=30
+)
+
+
+@given(rows=row_lists, few=st.sampled_from([0, 1000]), data=st.data())
+def test_parts_and_unions_are_as_if_made_anew(rows: list[Row], few: int, data: st.DataObject):
+    """Also where rows are repeated; whether they are many decides how they are sorted, never into what."""
+    weight = data.draw(st.lists(st.sampled_from([0.5, 1, 2]), min_size=len(rows), max_size=len(rows)))
+    marks = data.draw(st.lists(st.integers(0, 2), min_size=len(rows), max_size=len(rows)))
+    mask = np.array(data.draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows))))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(order, "_FEW", few)
+        whole = make(rows, weight=weight, evaluation=marks)
+        part, rest = whole.where(mask), whole.where(~mask)
+        both = part.union(rest)
+
+    plain = sorted(zip(rows, weight, marks, strict=True), key=lambda row: (row[0][2], *row[0][:2], *row[1:]))
+    assert rows_of(whole) == [row for row, _, _ in plain]
+    assert whole.weight.tolist() == [one for _, one, _ in plain]
+    for found, kept in ((part, mask), (rest, ~mask)):
+        expected = [row for row, there in zip(plain, kept, strict=True) if there]
+        again = make(
+            [row for row, _, _ in expected],
+            weight=[one for _, one, _ in expected],
+            evaluation=[m for *_, m in expected],
+        )
+        assert found.digest == again.digest
+        np.testing.assert_array_equal(found.histories().items, again.histories().items)
+    assert both.digest == make(rows, weight=weight).digest
+
+
+def test_a_part_is_asked_anew_for_what_the_whole_has_told():
+    whole = make(ROWS)
+    assert (len(whole.digest), len(whole.histories().items)) == (64, 5)  # told, and kept
+    part = whole.where(whole.user == 0)
+
+    assert part.digest != whole.digest
+    assert part.histories().items.tolist() == [1, 2, 3]
+    with pytest.raises(ValueError, match="read-only"):
+        part.user[0] = 1
 
 
 # ---- histories -----------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from visrec.data.foreign import (
     the_file,
 )
 from visrec.data.formats.rows import read_rows, whole_numbers_of
-from visrec.data.pictures import find_pictures
+from visrec.data.datasets.pictures_by_name import find_pictures
 from visrec.errors import DataError
 
 _BLOCK = 4096  # vectors at a time

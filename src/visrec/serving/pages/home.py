@@ -89,9 +89,7 @@ def _first_of_each(keys: Sequence[str]) -> list[str]:
 @once
 def _wall(engine: Engine) -> list[Item]:
     """Pictures from all over the catalogue, evenly."""
-    pictured = np.array(
-        [i for i, path in enumerate(engine.catalog.paths) if path is not None], dtype=np.int64
-    )
+    pictured = np.flatnonzero(engine.catalog.pictured)
     chosen = np.linspace(0, len(pictured) - 1, min(_ON_THE_WALL, len(pictured))).round().astype(np.int64)
     return engine.items(pictured[chosen])
 
@@ -110,13 +108,13 @@ def _facts(engine: Engine) -> list[tuple[str, str]]:
     split, catalog = engine.run.split, engine.catalog
     in_training = np.bincount(split.train.item, minlength=len(catalog)) > 0
     facts = [
-        ("pictures", f"{sum(path is not None for path in catalog.paths):,}"),
+        ("pictures", f"{catalog.pictured.sum():,}"),
         ("people", f"{len(split.train.users):,}"),
         ("times somebody took something", f"{len(engine.run.data.interactions.item):,}"),
         ("items that nobody took in training", f"{int((~in_training).sum()):,}"),
         ("models", f"{len(engine.models)}"),
     ]
-    if len(catalog) != sum(path is not None for path in catalog.paths):
+    if not catalog.pictured.all():
         facts.insert(0, ("items", f"{len(catalog):,}"))
     return facts
 

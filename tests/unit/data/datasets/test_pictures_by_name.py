@@ -6,7 +6,7 @@ import zipfile
 import pytest
 
 from visrec.data import pictures
-from visrec.data.pictures import find_pictures
+from visrec.data.datasets.pictures_by_name import find_pictures
 from visrec.errors import DataError
 
 
