@@ -47,7 +47,7 @@ FACTS = np.dtype(
 
 _PACKED = struct.Struct("<32s432sQII12s8s8sB?????")  # the same, for one row at a time
 _LEAST_SIDE = 64  # pixels down to which a JPEG is decoded reduced: enough for all that is looked at
-_AT_ONCE = 1 << 25  # bytes of a file that are read at once; of a larger one, no more than is needed
+_AT_ONCE = 1 << 25  # bytes: files up to this are read at once; larger ones twice
 _DEPTH = 24  # which byte is a PNG's depth
 _HASH_SIDE, _HASH_KEPT = 32, 8
 _ONE_COLOUR = 6  # levels of 255 between the extremes of each channel: what JPEG makes of a plain area
@@ -136,17 +136,13 @@ def inspect(path: str | Path) -> ImageFacts:
     """Look at one file. Never raises for what the file is."""
     path, digest = Path(path), b""
     try:
-        with opened(path) as opened_file:
-            data = opened_file.read(_AT_ONCE)
-            file: io.BytesIO | io.BufferedReader = io.BytesIO(data)
-            digest = hashlib.sha256(data).digest()
-            if len(data) == _AT_ONCE:
-                file = opened_file
-                file.seek(0)
-                digest = hashlib.file_digest(file, "sha256").digest()
-                file.seek(0)
-            is_deep = data.startswith(b"\x89PNG") and data[_DEPTH : _DEPTH + 1] == b"\x10"
-            with loaded(path, file, least_side=_LEAST_SIDE) as (image, size):
+        with opened(path) as file, _at_hand(file) as source:
+            digest = hashlib.file_digest(source, "sha256").digest()
+            source.seek(0)
+            head = source.read(_DEPTH + 1)
+            source.seek(0)
+            is_deep = head.startswith(b"\x89PNG") and head[_DEPTH:] == b"\x10"
+            with loaded(path, source, least_side=_LEAST_SIDE) as (image, size):
                 animated = bool(getattr(image, "is_animated", False))
                 transparent = image.has_transparency_data and _is_seen_through(image)
                 small = upright(to_rgb(image), orientation_of(image))
@@ -167,6 +163,12 @@ def inspect(path: str | Path) -> ImageFacts:
                 )
     except ImageError as error:
         return ImageFacts(problem=error.kind, reason=str(error), digest=digest)
+
+
+def _at_hand(file: io.BufferedReader) -> io.BytesIO | io.BufferedReader:
+    """What is in a file, read once where it is not large."""
+    is_small = os.fstat(file.fileno()).st_size <= _AT_ONCE
+    return io.BytesIO(file.read()) if is_small else file
 
 
 class Inspecting(Preparation):

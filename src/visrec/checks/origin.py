@@ -18,9 +18,9 @@ from visrec.features.features import Features
 OTHER = 0.1
 """A vector made again is another one where it differs by more than this share of its length: other hardware and
 versions of libraries stay below."""
-LEAST_ITEMS, MOST_ITEMS = 100, 500
+LEAST_ITEMS, MOST_ITEMS = 300, 1000
 """So many items are compared to tell whether vectors go with pictures."""
-UNRELATED = 4.0
+UNRELATED = 5.0
 """Vectors do not go with the pictures where their relation is less than so many standard deviations above chance."""
 _SHUFFLES = 99
 
