@@ -337,7 +337,8 @@ def test_features_are_checked_against_the_data_set(make_clean, tmp_path):
     rng = np.random.default_rng(0)
     values = rng.normal(size=(120, 8)).astype(np.float32)
     digests = pl.Series([file_digest(path) for path in catalog.paths])
-    good = replace(Features.from_array(values, catalog.items.values), images=digests)
+    said = {"settings": {"extractor": "color", "weights": "default", "options": {}}}
+    good = replace(Features.from_array(values, catalog.items.values, provenance=said), images=digests)
     good.save(tmp_path / "good")
     assert found_in(folder, features=[tmp_path / "good"]) == {}
 
@@ -347,7 +348,7 @@ def test_features_are_checked_against_the_data_set(make_clean, tmp_path):
     ids = catalog.items.values.to_list()
     ids[7] = "stranger"  # i007 has no row
     missing = np.arange(120) == 9
-    bad = Features.from_array(values, ids, missing=missing)
+    bad = Features.from_array(values, ids, missing=missing, provenance=said)
     spoilt = np.array(bad.values)
     spoilt[11, 0] = np.nan
     places = {one: place for place, one in enumerate(bad.items.written.to_list())}
