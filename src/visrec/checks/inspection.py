@@ -197,10 +197,12 @@ def inspect_all(
     reasons: dict[int, str] = {}
     seen: dict[bytes, int] = {}
     for place, found in enumerate(prepared(Inspecting(), paths, n_workers=n_workers, ahead=256)):
-        if isinstance(found, str):  # the process that looked at it ended
-            row = ImageFacts(problem="damaged", reason=found).packed()
-        else:
-            row = found.tobytes()
+        # A text is what is left where the process that looked at it ended.
+        row = (
+            ImageFacts(problem="damaged", reason=found).packed()
+            if isinstance(found, str)
+            else found.tobytes()
+        )
         facts[place] = np.frombuffer(row, dtype=FACTS, count=1)[0]
         if len(row) > FACTS.itemsize:
             problem = bytes(facts["problem"][place])

@@ -12,7 +12,6 @@ import polars as pl
 from visrec.checks.findings import Finding, finding
 from visrec.checks.images import Pictures
 from visrec.errors import FeaturesError, ImageError
-from visrec.features.encoding import encode_with, extractor_of
 from visrec.features.features import Features
 
 OTHER = 0.1
@@ -122,6 +121,8 @@ def check_recomputed(
     """
     if not features.provenance.get("settings"):
         return []  # told by `check_origin`
+    from visrec.features.encoding import encode_with, extractor_of  # networks: only where they are asked
+
     try:
         made = extractor_of(features)
     except (FeaturesError, ImportError) as error:

@@ -76,10 +76,9 @@ def stats(
     as_json: Json = False,
 ) -> None:
     """A data set in numbers: sizes, density, who takes how much, what is taken how often, when."""
-    from visrec.data.dataset import load_dataset
-    from visrec.data.statistics import Statistics, card_of
+    from visrec.data.statistics import Statistics, card_of, load_counted
 
-    found = load_dataset(data, min_rating=min_rating, missing_images="mask")
+    found = load_counted(data, min_rating=min_rating)
     statistics = Statistics.of(found)
     if card is not None:
         from visrec.files import write_text

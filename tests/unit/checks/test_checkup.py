@@ -143,15 +143,16 @@ def plant(shop, picture, encoded) -> dict[str, int]:
     frames = [picture(964), picture(965)]
     item("moving", encoded(frames[0], "WEBP", save_all=True, append_images=frames[1:]), "webp")
     return {
-        "missing-id": 1, "unreadable-time": 1, "negative-time": 1, "future-time": 1, "other-unit-time": 1, "zero-time": 1,
-        "unreadable-rating": 1, "unreadable-weight": 1, "unreadable-part": 1, "duplicate-row": 1, "repeated-pair": 1,
-        "look-alike-id": 1, "unknown-item": 1, "single-event-user": 1, "one-basket-user": 1, "single-event-item": 1,
+        "missing-id": 1, "unreadable-time": 1, "negative-time": 1, "future-time": 1, "other-unit-time": 1,
+        "zero-time": 1, "unreadable-rating": 1, "unreadable-weight": 1, "unreadable-part": 1, "duplicate-row": 1,
+        "repeated-pair": 1, "look-alike-id": 1, "unknown-item": 1, "single-event-user": 1, "one-basket-user": 1, "single-event-item": 1,
         "bot-user": 1, "time-gap": 1, "held-out-in-training": 1, "training-after-held-out": 1, "split-basket": 1,
         "untrained-user": 1, "untrained-item": 1, "leaked-duplicate": 1, "duplicate-item": 1, "missing-item-id": 1,
         "item-without-image": 1, "two-images": 1, "image-without-item": 1, "ignored-file": 1, "bad-file-name": 1,
         "empty-image": 1, "not-an-image": 1, "truncated-image": 1, "oversized-image": 1, "wrong-extension": 1,
         "tiny-image": 1, "blank-image": 1, "odd-shape": 1, "exact-duplicate": 1, "near-duplicate": 1,
-        "cmyk-image": 1, "other-colours": 1, "unreadable-image": 1, "deep-image": 1, "rotated-image": 1, "palette-image": 1, "transparent-image": 1,
+        "cmyk-image": 1, "other-colours": 1, "unreadable-image": 1,
+        "deep-image": 1, "rotated-image": 1, "palette-image": 1, "transparent-image": 1,
         "animated-image": 1,
     }  # fmt: skip
 
