@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import struct
 import zlib
 from collections import Counter
@@ -12,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from click.testing import Result
 from PIL import Image, ImageCms
+from typer.testing import CliRunner
 
 from visrec.checks.checkup import check
 from visrec.checks.codes import CODES
@@ -20,6 +23,7 @@ from visrec.checks.codes.pictures import PICTURES
 from visrec.checks.codes.tables import TABLES
 from visrec.checks.diagnosis import Diagnosis
 from visrec.checks.mending import fix
+from visrec.cli import app
 from visrec.data.dataset import load_catalog, load_dataset
 from visrec.data.images import decode
 from visrec.data.splits import by_evaluation
@@ -144,16 +148,16 @@ def plant(shop, picture, encoded) -> dict[str, int]:
     item("moving", encoded(frames[0], "WEBP", save_all=True, append_images=frames[1:]), "webp")
     return {
         "missing-id": 1, "unreadable-time": 1, "negative-time": 1, "future-time": 1, "other-unit-time": 1,
-        "zero-time": 1, "unreadable-rating": 1, "unreadable-weight": 1, "unreadable-part": 1, "duplicate-row": 1,
-        "repeated-pair": 1, "look-alike-id": 1, "unknown-item": 1, "single-event-user": 1, "one-basket-user": 1, "single-event-item": 1,
-        "bot-user": 1, "time-gap": 1, "held-out-in-training": 1, "training-after-held-out": 1, "split-basket": 1,
-        "untrained-user": 1, "untrained-item": 1, "leaked-duplicate": 1, "duplicate-item": 1, "missing-item-id": 1,
-        "item-without-image": 1, "two-images": 1, "image-without-item": 1, "ignored-file": 1, "bad-file-name": 1,
-        "empty-image": 1, "not-an-image": 1, "truncated-image": 1, "oversized-image": 1, "wrong-extension": 1,
-        "tiny-image": 1, "blank-image": 1, "odd-shape": 1, "exact-duplicate": 1, "near-duplicate": 1,
-        "cmyk-image": 1, "other-colours": 1, "unreadable-image": 1,
-        "deep-image": 1, "rotated-image": 1, "palette-image": 1, "transparent-image": 1,
-        "animated-image": 1,
+        "zero-time": 1, "unreadable-rating": 1, "unreadable-weight": 1, "unreadable-part": 1,
+        "duplicate-row": 1, "repeated-pair": 1, "look-alike-id": 1, "unknown-item": 1, "single-event-user": 1,
+        "one-basket-user": 1, "single-event-item": 1, "bot-user": 1, "time-gap": 1, "held-out-in-training": 1,
+        "training-after-held-out": 1, "split-basket": 1, "untrained-user": 1, "untrained-item": 1,
+        "leaked-duplicate": 1, "duplicate-item": 1, "missing-item-id": 1, "item-without-image": 1,
+        "two-images": 1, "image-without-item": 1, "ignored-file": 1, "bad-file-name": 1, "empty-image": 1,
+        "not-an-image": 1, "truncated-image": 1, "oversized-image": 1, "wrong-extension": 1, "tiny-image": 1,
+        "blank-image": 1, "odd-shape": 1, "exact-duplicate": 1, "near-duplicate": 1, "cmyk-image": 1,
+        "other-colours": 1, "unreadable-image": 1, "deep-image": 1, "rotated-image": 1, "palette-image": 1,
+        "transparent-image": 1, "animated-image": 1,
     }  # fmt: skip
 
 
@@ -384,3 +388,61 @@ def test_a_diagnosis_is_json(diagnosis):
     assert told["errors"] == len(found.of("error")) > 0
     assert [one["code"] for one in told["findings"]] == [one.code for one in found.findings]
     assert told["facts"]["k_core"][0]["k"] == 2
+
+
+def typed(*words: object) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def test_the_commands_that_findings_name_work_when_typed(faulty, diagnosis, tmp_path, monkeypatch):
+    """Of each kind of mend the printed command is typed, and its fault is gone from the folder that it makes."""
+    monkeypatch.chdir(tmp_path)
+    for code in ("other-unit-time", "near-duplicate", "look-alike-id", "leaked-duplicate", "other-colours"):
+        one = next(found for found in diagnosis.findings if found.code == code)
+        words = shlex.split(diagnosis.command(one).replace("FIXED", code))
+        assert words[:2] == ["visrec", "fix"]
+        typed(*words[1:])  # with --only, what it was not asked about is left: the status says so
+        assert code not in {found.code for found in check(tmp_path / code, n_workers=0, now=NOW).findings}
+
+
+def test_a_broken_folder_stops_a_pipeline_and_its_mended_copy_does_not(faulty, tmp_path):
+    folder, _ = faulty
+    assert typed("check", folder).exit_code == 2
+    assert typed("fix", folder, tmp_path / "fixed").exit_code == 0
+    assert typed("check", tmp_path / "fixed").exit_code == 0
+
+
+def test_every_fault_of_a_folder_has_something_to_type_unless_words_must_do(diagnosis):
+    silent = [one.code for one in diagnosis.findings if not diagnosis.command(one) and not one.advice]
+    assert all(CODES[code].severity == "note" for code in silent)
+
+
+def test_a_column_that_marks_no_test_is_left_out_when_asked(make_clean, tmp_path):
+    shop = make_clean()
+    shop.rows = [(*row[:5], "train") for row in shop.rows]
+    folder = shop.write(tmp_path / "flat")
+    assert found_in(folder) == {"no-test-rows": 1}
+    assert (
+        fix(folder, tmp_path / "fixed", also=["no-test-rows"], n_workers=0, now=NOW).left.has_errors is False
+    )
+    assert load_dataset(tmp_path / "fixed").interactions.evaluation is None
+
+
+def test_a_pair_that_is_validated_and_tested_is_a_repeated_pair(make_clean, tmp_path):
+    shop = make_clean()
+    shop.row("u01", "i100", START + 8 * DAY, "valid")
+    shop.row("u01", "i100", START + 8 * DAY + 60, "test")
+    assert found_in(shop.write(tmp_path / "twice")) == {"repeated-pair": 1}
+
+
+def test_milliseconds_throughout_are_no_fault_and_seconds_among_them_are(make_clean, tmp_path):
+    shop = make_clean()
+    shop.rows = [(*row[:2], 1000 * row[2], *row[3:]) for row in shop.rows]
+    assert found_in(shop.write(tmp_path / "thousands")) == {}
+    shop.row("u01", "i100", START + DAY)
+    assert found_in(shop.write(tmp_path / "mixed")) == {"other-unit-time": 1}
+    made = fix(tmp_path / "mixed", tmp_path / "fixed", n_workers=0, now=NOW)
+    assert not made.left.findings
+    rows = pl.read_csv(tmp_path / "fixed" / "interactions.csv")
+    mended = rows.filter((pl.col("user_id") == "u01") & (pl.col("item_id") == "i100"))
+    assert mended["timestamp"].to_list() == [1000 * (START + DAY)]
