@@ -14,7 +14,7 @@ from typing import Any
 from visrec.features.extraction import RATE
 from visrec.features.features import Features
 from visrec.files import read_json, write_json
-from visrec.recommender import Progress
+from visrec.progress import Progress
 from visrec.runs import EXTRACTING
 from visrec.stages import Stage
 

@@ -30,7 +30,8 @@ from visrec.features.extractors import options_for_regions, resolved, weights_wi
 from visrec.features.features import Features
 from visrec.features.finishing import Steps
 from visrec.feedback.addresses import has_password, is_url
-from visrec.recommender import Progress, Recommender
+from visrec.progress import Progress
+from visrec.recommender import Recommender
 
 
 class DataConfig(Config):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeVar, final
@@ -26,10 +26,8 @@ from visrec.data.interactions import Histories, Interactions
 from visrec.errors import ConfigError, DataError, FeaturesError, NotFittedError, RunError, UnsupportedError
 from visrec.features.features import Features
 from visrec.files import file_digest, read_json, replacing, replacing_folder, write_json
+from visrec.progress import Progress
 from visrec.ranking import check_finite, top_k
-
-Progress = Callable[[int, int, str], None]
-"""Called with (done, total, note) while something long is under way."""
 
 T = TypeVar("T")
 FORMAT = 1

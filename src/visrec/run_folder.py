@@ -33,7 +33,8 @@ from visrec.feedback.folding import Folded, fold
 from visrec.feedback.reading import read_events
 from visrec.files import read_json
 from visrec.neighbours import similar_items
-from visrec.recommender import Progress, Recommender, load_model
+from visrec.progress import Progress
+from visrec.recommender import Recommender, load_model
 
 FOLDERS: dict[Kind, str] = {"vector": "features", "regions": "regions", "image": "images"}
 """Where a run keeps the features of each kind."""

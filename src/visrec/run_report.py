@@ -30,7 +30,8 @@ from visrec.explain.faithfulness import HEADINGS, Check, check_explanations, wri
 from visrec.features.extractor import versions
 from visrec.features.features import META, Features
 from visrec.files import replacing, write_json
-from visrec.recommender import Progress, Recommender, load_model
+from visrec.progress import Progress
+from visrec.recommender import Recommender, load_model
 from visrec.run_folder import FOLDERS, Run, read_facts
 from visrec.stages import Stage, silent
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
-from visrec.recommender import Progress
+from visrec.progress import Progress
 
 Stage = Callable[[str], AbstractContextManager[Progress | None]]
 """Opens a progress display with a title; the command line draws bars."""

@@ -18,7 +18,7 @@ from visrec.evaluation.triples_page import Example, Group, write_triples_page
 from visrec.experiment import DataConfig, Experiment, FeaturesConfig
 from visrec.features.extractors import folder_name
 from visrec.features.features import META, Features
-from visrec.recommender import Progress
+from visrec.progress import Progress
 from visrec.training.guidelines import GuidelinesConfig, GuidelinesSampler
 from visrec.training.sampling import NOBODY, PopularitySampler, Triples, UniformSampler
 from visrec.training.strategies import STRATEGIES

@@ -113,7 +113,7 @@ def test_no_near_pair_is_missed_and_none_is_invented(seed, bits):
         flips = rng.choice(64, bits, replace=False).astype(np.uint64)
         hashes[place + 1] = hashes[place] ^ np.bitwise_or.reduce(np.uint64(1) << flips, initial=np.uint64(0))
     signatures = np.zeros((40, 12), dtype=np.uint8)
-    found = {tuple(pair) for pair in near_pairs(hashes, signatures).tolist()}
+    found = {tuple(pair) for pair in near_pairs(hashes, signatures, np.arange(40)).tolist()}
     apart = {(a, b): int(hashes[a] ^ hashes[b]).bit_count() for a in range(40) for b in range(a + 1, 40)}
     assert {pair for pair, n in apart.items() if n <= SURE_BITS} <= found
     assert found <= {pair for pair, n in apart.items() if n <= MOST_BITS}
@@ -122,4 +122,4 @@ def test_no_near_pair_is_missed_and_none_is_invented(seed, bits):
 def test_pictures_whose_small_copies_differ_are_no_near_pair():
     hashes = np.array([7, 7, 7], dtype=np.uint64)
     signatures = np.array([[0] * 6 + [200] * 6, [0] * 6 + [202] * 6, [200] * 6 + [0] * 6], dtype=np.uint8)
-    assert near_pairs(hashes, signatures).tolist() == [[0, 1]]
+    assert near_pairs(hashes, signatures, np.arange(3)).tolist() == [[0, 1]]

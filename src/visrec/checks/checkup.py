@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from visrec.checks.codes import CODES
+from visrec.checks.diagnosis import Diagnosis
 from visrec.checks.features import check_features
-from visrec.checks.findings import Diagnosis, Finding
+from visrec.checks.findings import Finding
 from visrec.checks.images import Pictures, check_pictures, check_presence
 from visrec.checks.interactions import check_crowd, check_rows, newest_of_pairs
 from visrec.checks.parts import check_given_parts, check_leaked_pictures, check_untrained_items, with_parts
@@ -19,15 +19,7 @@ from visrec.checks.tables import Tables, read_tables
 from visrec.errors import DataError
 
 _ORDER = {severity: place for place, severity in enumerate(("error", "warning", "note"))}
-
-
-@dataclass(frozen=True)
-class Checkup:
-    """A diagnosis, and what it was made from."""
-
-    diagnosis: Diagnosis
-    tables: Tables
-    pictures: Pictures
+_STAGES = ("reading the tables", "rows", "what is held out", "users and items")
 
 
 def check(
@@ -35,6 +27,7 @@ def check(
     *,
     min_rating: float | None = None,
     features: Sequence[str | Path] = (),
+    recompute: int = 0,
     images: bool = True,
     allow_missing_images: bool = False,
     n_workers: int | None = None,
@@ -47,65 +40,48 @@ def check(
         folder: the data set.
         min_rating: look at interactions rated at least this.
         features: folders of features that are meant for it.
+        recompute: of each of them, make so many vectors again with the extractor that they name, and compare.
         images: whether to look into the picture files, which takes nearly all of the time.
         allow_missing_images: items without a picture are meant to be so.
         n_workers: processes that decode; 0: threads of this process; None: one a core, at most 8.
-        progress: called as `progress(done, total, note)` while pictures are looked at.
+        progress: called as `progress(done, total, note)`: stages of the tables, then pictures, then features.
         now: seconds since 1970 after which times lie in the future; None: by the clock.
 
     Raises:
         DataError: there is no such folder, or `min_rating` is given where there are no ratings.
     """
-    return check_up(
-        folder,
-        min_rating=min_rating,
-        features=features,
-        images=images,
-        allow_missing_images=allow_missing_images,
-        n_workers=n_workers,
-        progress=progress,
-        now=now,
-    ).diagnosis
-
-
-def check_up(
-    folder: str | Path,
-    *,
-    min_rating: float | None = None,
-    features: Sequence[str | Path] = (),
-    images: bool = True,
-    allow_missing_images: bool = False,
-    n_workers: int | None = None,
-    progress: Callable[[int, int, str], None] | None = None,
-    now: float | None = None,
-) -> Checkup:
-    """`check`, with what was read on the way, which `fix` needs."""
-    folder = Path(folder)
+    folder, told = Path(folder), progress or _quiet
+    told(0, len(_STAGES), _STAGES[0])
     tables = read_tables(folder)
     found: list[Finding] = list(tables.findings)
+    told(1, len(_STAGES), _STAGES[1])
     more, rows = check_rows(tables, now=now)
     found += more
     found += check_presence(
         tables, tables.rows if tables.items is None else rows, allow_missing=allow_missing_images
     )
     rows = _rated(tables, rows, min_rating)
+    told(2, len(_STAGES), _STAGES[2])
     found += check_given_parts(rows)
     parted = with_parts(newest_of_pairs(rows))
-    more, facts = check_crowd(parted, len(tables.known_items()))
-    found += more
     found += check_untrained_items(parted)
+    told(3, len(_STAGES), _STAGES[3])
+    more, facts = check_crowd(parted, len(tables.known_items))
+    found += more
     pictures = Pictures()
     if images:
         more, pictures, sizes = check_pictures(tables, n_workers=n_workers, progress=progress)
         found += more
-        found += check_leaked_pictures(parted, pictures.groups)
+        found += check_leaked_pictures(parted, pictures.alike(pictures.exact, pictures.near))
         facts["images"] = sizes
-    digests = {
-        item: one.digest for item, one in zip(pictures.items, pictures.facts, strict=True) if one.digest
-    }
-    for one in features:
-        found += check_features(Path(one), tables.known_items(), digests)
-    return Checkup(Diagnosis(folder, _in_order(found), _rounded(facts)), tables, pictures)
+    for place, one in enumerate(features):
+        told(place, len(features), "features")
+        found += check_features(Path(one), tables.known_items, pictures, recompute=recompute)
+    return Diagnosis(folder, _in_order(found), _rounded(facts), tables, pictures)
+
+
+def _quiet(done: int, total: int, note: str) -> None:
+    """Where nobody wants to know how far it is."""
 
 
 def _rated(tables: Tables, rows: pl.DataFrame, min_rating: float | None) -> pl.DataFrame:

@@ -35,15 +35,25 @@ _DETAIL_SIDE, _SMOOTH, _AROUND = (
 )  # pixels: of the copy, of what is no detail, of what a detail stands in
 _SHIFT = 2  # pixels by which one copy may lie beside the other
 _MOST_DETAILS = 4096  # copies kept: 16 KiB each
+_PAIRS_AT_ONCE = 1 << 13  # whose small copies are compared: some 14 MB each
 _MOST_NEIGHBOURS = 64  # places along a sorted table: bounds the time that thousands of equal keys take
 
 
 def same_files(digests: np.ndarray) -> np.ndarray:
-    """`(n,)` a number for each content; files with one digest have one number."""
-    return np.unique(digests, return_inverse=True)[1].reshape(-1)
+    """`(n,)` a number for each content, rising with it; files with one digest have one number.
+
+    Args:
+        digests: `(n, 32)` uint8.
+    """
+    words = np.ascontiguousarray(digests).view(">u8").astype(np.uint64)  # (n, 4)
+    order = np.lexsort(words.T[::-1])
+    differs = (words[order][1:] != words[order][:-1]).any(axis=1)
+    number = np.zeros(len(words), dtype=np.int64)
+    number[order[1:]] = np.cumsum(differs)
+    return number
 
 
-def near_pairs(hashes: np.ndarray, signatures: np.ndarray) -> np.ndarray:
+def near_pairs(hashes: np.ndarray, signatures: np.ndarray, among: np.ndarray) -> np.ndarray:
     """Pairs of pictures that are nearly the same.
 
     Candidates are found by tables over the combinations of three of the hash's eight bytes (Manku, Jain & Das Sarma
@@ -53,25 +63,30 @@ def near_pairs(hashes: np.ndarray, signatures: np.ndarray) -> np.ndarray:
     Args:
         hashes: `(n,)` uint64, see `perceptual_hash`.
         signatures: `(n, F)` uint8, the small copies.
+        among: `(k,)` rising: the pictures to compare.
 
     Returns:
         `(m, 2)` int64 indices, the lower first, sorted, each pair once.
     """
-    n = len(hashes)
+    hashes, n = hashes[among], len(among)
     blocks = [(hashes >> np.uint64(8 * place)) & np.uint64(0xFF) for place in range(_BLOCKS)]
-    found = [np.zeros((0, 2), dtype=np.int64)]
+    found = np.zeros(0, dtype=np.int64)  # a pair as one number: lower * n + higher
     for a, b, c in combinations(range(_BLOCKS), 3):
         key = (blocks[a] << np.uint64(16) | blocks[b] << np.uint64(8) | blocks[c]).astype(np.uint32)
         order = np.lexsort((hashes, key))  # alike hashes beside each other also within a key
         sorted_key = key[order]
+        new = [found]
         for step in range(1, min(n, _MOST_NEIGHBOURS + 1)):
             at = np.flatnonzero(sorted_key[step:] == sorted_key[:-step])
             if len(at) == 0:
                 break
             left, right = order[at], order[at + step]
             close = np.bitwise_count(hashes[left] ^ hashes[right]) <= MOST_BITS
-            found.append(np.sort(np.stack([left[close], right[close]], axis=1), axis=1))
-    pairs = np.unique(np.concatenate(found), axis=0)
+            left, right = left[close], right[close]
+            new.append(np.minimum(left, right) * n + np.maximum(left, right))
+        if len(new) > 1:
+            found = np.unique(np.concatenate(new))  # at once: most pairs are found in many tables
+    pairs = among[np.stack(np.divmod(found, max(n, 1)), axis=1)]
     return pairs[_alike(signatures, pairs)]
 
 
@@ -96,8 +111,8 @@ def groups_of(n: int, pairs: np.ndarray) -> np.ndarray:
 def _alike(signatures: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """`(m,)` whether the small copies of each pair are alike."""
     alike = np.zeros(len(pairs), dtype=bool)
-    for start in range(0, len(pairs), 1 << 16):
-        part = pairs[start : start + (1 << 16)]
+    for start in range(0, len(pairs), _PAIRS_AT_ONCE):
+        part = pairs[start : start + _PAIRS_AT_ONCE]
         difference = signatures[part[:, 0]].astype(np.float32) - signatures[part[:, 1]]
         difference -= difference.mean(axis=1, keepdims=True)
         alike[start : start + len(part)] = np.abs(difference).mean(axis=1) <= MOST_LEVELS

@@ -1,15 +1,14 @@
-"""What the doctor found."""
+"""What the doctor found: one fault, how often, and a few examples."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import numpy as np
+import polars as pl
 
-from visrec.checks.codes import CODES, Severity, remedy_of
+from visrec.checks.codes import CODES, Severity
 
 N_EXAMPLES = 5
 _LONGEST = 300  # characters of an example
@@ -24,16 +23,18 @@ class Finding:
         count: how many are at fault.
         examples: a few of them, as text.
         rows: `(n,)` the rows of the interactions concerned, from 0.
-        items: the items concerned, as written.
+        items: `(n,)` the items concerned, as written.
         severity: that of the code, unless the user allowed the fault.
+        about: what the placeholders of the code's command stand for, beside the data set.
     """
 
     code: str
     count: int
     examples: tuple[str, ...] = ()
     rows: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    items: tuple[str, ...] = ()
+    items: pl.Series = field(default_factory=lambda: pl.Series(dtype=pl.String))
     severity: Severity = "error"
+    about: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def what(self) -> str:
@@ -46,6 +47,11 @@ class Finding:
         """Why it matters."""
         return CODES[self.code].meaning
 
+    @property
+    def advice(self) -> str:
+        """In words, what no command can do; "" where there is nothing to say."""
+        return CODES[self.code].advice
+
 
 def finding(
     code: str,
@@ -53,30 +59,33 @@ def finding(
     examples: Iterable[object] = (),
     *,
     rows: np.ndarray | None = None,
-    items: Sequence[str] = (),
+    items: pl.Series | Sequence[str] = (),
     allowed: bool = False,
+    about: Mapping[str, str] | None = None,
 ) -> list[Finding]:
     """A list of one finding, or of none where the count is 0.
 
     Args:
         code: a key of `CODES`.
         count: how many are at fault.
-        examples: any number; a few are kept.
+        examples: any number; the first few are looked at.
         rows: of the interactions, from 0.
         items: as written.
         allowed: the user has said that this is meant to be so: a note.
+        about: see `Finding`.
     """
     if not count:
         return []
-    shown = tuple(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…" for text in map(_text, examples))
+    shown = [text for text, _ in zip(map(_text, examples), range(N_EXAMPLES), strict=False)]
     return [
         Finding(
             code,
             int(count),
-            shown[:N_EXAMPLES],
+            tuple(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…" for text in shown),
             np.zeros(0, dtype=np.int64) if rows is None else np.asarray(rows, dtype=np.int64),
-            tuple(items),
+            pl.Series(items, dtype=pl.String),
             "note" if allowed else CODES[code].severity,
+            about or {},
         )
     ]
 
@@ -84,53 +93,3 @@ def finding(
 def _text(example: object) -> str:
     """A text that any terminal and any JSON can hold: names of files may be bytes that are none."""
     return str(example).encode(errors="backslashreplace").decode()
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """What `check` gives.
-
-    Attributes:
-        folder: the data set.
-        findings: errors first, then warnings, then notes.
-        facts: JSON-able: sizes, k-core preview, popularity head, times, pictures; what is there, right or wrong.
-    """
-
-    folder: Path
-    findings: tuple[Finding, ...]
-    facts: dict[str, Any]
-
-    def of(self, severity: Severity) -> list[Finding]:
-        """The findings of one severity."""
-        return [one for one in self.findings if one.severity == severity]
-
-    @property
-    def has_errors(self) -> bool:
-        """Whether any finding is an error."""
-        return bool(self.of("error"))
-
-    def remedy(self, one: Finding) -> str:
-        """What to type against a finding."""
-        return remedy_of(one.code, str(self.folder))
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-able."""
-        return {
-            "folder": str(self.folder),
-            "errors": len(self.of("error")),
-            "warnings": len(self.of("warning")),
-            "notes": len(self.of("note")),
-            "findings": [
-                {
-                    "code": one.code,
-                    "severity": one.severity,
-                    "count": one.count,
-                    "what": one.what,
-                    "examples": list(one.examples),
-                    "meaning": one.meaning,
-                    "remedy": self.remedy(one),
-                }
-                for one in self.findings
-            ],
-            "facts": self.facts,
-        }

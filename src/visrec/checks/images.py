@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import polars as pl
 
 from visrec.checks.duplicates import detailed, groups_of, near_pairs, same_files
-from visrec.checks.findings import Finding, finding
-from visrec.checks.inspection import ImageFacts, inspect_all
+from visrec.checks.findings import N_EXAMPLES, Finding, finding
+from visrec.checks.inspection import FACTS, ImageFacts, Inspected, inspect_all
 from visrec.checks.tables import Tables
 
 TINY = 32
@@ -27,40 +27,79 @@ _PROBLEMS = {
     "damaged": "truncated-image",
     "oversized": "oversized-image",
 }
-_NO_GROUPS = {"item_id": pl.String, "group": pl.Int64}
+_FILES = {"item_id": pl.String, "path": pl.String}
+_NO_PAIRS = np.zeros((0, 2), dtype=np.int64)
 
 
-@dataclass(frozen=True)
+class Paths(Sequence[Path]):
+    """Files of a folder by their names in it; a path is made when it is asked for: a million take much memory."""
+
+    def __init__(self, folder: Path, names: pl.Series) -> None:
+        self._folder, self._names = folder, names
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @overload
+    def __getitem__(self, index: int) -> Path: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Path]: ...
+    def __getitem__(self, index: int | slice) -> Path | Sequence[Path]:
+        if isinstance(index, slice):
+            return [self._folder / name for name in self._names[index]]
+        return self._folder / self._names[index]
+
+
+@dataclass(frozen=True, eq=False)
 class Pictures:
     """The files that were looked at.
 
     Attributes:
-        items: the item of each.
-        paths: where each is.
-        facts: what is in each.
-        groups: `item_id, group` of the items whose pictures are alike.
+        files: `item_id, path` of each.
+        paths: where each is, in the same order.
+        seen: what is in each.
+        exact: `(m, 2)` places of files of two items that are equal: the first of all equal ones, and another.
+        near: `(m, 2)` places of files of two items that are nearly the same.
     """
 
-    items: tuple[str, ...] = ()
-    paths: tuple[Path, ...] = ()
-    facts: tuple[ImageFacts, ...] = ()
-    groups: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_NO_GROUPS))
+    files: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_FILES))
+    paths: Sequence[Path] = ()
+    seen: Inspected = field(default_factory=lambda: Inspected(np.zeros(0, dtype=FACTS), {}))
+    exact: np.ndarray = field(default_factory=_NO_PAIRS.copy)
+    near: np.ndarray = field(default_factory=_NO_PAIRS.copy)
+
+    def alike(self, *pairs: np.ndarray) -> pl.DataFrame:
+        """`item_id, head` of items that are paired, directly or by others: the first of them is the head of all."""
+        items = self.files.select("item_id").unique(maintain_order=True).with_row_index("code")
+        code = self.files.join(items, on="item_id", how="left", maintain_order="left")["code"].to_numpy()
+        group = groups_of(items.height, code[np.concatenate([_NO_PAIRS, *pairs])].astype(np.int64))
+        table = items.select("item_id", pl.Series("group", group))
+        table = table.with_columns(pl.col("item_id").first().over("group").alias("head"))
+        return table.filter(pl.col("group").is_duplicated()).select("item_id", "head")
+
+    def digests(self) -> pl.DataFrame:
+        """`item_id, digest` (SHA-256, hex) of the files that could be read."""
+        digest = self.seen.facts["digest"]
+        words = pl.Series("digest", [row.tobytes().hex() for row in digest], dtype=pl.String)
+        return self.files.select("item_id", words).filter(pl.Series(digest.any(axis=1)))
 
 
 def check_presence(tables: Tables, rows: pl.DataFrame, *, allow_missing: bool = False) -> list[Finding]:
     """Items without a picture, with several, and pictures without an item."""
-    have = pl.Series([item for item, _ in tables.images], dtype=pl.String)
-    known = set(tables.known_items()) | set(rows["item_id"].unique().to_list())
-    said = {item for one in tables.findings if one.code == "listed-image-missing" for item in one.items}
-    without = sorted(known - set(have.to_list()) - said)
-    found = finding("item-without-image", len(without), without, items=without, allowed=allow_missing)
-    several = have.filter(have.is_duplicated()).unique().sort().to_list()
-    examples = [
-        f"{one}: {', '.join(path.name for item, path in tables.images if item == one)}" for one in several[:5]
-    ]
+    have = tables.images["item_id"]
+    taken = rows["item_id"].unique().cast(pl.String)
+    known = pl.concat([tables.known_items, taken]).unique()
+    said = [one.items for one in tables.findings if one.code == "listed-image-missing"]
+    without = known.filter(~known.is_in(pl.concat([have, *said]).implode())).sort()
+    found = finding("item-without-image", len(without), without.head(5), items=without, allowed=allow_missing)
+    several = have.filter(have.is_duplicated()).unique().sort()
+    examples = []
+    for one in several.head(5):
+        names = tables.images.filter(pl.col("item_id") == one)["path"]
+        examples.append(f"{one}: {', '.join(Path(name).name for name in names)}")
     found += finding("two-images", len(several), examples, items=several)
-    extra = sorted({path.name for item, path in tables.images if item not in known})
-    return found + finding("image-without-item", len(extra), extra)
+    extra = tables.images.filter(~pl.col("item_id").is_in(known.implode()))["path"].unique().sort()
+    return found + finding("image-without-item", len(extra), [Path(name).name for name in extra.head(5)])
 
 
 def check_pictures(
@@ -70,43 +109,46 @@ def check_pictures(
     progress: Callable[[int, int, str], None] | None = None,
 ) -> tuple[list[Finding], Pictures, dict[str, Any]]:
     """Look at the picture of each item, once."""
-    known = set(tables.known_items()) | set(tables.rows["item_id"].unique().to_list())
-    chosen = [(item, path) for item, path in tables.images if item in known]
-    paths = [path for _, path in chosen]
-    facts = tuple(inspect_all(paths, n_workers=n_workers, progress=progress))
-    seen = Pictures(tuple(item for item, _ in chosen), tuple(paths), facts)
-    found = _files(seen)
-    duplicates, groups = _duplicates(seen)
-    return found + duplicates, Pictures(seen.items, seen.paths, facts, groups), _sizes(facts)
+    known = pl.concat([tables.known_items, tables.rows["item_id"].unique().cast(pl.String)])
+    files = tables.images.filter(pl.col("item_id").is_in(known.unique().implode()))
+    paths = Paths(tables.folder, files["path"])
+    seen = inspect_all(paths, n_workers=n_workers, progress=progress)
+    found = _files(Pictures(files, paths, seen))
+    if progress and len(files):
+        progress(len(files), len(files), "duplicates")
+    pictures = Pictures(files, paths, seen, *_pairs(files, paths, seen))
+    return found + _duplicates(pictures), pictures, _sizes(seen)
 
 
-def _files(seen: Pictures) -> list[Finding]:
+def _files(pictures: Pictures) -> list[Finding]:
     """What can be said of each file by itself."""
-    found = []
+    facts, whole, found = pictures.seen.facts, pictures.seen.whole(), list[Finding]()
     for problem, code in _PROBLEMS.items():
-        found += _those(seen, code, [one.problem == problem for one in seen.facts], lambda one: one.reason)
-    whole = [not one.problem for one in seen.facts]
-    suffixes = [path.suffix.lower() for path in seen.paths]
-    wrong = [
-        fine and suffix not in SUFFIXES[one.format]
-        for fine, suffix, one in zip(whole, suffixes, seen.facts, strict=True)
+        bad = facts["problem"] == problem.encode()
+        found += _those(pictures, code, bad, lambda one: one.reason)
+    suffix = pictures.files["path"].str.to_lowercase().str.extract(r"(\.[a-z]+)$").to_numpy()
+    wrong = whole.copy()
+    for name, suffixes in SUFFIXES.items():
+        wrong &= ~((facts["format"] == name.encode()) & np.isin(suffix, suffixes))
+    found += _those(pictures, "wrong-extension", wrong, lambda one: f"is {one.format}")
+    shorter, longer = (
+        fold(facts["width"], facts["height"]).astype(np.int64) for fold in (np.minimum, np.maximum)
+    )
+    mode, kind = facts["mode"], facts["format"]
+    rules: list[tuple[str, np.ndarray, Callable[[ImageFacts], str]]] = [
+        ("tiny-image", shorter < TINY, _size),
+        ("blank-image", facts["blank"], _size),
+        ("odd-shape", longer > LONG * shorter, _size),
+        ("cmyk-image", mode == b"CMYK", lambda one: one.mode),
+        ("other-colours", facts["profile"], lambda one: f"{one.format} with a profile of its own"),
+        ("deep-image", facts["deep"], lambda one: f"{one.format}, {one.mode}"),
+        ("rotated-image", facts["orientation"] != 1, lambda one: f"orientation {one.orientation}"),
+        ("palette-image", (mode == b"P") & (kind != b"GIF"), lambda one: one.mode),
+        ("transparent-image", facts["transparent"], lambda one: one.mode),
+        ("animated-image", facts["animated"], lambda one: one.format),
     ]
-    found += _those(seen, "wrong-extension", wrong, lambda one: f"is {one.format}")
-    rules: list[tuple[str, Callable[[ImageFacts], bool], Callable[[ImageFacts], str]]] = [
-        ("tiny-image", lambda one: min(one.width, one.height) < TINY, _size),
-        ("blank-image", lambda one: one.blank, _size),
-        ("odd-shape", lambda one: max(one.width, one.height) > LONG * min(one.width, one.height), _size),
-        ("cmyk-image", lambda one: one.mode == "CMYK", lambda one: one.mode),
-        ("deep-image", lambda one: one.deep, lambda one: f"{one.format}, {one.mode}"),
-        ("rotated-image", lambda one: one.orientation != 1, lambda one: f"orientation {one.orientation}"),
-        ("palette-image", lambda one: one.mode == "P" and one.format != "GIF", lambda one: one.mode),
-        ("transparent-image", lambda one: one.transparent, lambda one: one.mode),
-        ("animated-image", lambda one: one.animated, lambda one: one.format),
-    ]
-    for code, rule, words in rules:
-        found += _those(
-            seen, code, [fine and rule(one) for fine, one in zip(whole, seen.facts, strict=True)], words
-        )
+    for code, bad, words in rules:
+        found += _those(pictures, code, whole & bad, words)
     return found
 
 
@@ -115,50 +157,51 @@ def _size(one: ImageFacts) -> str:
 
 
 def _those(
-    seen: Pictures, code: str, at: Sequence[bool], words: Callable[[ImageFacts], str]
+    pictures: Pictures, code: str, bad: np.ndarray, words: Callable[[ImageFacts], str]
 ) -> list[Finding]:
-    places = np.flatnonzero(at)
+    places = np.flatnonzero(bad)
     examples = []
-    for place in places[:5]:
-        path, text = seen.paths[place], words(seen.facts[place])
+    for place in places[:N_EXAMPLES].tolist():
+        path, text = pictures.paths[place], words(pictures.seen.of(place))
         examples.append(text if text.startswith(str(path)) else f"{path.name}: {text}")
-    return finding(code, len(places), examples, items=[seen.items[place] for place in places])
+    return finding(code, len(places), examples, items=pictures.files["item_id"].gather(places))
 
 
-def _duplicates(seen: Pictures) -> tuple[list[Finding], pl.DataFrame]:
-    """Exact and near duplicates among items, and the groups that they make."""
-    places = np.array([n for n, one in enumerate(seen.facts) if not one.problem], dtype=np.int64)
+def _pairs(files: pl.DataFrame, paths: Sequence[Path], seen: Inspected) -> tuple[np.ndarray, np.ndarray]:
+    """Places of files of two items that are equal, and that are nearly the same."""
+    facts, places = seen.facts, np.flatnonzero(seen.whole())
     if len(places) < 2:
-        return [], Pictures().groups
-    facts = [seen.facts[place] for place in places]
-    items = np.array([seen.items[place] for place in places])
-    same = same_files(np.array([one.digest for one in facts]))
-    exact = _pairs_of_groups(same)
+        return _NO_PAIRS, _NO_PAIRS
+    same = same_files(facts["digest"][places])
+    exact = places[_pairs_of_groups(same)]
     # Of equal files one stands for all; pictures of one colour are alike for another reason, which has a name.
-    first = np.sort(np.unique(same, return_index=True)[1])
-    first = first[[not facts[place].blank for place in first]]
-    hashes = np.array([facts[place].hash for place in first], dtype=np.uint64)
-    signatures = np.array([np.frombuffer(bytes.fromhex(facts[place].signature), np.uint8) for place in first])
-    near = first[near_pairs(hashes, signatures)] if len(first) > 1 else np.zeros((0, 2), dtype=np.int64)
-    near = near[detailed([seen.paths[place] for place in places], near)]
+    first = places[np.sort(np.unique(same, return_index=True)[1])]
+    first = first[~facts["blank"][first]]
+    near = near_pairs(facts["hash"], facts["signature"], first)
+    near = near[detailed(paths, near)]
     # Two files of one item are a fault of another name.
-    exact, near = (pairs[items[pairs[:, 0]] != items[pairs[:, 1]]] for pairs in (exact, near))
-    groups = groups_of(len(places), np.concatenate([exact, near]))
-    alike = pl.DataFrame({"item_id": items, "group": groups.astype(np.int64)}).unique("item_id", keep="first")
-    alike = alike.filter(pl.col("group").is_duplicated()).sort("item_id")
+    exact, near = (
+        pairs[(files["item_id"].gather(pairs[:, 0]) != files["item_id"].gather(pairs[:, 1])).to_numpy()]
+        for pairs in (exact, near)
+    )
+    return exact, near
+
+
+def _duplicates(pictures: Pictures) -> list[Finding]:
+    """Exact and near duplicates among items."""
+    items, exact, near = pictures.files["item_id"], pictures.exact, pictures.near
     found = finding(
         "exact-duplicate",
         len(exact),
         _groups_as_text(items, exact),
-        items=[str(item) for item in items[exact[:, 1]]],
+        items=items.gather(exact[:, 1]),
     )
-    found += finding(
+    return found + finding(
         "near-duplicate",
         len(np.unique(near[:, 1])),
-        [f"{items[a]} and {items[b]}" for a, b in near],
-        items=sorted({str(item) for item in items[near].ravel()}),
+        [f"{items[a]} and {items[b]}" for a, b in near[:N_EXAMPLES].tolist()],
+        items=items.gather(np.unique(near)).unique().sort(),
     )
-    return found, alike
 
 
 def _pairs_of_groups(group: np.ndarray) -> np.ndarray:
@@ -169,34 +212,33 @@ def _pairs_of_groups(group: np.ndarray) -> np.ndarray:
     return np.stack([heads[~starts], order[~starts]], axis=1)
 
 
-def _groups_as_text(items: np.ndarray, pairs: np.ndarray) -> list[str]:
+def _groups_as_text(items: pl.Series, pairs: np.ndarray) -> list[str]:
+    """The first groups: the items of each."""
     found: dict[int, list[str]] = {}
-    for head, member in pairs.tolist():
+    for head, member in pairs[:1000].tolist():
         found.setdefault(head, [str(items[head])]).append(str(items[member]))
     return [", ".join(members) for members in found.values()]
 
 
-def _sizes(facts: Sequence[ImageFacts]) -> dict[str, Any]:
+def _sizes(seen: Inspected) -> dict[str, Any]:
     """How large pictures are, and of which kinds."""
-    whole = [one for one in facts if not one.problem]
-    if not whole:
-        return {"files": len(facts)}
+    facts = seen.facts[seen.whole()]
+    if len(facts) == 0:
+        return {"files": len(seen.facts)}
     quantiles = (0, 0.05, 0.5, 0.95, 1)
 
-    def spread(numbers: list[int]) -> dict[str, int]:
-        return {
-            f"{q:.0%}": round(float(v))
-            for q, v in zip(quantiles, np.quantile(numbers, quantiles), strict=True)
-        }
+    def spread(numbers: np.ndarray) -> dict[str, int]:
+        found = np.quantile(numbers, quantiles)
+        return {f"{q:.0%}": round(float(v)) for q, v in zip(quantiles, found, strict=True)}
 
-    def counted(words: list[str]) -> dict[str, int]:
-        return {str(word): int(n) for word, n in zip(*np.unique(words, return_counts=True), strict=True)}
+    def counted(words: np.ndarray) -> dict[str, int]:
+        return {one.decode(): int(n) for one, n in zip(*np.unique(words, return_counts=True), strict=True)}
 
     return {
-        "files": len(facts),
-        "decoded": len(whole),
-        "width": spread([one.width for one in whole]),
-        "height": spread([one.height for one in whole]),
-        "formats": counted([one.format for one in whole]),
-        "modes": counted([one.mode for one in whole]),
+        "files": len(seen.facts),
+        "decoded": len(facts),
+        "width": spread(facts["width"]),
+        "height": spread(facts["height"]),
+        "formats": counted(facts["format"]),
+        "modes": counted(facts["mode"]),
     }

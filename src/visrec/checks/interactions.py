@@ -10,7 +10,8 @@ import polars as pl
 
 from visrec.checks.findings import Finding, finding
 from visrec.checks.tables import Tables
-from visrec.data.times import as_date, unit_of
+from visrec.data.splits import TRAIN
+from visrec.data.times import UNITS, as_date, unit_of
 
 BOT_COUNT, BOT_RATIO, BOT_FENCE = 100, 10, 3
 """A bot has more than so many interactions, so many times the median, and lies so many interquartile ranges out."""
@@ -19,6 +20,7 @@ HEAVY_HEAD = 0.8
 GAP, GAP_ROWS = 0.1, 100
 """A gap is longer than this share of the whole time, where there are at least so many rows."""
 CORES = (2, 3, 5, 10)
+_PAIR = ["user_id", "item_id"]
 _DAY = 86_400  # seconds
 
 
@@ -32,36 +34,41 @@ def check_rows(tables: Tables, *, now: float | None = None) -> tuple[list[Findin
     rows = tables.rows
     if tables.written is None or rows.height == 0:
         return [], rows
-    found, rows = _times(rows, datetime.now(UTC).timestamp() if now is None else now)
-    copies = ~tables.written.is_unique() if tables.written.width else pl.Series([], dtype=pl.Boolean)
-    if copies.any():
-        marked = tables.written.with_row_index("__row").filter(copies)
-        first = marked.unique(tables.written.columns, keep="first", maintain_order=True)["__row"]
-        later = rows.filter(pl.col("row").is_in(np.setdiff1d(marked["__row"].to_numpy(), first.to_numpy())))
-        found += finding("duplicate-row", later.height, _pairs(later), rows=later["row"].to_numpy())
-        rows = rows.filter(~pl.col("row").is_in(later["row"].implode()))
+    found, rows = _times(tables, rows, datetime.now(UTC).timestamp() if now is None else now)
+    more, rows = _copies(tables.written, rows)
+    found += more
     if tables.items is not None:
-        known = pl.Series(tables.known_items(), dtype=pl.String).implode()
-        unknown = rows.filter(~pl.col("item_id").is_in(known))
-        items = unknown["item_id"].unique().sort()
-        examples = [f"{item} ({(unknown['item_id'] == item).sum():,} rows)" for item in items.head(5)]
-        found += finding("unknown-item", len(items), examples, rows=unknown["row"].to_numpy())
-        rows = rows.filter(pl.col("item_id").is_in(known))
+        taken = rows["item_id"].unique()
+        stray = taken.filter(~taken.cast(pl.String).is_in(tables.known_items.implode()))
+        is_stray = rows["item_id"].is_in(stray.implode())
+        unknown, rows = rows.filter(is_stray), rows.filter(~is_stray)
+        counts = unknown.group_by(pl.col("item_id").cast(pl.String)).len().sort("item_id")
+        examples = [f"{item} ({n:,} rows)" for item, n in counts.head(5).iter_rows()]
+        found += finding("unknown-item", counts.height, examples, rows=unknown["row"].to_numpy())
     for name in ("user_id", "item_id"):
-        ids = rows[name].unique()
-        found += _look_alikes(name.removesuffix("_id"), ids)
-    older = rows.join(newest_of_pairs(rows).select("row"), on="row", how="anti")
-    if "evaluation" in rows.columns:  # a pair that is in several parts is a leak, which has a rule of its own
-        pair = ["user_id", "item_id"]
-        mixed = rows.group_by(pair).agg(pl.col("evaluation").n_unique()).filter(pl.col("evaluation") > 1)
-        older = older.join(mixed, on=pair, how="anti")
+        found += _look_alikes(name.removesuffix("_id"), rows[name].unique().cast(pl.String))
+    again = rows.filter(_is_repeated(rows))
+    older = again.join(newest_of_pairs(again).select("row"), on="row", how="anti")
+    if "evaluation" in rows.columns:  # of a pair that is learnt from and held out, a rule of its own tells
+        learnt = (pl.col("evaluation") == TRAIN).any() & (pl.col("evaluation") != TRAIN).any()
+        older = older.join(again.group_by(_PAIR).agg(learnt).filter("evaluation"), on=_PAIR, how="anti")
     found += finding("repeated-pair", older.height, _pairs(older), rows=older["row"].to_numpy())
     return found, rows
 
 
 def newest_of_pairs(rows: pl.DataFrame) -> pl.DataFrame:
     """Of each user-item pair the newest row, as `load_dataset` keeps it."""
-    return rows.sort("time", "row").unique(["user_id", "item_id"], keep="last", maintain_order=True)
+    repeated = _is_repeated(rows)
+    if not repeated.any():
+        return rows
+    newest = rows.filter(repeated).sort("time", "row").unique(_PAIR, keep="last", maintain_order=True)
+    return pl.concat([rows.filter(~repeated), newest])
+
+
+def _is_repeated(rows: pl.DataFrame) -> pl.Series:
+    """`(N,)` whether a row's pair of user and item occurs in another row too."""
+    user, item = (pl.col(name).cast(pl.Categorical).to_physical().cast(pl.UInt64) for name in _PAIR)
+    return rows.select((user * (1 << 32) + item).is_duplicated()).to_series()
 
 
 def check_crowd(rows: pl.DataFrame, n_items: int) -> tuple[list[Finding], dict[str, Any]]:
@@ -80,10 +87,10 @@ def check_crowd(rows: pl.DataFrame, n_items: int) -> tuple[list[Finding], dict[s
     moments = rows["time"].unique().sort()
     constant = len(moments) == 1 and rows.height > 1
     found = finding("constant-time", int(constant), [as_date(float(moments[0]), unit_of(rows["time"]))])
-    found += finding("single-event-user", one.height, one["user_id"].sort().head(5))
+    found += finding("single-event-user", one.height, one["user_id"].cast(pl.String).sort().head(5))
     if not constant:
-        found += finding("one-basket-user", basket.height, basket["user_id"].sort().head(5))
-    once = items.filter(pl.col("n") == 1)["item_id"].sort()
+        found += finding("one-basket-user", basket.height, basket["user_id"].cast(pl.String).sort().head(5))
+    once = items.filter(pl.col("n") == 1)["item_id"].cast(pl.String).sort()
     found += finding("single-event-item", len(once), once.head(5))
     found += _bots(users, rows)
     shares = _head(items["n"].to_numpy())
@@ -104,22 +111,61 @@ def check_crowd(rows: pl.DataFrame, n_items: int) -> tuple[list[Finding], dict[s
     return found + gap, facts
 
 
-def _times(rows: pl.DataFrame, now: float) -> tuple[list[Finding], pl.DataFrame]:
+def ratio_to(time: pl.Series, unit: float) -> pl.Series:
+    """`(N,)` by what each moment is to be multiplied to be in `unit`, where it looks like another one; else 0.
+
+    Of dates from 1973 on, the units of seconds, milli-, micro- and nanoseconds are told apart by size.
+    """
+    frame, ratio = pl.DataFrame({"time": time}), pl.lit(0.0)
+    for low, high, other in UNITS:
+        if other != unit:
+            is_it = (pl.col("time") >= low) & (pl.col("time") < high)
+            ratio = pl.when(is_it).then(unit / other).otherwise(ratio)
+    return frame.select(ratio).to_series()
+
+
+def folded(ids: pl.Expr) -> pl.Expr:
+    """Ids without what tells look-alikes apart: spaces around them, capitals, leading zeros."""
+    return ids.str.strip_chars().str.to_lowercase().str.strip_chars_start("0")
+
+
+def _times(tables: Tables, rows: pl.DataFrame, now: float) -> tuple[list[Finding], pl.DataFrame]:
     """Moments that cannot be."""
     time, unit = rows["time"], unit_of(rows["time"])
-    middle = _median(time)
-    negative = (time < 0) if middle >= 0 else pl.Series([False] * rows.height)
-    future = (time > (now + _DAY) * unit) if unit else pl.Series([False] * rows.height)
-    zero = (time == 0) if unit else pl.Series([False] * rows.height)
+    nothing = pl.repeat(value=False, n=rows.height, eager=True)
+    negative = (time < 0) if _median(time) >= 0 else nothing
+    ratio = ratio_to(time, unit) if unit and tables.has_numbers_for_times else nothing.cast(pl.Float64)
+    other = (ratio != 0) & (time * ratio <= (now + _DAY) * unit)
+    future = ((time > (now + _DAY) * unit) & ~other) if unit else nothing
+    zero = (time == 0) if unit else nothing
     found = []
-    for code, bad in (("negative-time", negative), ("future-time", future), ("zero-time", zero)):
+    for code, bad in (
+        ("negative-time", negative),
+        ("future-time", future),
+        ("other-unit-time", other),
+        ("zero-time", zero),
+    ):
         at = rows.filter(bad)
         examples = [
-            f"user {user}, item {item}: {as_date(moment, unit)}"
+            f"user {user}, item {item}: {f'{moment:.0f}' if code == 'other-unit-time' else as_date(moment, unit)}"
             for user, item, moment in at.select("user_id", "item_id", "time").head(5).iter_rows()
         ]
         found += finding(code, at.height, examples, rows=at["row"].to_numpy())
-    return found, rows.filter(~(negative | future | zero))
+    return found, rows.filter(~(negative | future | zero | other))
+
+
+def _copies(written: pl.DataFrame, rows: pl.DataFrame) -> tuple[list[Finding], pl.DataFrame]:
+    """Rows that repeat another in every column, and the rows without them."""
+    # A copy repeats user, item and time: only such rows are compared as a whole.
+    alike = rows.filter(_is_repeated(rows))
+    alike = alike.filter(alike.select(*_PAIR, "time").is_duplicated())
+    if alike.height == 0:
+        return [], rows
+    place = alike["row"].to_numpy()
+    first = written[place].with_columns(pl.Series("__row", place)).unique(written.columns, keep="first")
+    later = alike.filter(~pl.col("row").is_in(first["__row"].implode()))
+    found = finding("duplicate-row", later.height, _pairs(later), rows=later["row"].to_numpy())
+    return found, rows.filter(~pl.col("row").is_in(later["row"].implode()))
 
 
 def _pairs(rows: pl.DataFrame) -> list[str]:
@@ -128,8 +174,8 @@ def _pairs(rows: pl.DataFrame) -> list[str]:
 
 
 def _look_alikes(kind: str, ids: pl.Series) -> list[Finding]:
-    folded = ids.str.strip_chars().str.to_lowercase().str.strip_chars_start("0")
-    table = pl.DataFrame({"id": ids, "key": folded}).filter(pl.col("key").is_duplicated())
+    table = pl.DataFrame({"id": ids}).with_columns(folded(pl.col("id")).alias("key"))
+    table = table.filter(pl.col("key").is_duplicated())
     groups = table.group_by("key").agg(pl.col("id").sort()).sort("key")
     examples = [f"{kind}s " + " and ".join(map(repr, group)) for group in groups["id"].head(5).to_list()]
     return finding("look-alike-id", table.height - groups.height, examples)
@@ -151,16 +197,20 @@ def _bots(users: pl.DataFrame, rows: pl.DataFrame) -> list[Finding]:
 
 def _cores(rows: pl.DataFrame) -> list[dict[str, int]]:
     """How much is left where each user and item must have k: the same as `k_core`, on one pair of arrays."""
-    user = rows["user_id"].to_physical().rank("dense").to_numpy().astype(np.int64) - 1
-    item = rows["item_id"].rank("dense").to_numpy().astype(np.int64) - 1
+    user, item = (rows[name].cast(pl.Categorical).to_physical().to_numpy() for name in _PAIR)
     found = []
     for k in CORES:  # each core lies within the one before
-        while len(user):
-            keep = (np.bincount(user) >= k)[user] & (np.bincount(item) >= k)[item]
+        while True:
+            of_user, of_item = np.bincount(user), np.bincount(item)
+            keep = (of_user >= k)[user] & (of_item >= k)[item]
             if keep.all():
                 break
             user, item = user[keep], item[keep]
-        left = {"users": len(np.unique(user)), "items": len(np.unique(item)), "interactions": len(user)}
+        left = {
+            "users": int(np.count_nonzero(of_user)),
+            "items": int(np.count_nonzero(of_item)),
+            "interactions": len(user),
+        }
         found.append({"k": k, **left})
     return found
 

@@ -11,19 +11,23 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from visrec.checks.checkup import Checkup, check, check_up
+from visrec.checks.checkup import check
 from visrec.checks.codes import CODES
-from visrec.checks.findings import Diagnosis, Finding
-from visrec.checks.images import SUFFIXES
-from visrec.checks.inspection import ImageFacts
-from visrec.data.images import decode
+from visrec.checks.colours import on_screen, profile_of
+from visrec.checks.diagnosis import Diagnosis
+from visrec.checks.findings import Finding
+from visrec.checks.images import SUFFIXES, Pictures
+from visrec.checks.interactions import folded, ratio_to
+from visrec.data.images import loaded, opened, orientation_of, to_rgb, upright
 from visrec.data.splits import TRAIN
 from visrec.data.tables import parse_parts
+from visrec.data.times import unit_of
 from visrec.errors import ConfigError, DataError
 from visrec.files import replacing_folder, sweep_temporaries
 
 _REENCODED = (
     "cmyk-image",
+    "other-colours",
     "deep-image",
     "rotated-image",
     "palette-image",
@@ -39,8 +43,17 @@ _ITEMS_REMOVED = (
     "not-an-image",
     "truncated-image",
     "oversized-image",
+    "tiny-image",
+    "blank-image",
 )
-_WHATEVER = ("two-images", "image-without-item", "bad-file-name", "duplicate-item", "missing-item-id")
+_WHATEVER = (
+    "two-images",
+    "image-without-item",
+    "ignored-file",
+    "bad-file-name",
+    "duplicate-item",
+    "missing-item-id",
+)
 """What a new folder, in which each item stands once, cannot have: mended whatever is asked for."""
 _QUALITY = 95  # of a JPEG that is saved again
 
@@ -98,15 +111,13 @@ def fix(
         raise DataError(f"{out}: is not empty. Choose a folder that is not there yet.")
     if out.resolve().is_relative_to(folder.resolve()):
         raise DataError(f"{out}: lies within {folder}, which is not to be changed. Choose another place.")
-    found = check_up(
+    found = check(
         folder, allow_missing_images=allow_missing_images, n_workers=n_workers, progress=progress, now=now
     )
-    unreadable = [one for one in found.diagnosis.findings if one.code == "unreadable-file"]
+    unreadable = [one for one in found.findings if one.code == "unreadable-file"]
     if unreadable:
         raise DataError(f"{unreadable[0].examples[0]} That cannot be mended for you; then run fix again.")
-    plan = _Plan.of(
-        found, [one for one in found.diagnosis.findings if one.code in codes], allow_missing_images
-    )
+    plan = _Plan.of(found, [one for one in found.findings if one.code in codes], allow_missing_images)
     if out.parent.is_dir():
         sweep_temporaries(out.parent, of=out.name)
     with replacing_folder(out) as unfinished:
@@ -130,23 +141,27 @@ class _Plan:
     """What is to be done to rows, items and pictures."""
 
     rows: set[int] = field(default_factory=set)  # of the interactions, to be removed
+    times: set[int] = field(default_factory=set)  # whose time is to be brought to the unit of the others
     training: set[int] = field(default_factory=set)  # to be given to the training part
     items: set[str] = field(default_factory=set)  # to be removed, with their interactions
     dropped: set[str] = field(default_factory=set)  # items whose picture file is left out
     merged: dict[str, str] = field(default_factory=dict)  # an item, and the one that takes its place
+    users: dict[str, str] = field(default_factory=dict)  # the same of users
     again: set[str] = field(default_factory=set)  # items whose pictures are to be saved again
+    without_parts: bool = False  # the column evaluation is left out
     renamed: bool = False
     done: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, found: Checkup, chosen: list[Finding], allow_missing: bool) -> _Plan:
-        plan = cls()
-        facts = dict(zip(found.pictures.paths, found.pictures.facts, strict=True))
-        whole = {item for item, path in _best(found, facts).items() if not facts[path].problem}
+    def of(cls, found: Diagnosis, chosen: list[Finding], allow_missing: bool) -> _Plan:
+        plan, alike = cls(), list[np.ndarray]()
+        whole = {item for item, place in _best(found.pictures).items() if found.pictures.seen.whole()[place]}
         for one in chosen:
             does = CODES[one.code].does
             if one.code in _ITEMS_REMOVED:
-                broken = set(one.items) - whole  # an item may have another picture
+                broken = set(one.items)
+                if one.code not in ("tiny-image", "blank-image"):
+                    broken -= whole  # an item may have another picture
                 if not allow_missing:
                     plan.items |= broken
                 elif one.code in ("item-without-image", "listed-image-missing"):
@@ -159,15 +174,25 @@ class _Plan:
             elif one.code in _TO_TRAINING:
                 plan.training |= set(one.rows.tolist())
             elif one.code == "exact-duplicate":
-                plan.merged = _heads(found)
+                alike.append(found.pictures.exact)
+            elif one.code == "near-duplicate":
+                alike.append(found.pictures.near)
+            elif one.code == "look-alike-id":
+                plan.users, plan.merged = (_spellings(found, name) for name in ("user_id", "item_id"))
+            elif one.code == "no-test-rows":
+                plan.without_parts = True
+            elif one.code == "other-unit-time":
+                plan.times |= set(one.rows.tolist())
             elif one.code == "wrong-extension":
                 plan.renamed = True
             else:  # rows of interactions, and what writing each item once mends by itself
                 plan.rows |= set(one.rows.tolist())
             plan.done[one.code] = f"{one.what}; {does}"
+        if alike:
+            plan.merged = _chained(plan.merged, found.pictures.alike(*alike))
         return plan
 
-    def write(self, found: Checkup, out: Path) -> None:
+    def write(self, found: Diagnosis, out: Path) -> None:
         """Write the mended folder."""
         tables = found.tables
         if tables.written is not None and tables.source is not None:
@@ -176,7 +201,7 @@ class _Plan:
             kept = tables.items.filter(
                 pl.col("item_id").is_not_null()
                 & pl.col("item_id").is_first_distinct()
-                & ~self._gone("item_id")
+                & ~pl.col("item_id").is_in(sorted(self.items | set(self.merged)))
             )
             _write_table(kept, out / tables.items_file.name)
         self._write_images(found, out)
@@ -185,44 +210,49 @@ class _Plan:
             if path.is_file() and not known and not path.name.startswith("."):
                 shutil.copyfile(path, out / path.name)
 
-    def _gone(self, name: str) -> pl.Expr:
-        return pl.col(name).is_in(sorted(self.items | set(self.merged)))
-
     def _interactions(self, written: pl.DataFrame, readable: pl.DataFrame) -> pl.DataFrame:
+        if self.without_parts:
+            written = written.drop("evaluation")
         if "evaluation" in written.columns and self.training:
             written = written.with_columns(_to_training(written["evaluation"], self.training))
+        if self.times:
+            written = written.with_columns(_in_one_unit(written["timestamp"], readable, self.times))
         gone = self.rows | self._repeated_by_merging(readable)
+        table = written.filter(~pl.Series(np.isin(np.arange(written.height), sorted(gone))))
         text = pl.col("item_id").cast(pl.String)
-        keep = ~pl.Series(np.isin(np.arange(written.height), sorted(gone)))
-        table = written.filter(keep).filter(~text.is_in(sorted(self.items)).fill_null(value=False))
-        if self.merged:
-            table = table.with_columns(text.replace(self.merged).cast(written["item_id"].dtype))
+        table = table.filter(~text.is_in(sorted(self.items)).fill_null(value=False))
+        for name, other in (("item_id", self.merged), ("user_id", self.users)):
+            if other:
+                renamed = pl.col(name).cast(pl.String).replace(other)
+                table = table.with_columns(renamed.cast(written[name].dtype))
         return table
 
     def _repeated_by_merging(self, readable: pl.DataFrame) -> set[int]:
         """Rows of users who took several of the items that become one: all but the oldest."""
-        touched = set(self.merged) | set(self.merged.values())
+        touched = [*self.merged, *self.merged.values()], [*self.users, *self.users.values()]
+        item, user = (pl.col(name).cast(pl.String) for name in ("item_id", "user_id"))
         rows = readable.filter(
-            ~pl.col("row").is_in(sorted(self.rows)) & pl.col("item_id").is_in(sorted(touched))
+            ~pl.col("row").is_in(sorted(self.rows)) & (item.is_in(touched[0]) | user.is_in(touched[1]))
         )
-        rows = rows.with_columns(pl.col("item_id").replace(self.merged)).sort("time", "row")
+        rows = rows.with_columns(item.replace(self.merged), user.replace(self.users)).sort("time", "row")
         return set(rows.filter(~pl.struct("user_id", "item_id").is_first_distinct())["row"].to_list())
 
-    def _write_images(self, found: Checkup, out: Path) -> None:
-        facts = dict(zip(found.pictures.paths, found.pictures.facts, strict=True))
+    def _write_images(self, found: Diagnosis, out: Path) -> None:
+        pictures = found.pictures
         listed, rows = found.tables.listing is not None, list[dict[str, str]]()
         (out / "images").mkdir()
-        for item, path in _best(found, facts).items():
+        for item, place in _best(pictures).items():
+            path, facts = pictures.paths[place], pictures.seen.of(place)
             if item in self.items or item in self.merged or item in self.dropped:
                 continue
-            if facts[path].problem == "unreadable":  # it cannot be copied either
+            if facts.problem == "unreadable":  # it cannot be copied either
                 continue
-            suffix, known = path.suffix, SUFFIXES.get(facts[path].format, ())
+            suffix, known = path.suffix, SUFFIXES.get(facts.format, ())
             if self.renamed and known and suffix.lower() not in known:
                 suffix = known[0]
             stem = f"{len(rows) + 1:08d}" if listed else item  # ids of a list may be no names for files
             if item in self.again:
-                target = _save_again(path, out / "images" / stem, facts[path])
+                target = _save_again(path, out / "images" / stem)
             else:
                 target = out / "images" / f"{stem}{suffix}"
                 shutil.copyfile(path, target)
@@ -233,24 +263,51 @@ class _Plan:
             _write_table(table, out / found.tables.listing.name)
 
 
-def _best(found: Checkup, facts: dict[Path, ImageFacts]) -> dict[str, Path]:
-    """One picture of each item that has any: of several the readable one with most pixels."""
-    best: dict[str, Path] = {}
-    for item, path in zip(found.pictures.items, found.pictures.paths, strict=True):
-        one, before = facts[path], facts.get(best.get(item, path))
-        if item not in best or before is None or one.width * one.height > before.width * before.height:
-            best[item] = path
-    return best
+def _best(pictures: Pictures) -> dict[str, int]:
+    """The place of one picture of each item that has any: of several the readable one with most pixels."""
+    facts = pictures.seen.facts
+    size = facts["width"].astype(np.int64) * facts["height"]
+    table = pictures.files.select("item_id").with_row_index("place").with_columns(pl.Series("size", size))
+    best = (
+        table.sort("size", descending=True, maintain_order=True).unique("item_id", keep="first").sort("place")
+    )
+    return dict(best.select("item_id", "place").iter_rows())
 
 
-def _heads(found: Checkup) -> dict[str, str]:
-    """Of items with one file content: each but the first, and the first."""
-    first: dict[str, str] = {}
-    merged: dict[str, str] = {}
-    for item, one in zip(found.pictures.items, found.pictures.facts, strict=True):
-        if not one.problem and first.setdefault(one.digest, item) != item:
-            merged[item] = first[one.digest]
-    return merged
+def _chained(first: dict[str, str], alike: pl.DataFrame) -> dict[str, str]:
+    """Items and what takes their place: those of `first`, then those that look alike."""
+    second = {item: head for item, head in alike.iter_rows() if item != head}
+    chained = {item: second.get(head, head) for item, head in first.items()}
+    both = chained | {item: first.get(head, head) for item, head in second.items() if item not in first}
+    return {item: head for item, head in both.items() if item != head}
+
+
+def _spellings(found: Diagnosis, name: str) -> dict[str, str]:
+    """Ids that differ from another only in how they are written, and that one: the one that most rows have.
+
+    Of items, one with a picture goes before those without.
+    """
+    ids = found.tables.rows[name].cast(pl.String)
+    counts = ids.value_counts(name="n").select(pl.col(name).alias("id"), "n")
+    pictured = found.tables.images["item_id"].unique() if name == "item_id" else ids.head(0)
+    groups = counts.with_columns(
+        pl.col("id").is_in(pictured.implode()).alias("seen"), folded(pl.col("id")).alias("key")
+    )
+    groups = groups.filter(pl.col("key").is_duplicated()).sort(
+        "key", "seen", "n", "id", descending=[False, True, True, False]
+    )
+    heads = groups.with_columns(pl.col("id").first().over("key").alias("head"))
+    return dict(heads.filter(pl.col("id") != pl.col("head")).select("id", "head").iter_rows())
+
+
+def _in_one_unit(column: pl.Series, readable: pl.DataFrame, rows: set[int]) -> pl.Series:
+    """The column of times with some rows in the unit that the others have."""
+    unit = unit_of(readable["time"])
+    table = readable.filter(pl.col("row").is_in(sorted(rows))).select("row", "time")
+    moments = table["time"] * ratio_to(table["time"], unit)
+    whole = column.dtype == pl.String or column.dtype.is_integer()
+    moments = (moments.round().cast(pl.Int64) if whole else moments).cast(column.dtype)
+    return column.scatter(table["row"].to_numpy(), moments)
 
 
 def _to_training(column: pl.Series, rows: set[int]) -> pl.Series:
@@ -267,11 +324,15 @@ def _to_training(column: pl.Series, rows: set[int]) -> pl.Series:
     return mended.cast(column.dtype)
 
 
-def _save_again(path: Path, stem: Path, facts: ImageFacts) -> Path:
-    """The picture upright, in RGB with 8 bits: as JPEG where it was one, else as PNG, which loses nothing."""
-    image = decode(path)
-    target = stem.with_name(stem.name + (".jpg" if facts.format == "JPEG" else ".png"))
-    if facts.format == "JPEG":
+def _save_again(path: Path, stem: Path) -> Path:
+    """The picture upright, in sRGB with 8 bits: as JPEG where it was one, else as PNG, which loses nothing."""
+    with opened(path) as file, loaded(path, file) as (found, _):
+        image, is_jpeg = to_rgb(found), found.format in ("JPEG", "MPO")
+        if profile := profile_of(found):
+            image = on_screen(image, profile)
+        image = upright(image, orientation_of(found))
+    target = stem.with_name(stem.name + (".jpg" if is_jpeg else ".png"))
+    if is_jpeg:
         image.save(target, "JPEG", quality=_QUALITY, subsampling=0)
     else:
         image.save(target, "PNG")

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from visrec.checks.findings import Finding, finding
+from visrec.checks.findings import N_EXAMPLES, Finding, finding
 from visrec.data.catalog import IMAGE_SUFFIXES
 from visrec.data.tables import columns_of, find_table, parse_parts, parse_times, read_table, row_name
 from visrec.errors import DataError
 
 _NO_ROWS = {
     "row": pl.Int64,
-    "user_id": pl.String,
-    "item_id": pl.String,
+    "user_id": pl.Categorical,
+    "item_id": pl.Categorical,
     "time": pl.Float64,
 }
+_NO_IMAGES = {"item_id": pl.String, "path": pl.String}
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,12 +33,13 @@ class Tables:
         folder: where.
         source: the file of interactions, if there is one.
         written: the interactions as they stand in the file; None where they cannot be read.
-        rows: those of them that can be read whole: row (from 0, in the file), user_id, item_id (text), time
-            (number), and where the file has them rating, weight, evaluation (0 train, 1 valid, 2 test).
+        rows: those of them that can be read whole: row (from 0, in the file), user_id, item_id (text, as categories:
+            millions of rows are grouped in seconds), time (number), and where the file has them rating, weight,
+            evaluation (0 train, 1 valid, 2 test).
         items_file: the table of items, if there is one.
         items: its rows as they stand, `item_id` as text; None where there is none or it cannot be read.
         listing: the list of images, if there is one.
-        images: each picture file by item; more than one file of an item is a fault.
+        images: `item_id, path` (in the folder) of each picture file; more than one file of an item is a fault.
         findings: what is wrong so far.
     """
 
@@ -46,14 +50,22 @@ class Tables:
     items_file: Path | None = None
     items: pl.DataFrame | None = None
     listing: Path | None = None
-    images: tuple[tuple[str, Path], ...] = ()
+    images: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_NO_IMAGES))
     findings: tuple[Finding, ...] = ()
 
-    def known_items(self) -> list[str]:
+    @cached_property
+    def known_items(self) -> pl.Series:
         """The items there are: those of the table of items, or else those with a picture. Sorted."""
-        if self.items is not None:
-            return sorted(set(self.items["item_id"].drop_nulls().to_list()))
-        return sorted({item for item, _ in self.images})
+        table = self.images if self.items is None else self.items
+        return table["item_id"].drop_nulls().unique().sort()
+
+    @property
+    def has_numbers_for_times(self) -> bool:
+        """Whether times are written as numbers, whose unit nobody says, rather than as dates."""
+        if self.written is None or self.written["timestamp"].dtype.is_temporal():
+            return False
+        some = self.written["timestamp"].head(1000)
+        return some.cast(pl.Float64, strict=False).null_count() < len(some)
 
 
 def read_tables(folder: Path) -> Tables:
@@ -115,8 +127,9 @@ def _interactions(folder: Path) -> tuple[Path | None, pl.DataFrame | None, pl.Da
         bad = columns[name].is_null()
         found += _rows_at_fault(code, source, table, bad, (name,))
         whole &= ~bad
-    rows = (
-        pl.DataFrame({"row": np.arange(table.height), **columns}).filter(whole).rename({"timestamp": "time"})
+    rows = pl.DataFrame({"row": np.arange(table.height), **columns}).filter(whole)
+    rows = rows.rename({"timestamp": "time"}).with_columns(
+        pl.col("user_id", "item_id").cast(pl.Categorical), pl.col("time").cast(pl.Float64)
     )
     return source, table, rows, found
 
@@ -187,40 +200,41 @@ def _items(folder: Path) -> tuple[Path | None, pl.DataFrame | None, list[Finding
     return path, table.with_columns(ids.alias("item_id")), found
 
 
-def _images(folder: Path) -> tuple[Path | None, tuple[tuple[str, Path], ...], list[Finding]]:
+def _images(folder: Path) -> tuple[Path | None, pl.DataFrame, list[Finding]]:
     listing, table, found = _table(folder, "images", ("item_id", "path"))
     if listing is not None and table is not None:
         listed, faults = _listed(folder, listing, table)
         return listing, listed, found + faults
-    where = folder / "images"
+    where, nothing = folder / "images", _pictures([], [])
     if found or not where.exists():
-        return None, (), found
+        return None, nothing, found
     if not where.is_dir():
-        return (
-            None,
-            (),
-            finding("unreadable-file", 1, [f"{where}: is a file; expected a folder of pictures."]),
-        )
+        said = f"{where}: is a file; expected a folder of pictures."
+        return None, nothing, finding("unreadable-file", 1, [said])
     try:
         with os.scandir(where) as entries:
-            names = sorted(entry.name for entry in entries if entry.is_file())
+            names = sorted((entry.name, entry.is_dir()) for entry in entries)
     except OSError as error:
-        return None, (), finding("unreadable-file", 1, [f"{where}: cannot be read ({error.strerror})."])
-    images: list[tuple[str, Path]] = []
-    ignored, misnamed = [], []
-    for name in names:
+        return None, nothing, finding("unreadable-file", 1, [f"{where}: cannot be read ({error.strerror})."])
+    items, paths, ignored, misnamed = list[str](), list[str](), list[str](), list[str]()
+    for name, is_folder in names:
         item, _, suffix = name.rpartition(".")
         if name.startswith(".") or name.lower() in {"thumbs.db", "desktop.ini"}:
             continue
         if f".{suffix.lower()}" not in IMAGE_SUFFIXES:
-            ignored.append(name)
+            ignored += [] if is_folder else [name]
         elif not _is_text(name):
             misnamed.append(name)
         else:
-            images.append((item, where / name))
+            items.append(item)
+            paths.append(f"images/{name}")
     found += finding("ignored-file", len(ignored), ignored)
     found += finding("bad-file-name", len(misnamed), [repr(os.fsencode(name)) for name in misnamed])
-    return None, tuple(images), found
+    return None, _pictures(items, paths), found
+
+
+def _pictures(items: Sequence[str], paths: Sequence[str]) -> pl.DataFrame:
+    return pl.DataFrame({"item_id": items, "path": paths}, schema=_NO_IMAGES)
 
 
 def _is_text(name: str) -> bool:
@@ -231,27 +245,22 @@ def _is_text(name: str) -> bool:
     return True
 
 
-def _listed(
-    folder: Path, listing: Path, table: pl.DataFrame
-) -> tuple[tuple[tuple[str, Path], ...], list[Finding]]:
+def _listed(folder: Path, listing: Path, table: pl.DataFrame) -> tuple[pl.DataFrame, list[Finding]]:
     try:
         ids = _ids(listing, table, "item_id")
     except DataError as error:
-        return (), finding("unreadable-file", 1, [error])
-    absent = np.flatnonzero(ids.is_null().to_numpy())
+        return _pictures([], []), finding("unreadable-file", 1, [error])
+    absent_mask = ids.is_null().to_numpy()
+    absent = np.flatnonzero(absent_mask)
     where = [f"{listing.name}, {row_name(listing, int(row) + 1)}" for row in absent[:5]]
     found = finding("missing-item-id", len(absent), where)
-    images, gone = [], []
-    for item, written in zip(
-        ids.to_list(), table["path"].cast(pl.String, strict=False).to_list(), strict=True
-    ):
-        if item is None:
-            continue
-        path = folder / (written or "")
-        if written and "\0" not in written and os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises where a name is too long
-            images.append((item, path))
-        else:
-            gone.append((item, written or "(empty)"))
-    examples = [f"{item}: {written}" for item, written in gone]
-    found += finding("listed-image-missing", len(gone), examples, items=[item for item, _ in gone])
-    return tuple(images), found
+    written = table["path"].cast(pl.String, strict=False).fill_null("")
+    there = np.array([_is_there(folder, name) for name in written], dtype=bool) & ~absent_mask
+    gone = np.flatnonzero(~there & ~absent_mask)
+    examples = [f"{ids[place]}: {written[place] or '(empty)'}" for place in gone[:N_EXAMPLES].tolist()]
+    found += finding("listed-image-missing", len(gone), examples, items=ids.gather(gone))
+    return _pictures(ids.filter(there).to_list(), written.filter(there).to_list()), found
+
+
+def _is_there(folder: Path, name: str) -> bool:
+    return bool(name) and "\0" not in name and os.path.isfile(folder / name)  # noqa: PTH113 - Path.is_file raises where a name is too long

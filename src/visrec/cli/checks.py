@@ -21,6 +21,12 @@ def check(
     features: Annotated[
         list[Path] | None, typer.Option(help="A folder of features meant for it; repeat for several.")
     ] = None,
+    recompute: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Make so many vectors of each again with the extractor they name, and compare."
+        ),
+    ] = 0,
     images: Annotated[bool, typer.Option("--images/--no-images", help="Look into the pictures.")] = True,
     allow_missing_images: AllowMissingImages = False,
     as_json: Json = False,
@@ -28,9 +34,9 @@ def check(
     """What is wrong with a data set, what it means, what mends it. Exit status 2 where there are errors."""
     from visrec.checks.checkup import check as check_dataset
 
-    with stage("looking at the pictures" if images else "looking at the tables") as progress:
+    with stage(f"checking {data}") as progress:
         found = check_dataset(
-            data, min_rating=min_rating, features=features or (), images=images,
+            data, min_rating=min_rating, features=features or (), recompute=recompute, images=images,
             allow_missing_images=allow_missing_images, progress=progress,
         )  # fmt: skip
     show_diagnosis(found, as_json=as_json)
@@ -70,11 +76,10 @@ def stats(
     as_json: Json = False,
 ) -> None:
     """A data set in numbers: sizes, density, who takes how much, what is taken how often, when."""
-    from visrec.data.dataset import load_dataset
-    from visrec.data.statistics import Statistics, card_of
+    from visrec.data.statistics import Statistics, card_of, load_counted
 
     with stage(f"reading {data}") as progress:
-        found = load_dataset(data, min_rating=min_rating, missing_images="mask", progress=progress)
+        found = load_counted(data, min_rating=min_rating, progress=progress)
     statistics = Statistics.of(found)
     if card is not None:
         from visrec.files import write_text

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import polars as pl
     from rich.console import Console
 
-    from visrec.checks.findings import Diagnosis
+    from visrec.checks.diagnosis import Diagnosis
     from visrec.checks.mending import Mended
     from visrec.converting.conversion import Conversion
     from visrec.data.datasets.named import NamedDataset
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from visrec.evaluation.protocol import Report
     from visrec.evaluation.transfer import Comparison
     from visrec.features.features import Features
-    from visrec.recommender import Progress
+    from visrec.progress import Progress
     from visrec.run_folder import Run
     from visrec.serving.service import Service
     from visrec.tuning import Tuning
@@ -202,11 +202,11 @@ def show_diagnosis(found: Diagnosis, *, as_json: bool) -> None:
         left = one.count - len(one.examples)
         if one.examples and left > 0 and len(one.examples) == 5:
             _indented(console, f"· … and {left:,} more", style="dim")
-        if found.remedy(one):
+        if command := found.command(one):
             # Not wrapped: it is there to be copied.
-            console.print(
-                f"  → {found.remedy(one)}", style="bold", soft_wrap=True, highlight=False, markup=False
-            )
+            console.print(f"  → {command}", style="bold", soft_wrap=True, highlight=False, markup=False)
+        if one.advice:
+            _indented(console, f"{'or: ' if command else ''}{one.advice}")
     console.print(f"\n{summary_of(found)}", highlight=False, markup=False)
 
 
@@ -233,7 +233,7 @@ def show_mended(made: Mended, *, as_json: bool) -> None:
     if not made.done:
         print("There was nothing to mend; the copy is as the original.")
     for one in made.left.of("error"):
-        print(f"left: {one.code}: {one.what}. {made.left.remedy(one)}")
+        print(f"left: {one.code}: {one.what}. {made.left.command(one) or one.advice}")
     print(f"out: {made.out}\nNext: visrec check {made.out}")
 
 

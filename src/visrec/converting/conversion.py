@@ -11,10 +11,10 @@ from typing import Any
 
 from visrec import registry
 from visrec.data.datasets.named import NamedDataset
-from visrec.data.foreign import Progress
 from visrec.data.formats.format import Format
 from visrec.errors import ConfigError
 from visrec.files import replacing_folder, write_json
+from visrec.progress import Progress
 
 RECORD = "conversion.json"
 

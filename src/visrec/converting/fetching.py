@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from visrec.data.datasets.named import NamedDataset
-from visrec.data.foreign import Progress
 from visrec.data.formats.format import Format
 from visrec.errors import ConfigError
+from visrec.progress import Progress
 
 
 def fetch_published(

@@ -12,13 +12,14 @@ import polars as pl
 
 from visrec.data.dataset import load_catalog, load_dataset
 from visrec.data.file_names import file_stem
-from visrec.data.foreign import KNOWN, ForeignData, ForeignFeatures, Progress
+from visrec.data.foreign import KNOWN, ForeignData, ForeignFeatures
 from visrec.data.ids import IdMap
 from visrec.data.images import suffix_of
 from visrec.data.tables import find_table, id_column, number_column, part_column, read_table
 from visrec.errors import DataError
 from visrec.features.features import VALUES, Features
 from visrec.files import replacing_folder
+from visrec.progress import Progress
 
 LARGE = 1_000_000
 """Rows from which a table is written as Parquet instead of CSV."""

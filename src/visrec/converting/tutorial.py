@@ -17,7 +17,6 @@ from visrec.converting.items import find_pictures, with_metadata, write_pictures
 from visrec.converting.training_data import fitting_features, pixels, train_part
 from visrec.converting.writing import held_rows, write_features, write_indices, write_triples
 from visrec.data.dataset import Dataset, load_dataset
-from visrec.data.foreign import Progress
 from visrec.data.formats.format import Format
 from visrec.data.formats.pickled import PlainArrayError
 from visrec.data.formats.tutorial import (
@@ -30,6 +29,7 @@ from visrec.data.formats.tutorial import (
 from visrec.errors import DataError
 from visrec.features.features import Features
 from visrec.files import file_digest
+from visrec.progress import Progress
 
 _SHOWN = 12  # files that were left out and are named one by one
 

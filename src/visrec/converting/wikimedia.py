@@ -13,9 +13,9 @@ from visrec.converting.tutorial import convert_found
 from visrec.data.archives import is_tar, is_zip, unpack
 from visrec.data.catalog import IMAGE_SUFFIXES
 from visrec.data.datasets.named import NamedDataset, PublishedFile
-from visrec.data.foreign import Progress
 from visrec.data.tables import id_column, read_table, time_column
 from visrec.errors import DataError
+from visrec.progress import Progress
 
 USERS, INTERACTIONS = 1_079, 96_991
 """As the tutorial counts them."""

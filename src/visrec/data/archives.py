@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from visrec.data.foreign import Progress
 from visrec.errors import DataError
+from visrec.progress import Progress
 
 MOST = 100
 """Times its own size that an archive may unpack to. Tables take some 4 times, pictures hardly more than 1."""

@@ -12,10 +12,11 @@ import polars as pl
 from visrec.data.catalog import IMAGE_SUFFIXES, Catalog, Paths
 from visrec.data.ids import IdMap
 from visrec.data.interactions import Interactions
-from visrec.data.pairs import READING, Pairs, Progress, indices_of, read_pairs
+from visrec.data.pairs import READING, Pairs, indices_of, read_pairs
 from visrec.data.pictures import ALLOW, Pictures, refuse_repeated
 from visrec.data.tables import find_table, id_column, read_table, row_name
 from visrec.errors import DataError
+from visrec.progress import Progress
 
 
 @dataclass(frozen=True, eq=False)

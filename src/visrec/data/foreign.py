@@ -12,9 +12,6 @@ import polars as pl
 
 from visrec.errors import DataError
 
-Progress = Callable[[int, int, str], None]
-"""Called with (done, in all, a note)."""
-
 KNOWN = ("user_id", "item_id", "timestamp", "weight", "rating", "evaluation")
 """Columns of interactions that mean something here, in the order in which they are written."""
 

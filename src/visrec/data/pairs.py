@@ -22,8 +22,6 @@ from visrec.data.tables import (
 )
 from visrec.errors import DataError
 
-Progress = Callable[[int, int, str], None]
-"""Called with steps done, steps in all, and a word on what is done now."""
 READING = 5
 """Steps of `read_pairs`."""
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from visrec.data.dataset import Dataset
+from visrec.data.dataset import Dataset, load_catalog, load_dataset
+from visrec.data.ids import IdMap
 from visrec.data.interactions import Interactions
 from visrec.data.order import order_of
+from visrec.data.tables import find_table
 from visrec.data.times import as_date, unit_of
+from visrec.progress import Progress
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 HEADS = (1, 5, 10, 20)
@@ -54,6 +58,10 @@ class Statistics:
     def of(cls, dataset: Dataset) -> Statistics:
         """Count a data set."""
         rows = dataset.interactions
+        n_images = int(dataset.catalog.pictured.sum())
+        if len(rows) == 0:
+            nothing = np.zeros(0, dtype=np.int64)
+            return cls(0, rows.n_items, 0, n_images, 0, nothing, nothing, nothing, "", "", ())
         users, items = rows.user_counts(), rows.item_counts()
         n = len(rows)
         unit = unit_of(
@@ -63,7 +71,7 @@ class Statistics:
             n_users=int((users > 0).sum()),
             n_items=rows.n_items,
             n_interacted=int((items > 0).sum()),
-            n_images=int(dataset.catalog.pictured.sum()),
+            n_images=n_images,
             n_interactions=len(rows),
             user_counts=_falling(users),
             item_counts=_falling(items),
@@ -75,13 +83,13 @@ class Statistics:
 
     @property
     def density(self) -> float:
-        """Pairs that occurred, of all pairs of the users and the items that anybody took; in (0, 1]."""
-        return self.n_interactions / (self.n_users * self.n_interacted)
+        """Pairs that occurred, of all pairs of the users and the items that anybody took; in [0, 1]."""
+        return self.n_interactions / max(self.n_users * self.n_interacted, 1)
 
     @property
     def catalog_density(self) -> float:
         """The same among all items of the catalogue; 1 minus it is the sparsity."""
-        return self.n_interactions / (self.n_users * self.n_items)
+        return self.n_interactions / max(self.n_users * self.n_items, 1)
 
     @property
     def gini(self) -> float:
@@ -96,15 +104,19 @@ class Statistics:
     def head(self, percent: int) -> float:
         """The share of the interactions that the most taken `percent` of the items taken have; at least one item."""
         n = max(1, self.n_interacted * percent // 100)
-        return float(self.item_counts[:n].sum() / self.n_interactions)
+        return float(self.item_counts[:n].sum() / max(self.n_interactions, 1))
 
     def lines(self) -> list[tuple[str, str]]:
-        """Everything as (name, value) in words, in the order of reading."""
+        """Everything as (name, value) in words, in the order of reading; of pictures alone, what there is of them."""
+        share = self.n_images / max(self.n_items, 1)
+        pictured = ("items with a picture", f"{self.n_images:,} ({share:.1%})")
+        if self.n_interactions == 0:
+            return [("items", f"{self.n_items:,}"), pictured]
         return [
             ("users", f"{self.n_users:,}"),
             ("items", f"{self.n_items:,}"),
             ("items taken by anybody", f"{self.n_interacted:,} ({self.n_interacted / self.n_items:.1%})"),
-            ("items with a picture", f"{self.n_images:,} ({self.n_images / self.n_items:.1%})"),
+            pictured,
             ("interactions", f"{self.n_interactions:,}"),
             ("density, among items taken", f"{self.density:.4%}"),
             (
@@ -146,6 +158,23 @@ class Statistics:
         }
 
 
+def load_counted(
+    folder: str | Path, *, min_rating: float | None = None, progress: Progress | None = None
+) -> Dataset:
+    """The data set of a folder, items without a picture included; of a folder of pictures alone, with no interaction.
+
+    Raises:
+        DataError: as `load_dataset`.
+    """
+    folder = Path(folder)
+    if min_rating is not None or not folder.is_dir() or find_table(folder, "interactions") is not None:
+        return load_dataset(folder, min_rating=min_rating, missing_images="mask", progress=progress)
+    catalog = load_catalog(folder, missing_images="mask")
+    nothing = np.zeros(0, dtype=np.int64)
+    nobody = Interactions(nothing, nothing, nothing, nothing, IdMap([], kind="user"), catalog.items)
+    return Dataset(folder, nobody, catalog, ("There is no table of interactions: items and pictures alone.",))
+
+
 def gini(counts: np.ndarray) -> float:
     """Gini coefficient of counts `(n,)`, in [0, 1): half the mean difference of two of them, over their mean."""
     rising = np.sort(counts).astype(np.float64)
@@ -158,7 +187,9 @@ def gini(counts: np.ndarray) -> float:
 def card_of(found: Statistics, *, name: str, notes: tuple[str, ...] = ()) -> str:
     """A card of the data set as Markdown: the numbers, and places for what numbers do not say."""
     rows = "\n".join(f"| {what} | {value} |" for what, value in found.lines())
-    time = "\n".join(f"| {start} | {n:,} |" for start, n in found.periods)
+    periods = "\n".join(f"| {start} | {n:,} |" for start, n in found.periods)
+    time = f"## Over time\n\n| from | interactions |\n|---|---|\n{periods}\n\n" if found.periods else ""
+    words = "Five numbers are the least, the quartiles and the most. A basket is what one user took at one moment."
     said = "".join(f"- {note}\n" for note in notes)
     return f"""# {name}
 
@@ -172,15 +203,8 @@ _Who collected it, from where, and what an interaction means: a purchase, a like
 |---|---|
 {rows}
 
-Five numbers are the least, the quartiles and the most. A basket is what one user took at one moment.
-{said and chr(10) + said}
-## Over time
-
-| from | interactions |
-|---|---|
-{time}
-
-## Licence and source
+{words + chr(10) if found.n_interactions else ""}{said and chr(10) + said}
+{time}## Licence and source
 
 _Under which terms it may be used and passed on; where it can be had; what to cite._
 
@@ -231,6 +255,8 @@ def _stretches(times: np.ndarray, unit: float, letter: str) -> np.ndarray:
 
 
 def _quantiles(counts: np.ndarray) -> dict[str, float]:
+    if len(counts) == 0:
+        return {}
     found = {f"{q:.0%}": float(v) for q, v in zip(QUANTILES, np.quantile(counts, QUANTILES), strict=True)}
     return {"mean": float(counts.mean()), **found}
 

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import numpy as np
 import polars as pl
 
-_UNITS = ((1e8, 1e11, 1.0), (1e11, 1e14, 1e3), (1e14, 1e17, 1e6), (1e17, 1e20, 1e9))
+UNITS = ((1e8, 1e11, 1.0), (1e11, 1e14, 1e3), (1e14, 1e17, 1e6), (1e17, 1e20, 1e9))
+"""From and to before which a moment of our time lies, and how many of its units make a second."""
 
 
 def unit_of(times: pl.Series | np.ndarray) -> float:
@@ -18,7 +19,7 @@ def unit_of(times: pl.Series | np.ndarray) -> float:
     """
     numbers = np.asarray(times, dtype=np.float64)
     middle = float(np.median(numbers)) if len(numbers) else 0.0
-    return next((unit for low, high, unit in _UNITS if low <= middle < high), 0.0)
+    return next((unit for low, high, unit in UNITS if low <= middle < high), 0.0)
 
 
 def as_date(moment: float, unit: float) -> str:

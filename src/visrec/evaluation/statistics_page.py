@@ -29,10 +29,10 @@ def render_statistics_page(statistics: Statistics, dataset: Dataset, *, title: s
     width, height = frame_of(pictures.values(), area=_FRAME_AREA)
     return template("statistics.html.j2").render(
         title=title,
-        facts=statistics.lines()[:5] + statistics.lines()[-1:],
+        facts=statistics.lines()[:5] + statistics.lines()[5:][-1:],
         notes=dataset.notes,
         lines=statistics.lines(),
-        charts=_charts(statistics),
+        charts=_charts(statistics) if statistics.n_interactions else [],
         sheet=sheet,
         titles={item: dataset.catalog.title(item) for _, items in sheet for item in items},
         pictured=set(pictures),
@@ -83,6 +83,8 @@ def _sheet(dataset: Dataset) -> list[tuple[str, list[int]]]:
     order = order[dataset.catalog.pictured[order]]
     untaken = order[counts[order] == 0]
     places = np.linspace(0, max(0, len(order) - 1), min(len(order), 2 * _SHOWN)).round().astype(np.int64)
+    if not counts.any():
+        return [("From the first to the last", order[places].tolist())] if len(order) else []
     found = [
         ("Most taken", order[:_SHOWN].tolist()),
         ("From the most taken to the least", order[places].tolist()),

@@ -11,8 +11,9 @@ from visrec.data.catalog import Catalog
 from visrec.errors import FeaturesError
 from visrec.explain.explanation import Attribute
 from visrec.explain.question import Question
-from visrec.features.extraction import Progress, extract
+from visrec.features.extraction import extract
 from visrec.features.features import META, Features
+from visrec.progress import Progress
 
 FOLDER = "attributes"
 """Where a run folder keeps them."""

@@ -20,7 +20,8 @@ from visrec.evaluation.significance import Estimate, bootstrap
 from visrec.explain.deletions import Deletion, deletions_of
 from visrec.explain.question import Question
 from visrec.features.features import Features
-from visrec.recommender import Progress, Recommender
+from visrec.progress import Progress
+from visrec.recommender import Recommender
 
 N_USERS = 100
 """Users who are asked."""

@@ -42,7 +42,7 @@ def prepared(
         n_workers: processes; 0: threads of this process instead.
         ahead: how many pictures may wait to be fetched.
     """
-    chunks = [tuple(paths[start : start + _CHUNK]) for start in range(0, len(paths), _CHUNK)]
+    chunks = (tuple(paths[start : start + _CHUNK]) for start in range(0, len(paths), _CHUNK))
     if n_workers == 0 or len(paths) < _WORTH_PROCESSES or not importable(preparation):
         n_threads = min(os.cpu_count() or 1, 8)
         yield from _ahead(

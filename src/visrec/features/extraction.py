@@ -11,7 +11,7 @@ import os
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ from visrec.features.features import META, Features
 from visrec.features.finishing import Steps
 from visrec.features.shards import Shards, Shelf, difference
 from visrec.files import exclusive, read_json, sweep_temporaries, write_json
+from visrec.progress import Progress
 
 log = logging.getLogger("visrec")
 
@@ -53,8 +54,6 @@ _IDENTITY = (
 
 RATE = "images/s"
 """In the note of each progress call while images are encoded."""
-
-Progress = Callable[[int, int, str], None]
 
 
 def extract(

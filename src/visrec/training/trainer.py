@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from visrec.config import Config, digest_of
 from visrec.data.interactions import Histories
 from visrec.errors import DivergedError
-from visrec.recommender import Progress, Queries
+from visrec.progress import Progress
+from visrec.recommender import Queries
 from visrec.training.checkpoint import load_checkpoint, save_checkpoint
 from visrec.training.guidelines import GuidelinesConfig
 from visrec.training.losses import LossName, loss_of

@@ -16,7 +16,7 @@ DAY, START = 86_400, 1_600_000_000  # seconds; September 2020
 NOW = START + 400 * DAY
 
 
-def picture(seed: int, size: tuple[int, int] = (96, 128)) -> Image.Image:
+def picture(seed: int, size: tuple[int, int] = (48, 64)) -> Image.Image:
     """A picture of its own: coarse and fine noise."""
     rng = np.random.default_rng(seed)
     coarse = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)).resize(
@@ -41,8 +41,9 @@ class Shop:
     rows: list[tuple[object, ...]] = field(default_factory=list)
     items: list[str] = field(default_factory=list)
     files: dict[bytes, bytes] = field(default_factory=dict)
+    dangling: list[str] = field(default_factory=list)
 
-    def picture(self, seed: int, size: tuple[int, int] = (96, 128)) -> Image.Image:
+    def picture(self, seed: int, size: tuple[int, int] = (48, 64)) -> Image.Image:
         return picture(seed, size)
 
     def encoded(self, image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
@@ -72,6 +73,8 @@ class Shop:
             Path(folder.as_posix() + "/images/").joinpath(name.decode(errors="surrogateescape")).write_bytes(
                 data
             )
+        for name in self.dangling:
+            (folder / "images" / name).symlink_to("nowhere.jpg")
         return folder
 
 

@@ -34,9 +34,11 @@ def test_processes_see_what_threads_see(make_clean, tmp_path, monkeypatch):
     paths.append(tmp_path / "absent.jpg")
     seen = []
     monkeypatch.setattr(decoding, "_WORTH_PROCESSES", 1)
-    found = list(inspect_all(paths, n_workers=1, progress=lambda *told: seen.append(told)))
+    table = inspect_all(paths, n_workers=1, progress=lambda *told: seen.append(told))
+    found = [table.of(place) for place in range(len(paths))]
     assert found == [inspect(path) for path in paths]
-    assert found == list(inspect_all(paths, n_workers=0))
+    again = inspect_all(paths, n_workers=0)
+    assert found == [again.of(place) for place in range(len(paths))]
     assert [one.problem for one in found] == ["", "", "other-type", "", "", "", "unreadable"]
     assert seen[-1][:2] == (7, 7)
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from visrec.data.dataset import load_dataset
-from visrec.data.statistics import Statistics, card_of, gini
+from visrec.data.statistics import Statistics, card_of, gini, load_counted
 from visrec.data.times import as_date, unit_of
+from visrec.errors import DataError
 
 
 @pytest.fixture
@@ -70,3 +71,23 @@ def test_times_of_any_kind_are_spread_over_periods(tmp_path, times):
     (tmp_path / "interactions.csv").write_text("user_id,item_id,timestamp\n" + rows)
     found = Statistics.of(load_dataset(tmp_path, missing_images="mask"))
     assert sum(n for _, n in found.periods) == 3
+
+
+def test_a_folder_of_pictures_alone_is_counted_too(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.jpg").write_bytes(b"")
+    (tmp_path / "items.csv").write_text("item_id\na\nb\n")
+    found = Statistics.of(load_counted(tmp_path))
+    assert found.lines() == [("items", "2"), ("items with a picture", "1 (50.0%)")]
+    told = found.as_dict()
+    assert (told["items"], told["items_with_image"], told["interactions"], told["density"]) == (2, 1, 0, 0)
+    assert (told["gini_all_items"], told["head"]["10 %"], told["per_user"]) == (0, 0, {})
+    card = card_of(found, name="mine")
+    assert "| items | 2 |" in card
+    assert "Over time" not in card
+
+
+def test_ratings_are_asked_of_a_table_of_interactions_alone(tmp_path):
+    (tmp_path / "items.csv").write_text("item_id\na\n")
+    with pytest.raises(DataError, match="no interactions"):
+        load_counted(tmp_path, min_rating=4)

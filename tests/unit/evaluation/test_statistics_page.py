@@ -7,7 +7,7 @@ import pytest
 
 from visrec.data.dataset import load_dataset
 from visrec.data.datasets.synthetic import SyntheticConfig, write_synthetic
-from visrec.data.statistics import Statistics
+from visrec.data.statistics import Statistics, load_counted
 from visrec.evaluation.charts import bars, concentration, histogram
 from visrec.evaluation.statistics_page import render_statistics_page
 
@@ -29,6 +29,16 @@ def test_the_page_needs_nothing_else_and_holds_every_number(page):
     for name, value in statistics.lines():
         assert f'<th scope="row">{name}</th><td>{value}</td>' in text
     assert text.count("data:image/webp;base64,") > 20
+
+
+def test_pictures_alone_have_a_page_with_a_contact_sheet_and_no_plot(tmp_path):
+    write_synthetic(tmp_path / "shop", SyntheticConfig(n_items=40, n_users=12, image_size=48), n_workers=1)
+    (tmp_path / "shop" / "interactions.csv").unlink()
+    data = load_counted(tmp_path / "shop")
+    text = render_statistics_page(Statistics.of(data), data, title="pictures")
+    assert text.count("data:image/webp;base64,") == 28  # evenly spread over the catalogue
+    assert "<svg" not in text
+    assert '<th scope="row">items</th><td>40</td>' in text
 
 
 def test_bars_are_as_high_as_their_counts():

@@ -15,8 +15,9 @@ from visrec.data.datasets.named import NamedDataset, PublishedFile
 from visrec.data.datasets.paths import category_of, lies_within
 from visrec.data.datasets.record_lines import records
 from visrec.data.datasets.vector_files import read_vectors
-from visrec.data.foreign import ForeignData, ForeignFeatures, Progress, file_row, find_file
+from visrec.data.foreign import ForeignData, ForeignFeatures, file_row, find_file
 from visrec.errors import DataError
+from visrec.progress import Progress
 
 _REVIEWS = ("reviews_*.json.gz", "reviews_*.json")
 _RATINGS = ("ratings_*.csv", "ratings_*.csv.gz")

@@ -11,8 +11,9 @@ import polars as pl
 
 from visrec.data.datasets.named import NamedDataset, PublishedFile
 from visrec.data.datasets.vector_files import read_vectors
-from visrec.data.foreign import ForeignData, ForeignFeatures, Progress, file_row, find_file, the_file
+from visrec.data.foreign import ForeignData, ForeignFeatures, file_row, find_file, the_file
 from visrec.errors import DataError
+from visrec.progress import Progress
 
 _APPRECIATIONS = ("Behance_appreciate_1M.gz", "Behance_appreciate_1M", "Behance_appreciate_1M.txt")
 _OWNERS = ("Behance_Item_to_Owners.gz", "Behance_Item_to_Owners", "Behance_Item_to_Owners.txt")

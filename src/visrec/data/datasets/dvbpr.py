@@ -15,9 +15,10 @@ import polars as pl
 
 from visrec.data.datasets.named import NamedDataset, PublishedFile
 from visrec.data.datasets.paths import category_of
-from visrec.data.foreign import ForeignData, Progress, file_row, places_as_times, the_file
+from visrec.data.foreign import ForeignData, file_row, places_as_times, the_file
 from visrec.data.formats.pickled import ObjectArray, Stretch, plain, read_records, shown
 from visrec.errors import DataError
+from visrec.progress import Progress
 
 PARTS = {"train": "user_train", "valid": "user_validation", "test": "user_test"}
 _CITATION = (

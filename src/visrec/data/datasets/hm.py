@@ -7,11 +7,12 @@ from pathlib import Path
 import polars as pl
 
 from visrec.data.datasets.named import NamedDataset, PublishedFile
-from visrec.data.foreign import ForeignData, Progress, file_row, find_file, the_file
-from visrec.data.formats.rows import days_of, read_rows
 from visrec.data.datasets.pictures_by_name import find_pictures
+from visrec.data.foreign import ForeignData, file_row, find_file, the_file
+from visrec.data.formats.rows import days_of, read_rows
 from visrec.data.tables import first_row, read_table, row_name
 from visrec.errors import ConfigError, DataError
+from visrec.progress import Progress
 
 TRANSACTIONS = "transactions_train.csv"
 ARTICLES = "articles.csv"

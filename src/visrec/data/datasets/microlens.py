@@ -10,18 +10,18 @@ import numpy as np
 import polars as pl
 
 from visrec.data.datasets.named import NamedDataset, PublishedFile
+from visrec.data.datasets.pictures_by_name import find_pictures
 from visrec.data.foreign import (
     ForeignData,
     ForeignFeatures,
-    Progress,
     file_row,
     find_file,
     places_as_times,
     the_file,
 )
 from visrec.data.formats.rows import read_rows, whole_numbers_of
-from visrec.data.datasets.pictures_by_name import find_pictures
 from visrec.errors import DataError
+from visrec.progress import Progress
 
 _BLOCK = 4096  # vectors at a time
 

@@ -13,8 +13,9 @@ from visrec.data.archives import read_members
 from visrec.data.datasets.movielens_tables import read_films, read_links, read_ratings
 from visrec.data.datasets.named import NamedDataset, PublishedFile
 from visrec.data.datasets.published import Published, PublishedFiles
-from visrec.data.foreign import ForeignData, Progress, file_row
+from visrec.data.foreign import ForeignData, file_row
 from visrec.errors import DataError
+from visrec.progress import Progress
 
 Edition = Literal["ml-100k", "ml-1m", "ml-10m", "ml-20m", "ml-25m", "ml-32m", "ml-latest", "ml-latest-small"]
 PosterIds = Literal["movieId", "imdbId", "tmdbId"]

@@ -14,8 +14,8 @@ import polars as pl
 
 from visrec.data.datasets.number_tables import read_numbers
 from visrec.data.datasets.published import Published, text_of
-from visrec.data.foreign import Progress
 from visrec.errors import DataError
+from visrec.progress import Progress
 
 _GENRES_1998 = (
     "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy",

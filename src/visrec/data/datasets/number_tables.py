@@ -5,8 +5,8 @@ from __future__ import annotations
 import polars as pl
 
 from visrec.data.datasets.published import Published
-from visrec.data.foreign import Progress
 from visrec.errors import DataError
+from visrec.progress import Progress
 
 COLUMNS = ("user_id", "item_id", "rating", "timestamp")
 _BLOCK = 1 << 26  # bytes parsed at once

@@ -7,12 +7,13 @@ from pathlib import Path
 import polars as pl
 
 from visrec.data.datasets.named import NamedDataset, PublishedFile
-from visrec.data.foreign import ForeignData, Progress, file_row, find_file
+from visrec.data.datasets.pictures_by_name import find_pictures
+from visrec.data.foreign import ForeignData, file_row, find_file
 from visrec.data.formats.json_vectors import read_json_vectors
 from visrec.data.formats.rows import read_rows, whole_numbers_of
-from visrec.data.datasets.pictures_by_name import find_pictures
 from visrec.data.tables import first_row, read_table, row_name
 from visrec.errors import DataError
+from visrec.progress import Progress
 
 INTERACTIONS = ("item_id", "user_id", "timestamp")
 FEATURES = ("image_feature.json", "text_feature.json")

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from visrec.data.foreign import Progress
 from visrec.errors import DataError
+from visrec.progress import Progress
 
 _LINES = 20_000  # at a time
 _LONGEST = 1 << 24  # bytes of a line

@@ -13,13 +13,13 @@ from visrec.data.datasets.vector_files import read_vectors
 from visrec.data.foreign import (
     ForeignData,
     ForeignFeatures,
-    Progress,
     file_row,
     find_file,
     places_as_times,
     the_file,
 )
 from visrec.errors import ConfigError, DataError
+from visrec.progress import Progress
 
 LISTS = ("bought", "want", "selling", "sold")
 _PEOPLE = ("tradesy.json.gz", "tradesy.json")

@@ -13,11 +13,12 @@ import polars as pl
 
 from visrec.data.datasets.named import NamedDataset, PublishedFile
 from visrec.data.datasets.published import PublishedFiles
-from visrec.data.foreign import ForeignData, ForeignFeatures, Progress, file_row
+from visrec.data.foreign import ForeignData, ForeignFeatures, file_row
 from visrec.data.formats.pickled import PlainArrayError
 from visrec.data.formats.tutorial import Embedding, read_embedding
 from visrec.data.tables import id_column, read_table, row_name, time_column
 from visrec.errors import DataError
+from visrec.progress import Progress
 
 _BLOCK = 1024  # vectors
 _YES, _NO = ("t", "true", "1"), ("f", "false", "0")

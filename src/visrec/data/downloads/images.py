@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -20,12 +20,12 @@ from visrec.data.downloads.visit import Stopped, Visit
 from visrec.data.downloads.waiting import Clock
 from visrec.errors import ConfigError, DataError
 from visrec.files import exclusive, sweep_temporaries
+from visrec.progress import Progress
 
 if TYPE_CHECKING:
     from visrec.data.downloads.addresses import Resolve
     from visrec.data.downloads.visitor import Visitor
 
-Progress = Callable[[int, int, str], None]
 
 MAX_BYTES = 32 << 20
 """Bytes that one picture may have by default."""

@@ -7,7 +7,6 @@ import os
 import random
 import re
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 from visrec.data.downloads.waiting import LONGEST_WAIT, Clock, backoff, retry_after
 from visrec.errors import DataError
 from visrec.files import read_json, write_json
+from visrec.progress import Progress
 
 if TYPE_CHECKING:
     import httpx
 
     from visrec.data.downloads.remote_files import RemoteFile
 
-Progress = Callable[[int, int, str], None]
 
 _SPARE = 64 << 20  # bytes of a disk that are left free
 

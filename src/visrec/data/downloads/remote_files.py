@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,11 +13,11 @@ from visrec.data.downloads.partial_file import PartialFile, check_space, digest_
 from visrec.data.downloads.waiting import Clock
 from visrec.errors import DataError
 from visrec.files import exclusive
+from visrec.progress import Progress
 
 if TYPE_CHECKING:
     import httpx
 
-Progress = Callable[[int, int, str], None]
 
 _ALGORITHMS = {"sha512": 128, "sha256": 64, "sha1": 40, "md5": 32}  # hex digits
 

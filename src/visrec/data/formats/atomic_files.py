@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from visrec.data.foreign import ForeignFeatures, Progress
+from visrec.data.foreign import ForeignFeatures
 from visrec.data.formats.separated import (
     SeparatedTable,
     one_line,
@@ -18,6 +18,7 @@ from visrec.data.formats.separated import (
     write_separated,
 )
 from visrec.errors import DataError
+from visrec.progress import Progress
 
 TYPES = ("token", "token_seq", "float", "float_seq")
 _TITLES = ("title", "movie_title", "item_title", "book_title", "name", "item_name")

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from visrec.data.dataset import Dataset
-from visrec.data.foreign import ForeignData, Progress, file_row, the_file
+from visrec.data.foreign import ForeignData, file_row, the_file
 from visrec.data.formats.format import Format
 from visrec.data.formats.id_lines import check_lines, read_lines
 from visrec.data.formats.tables import (
@@ -29,6 +29,7 @@ from visrec.data.frames import from_frame
 from visrec.data.interactions import Interactions
 from visrec.data.picture_files import pictures_by_item
 from visrec.errors import DataError
+from visrec.progress import Progress
 
 _FIELDS = {"UI": 2, "UIR": 3, "UIRT": 4}
 _PARTS = ("train", "valid", "test")

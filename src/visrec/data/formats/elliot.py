@@ -15,7 +15,6 @@ from visrec.data.file_names import is_plain
 from visrec.data.foreign import (
     ForeignData,
     ForeignFeatures,
-    Progress,
     file_row,
     find_file,
     places_as_times,
@@ -31,6 +30,7 @@ from visrec.data.formats.separated import (
     write_separated,
 )
 from visrec.errors import ConfigError, DataError
+from visrec.progress import Progress
 
 COLUMNS = ["user_id", "item_id", "rating", "timestamp"]
 _NAMES = {

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from visrec.data.foreign import ForeignData, Progress, file_row
+from visrec.data.foreign import ForeignData, file_row
 from visrec.data.formats.columns import kind_of, schema_of
 from visrec.data.formats.format import Format
 from visrec.data.formats.huggingface_pictures import Shard, find_image_column, read_shards, read_vector_files
@@ -23,6 +23,7 @@ from visrec.data.formats.tables import ID_NAMES, interactions_of, sole_table, wi
 from visrec.data.picture_files import pictures_in
 from visrec.data.tables import columns_of
 from visrec.errors import DataError
+from visrec.progress import Progress
 
 _METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 _TIMES = ("timestamp", "datetime", "time")

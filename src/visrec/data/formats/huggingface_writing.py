@@ -10,10 +10,11 @@ from typing import Any
 
 import polars as pl
 
-from visrec.data.foreign import ForeignData, ForeignFeatures, Progress
+from visrec.data.foreign import ForeignData, ForeignFeatures
 from visrec.data.formats.columns import kind_of, plain_columns, write_plain_parquet
 from visrec.data.images import suffix_of
 from visrec.errors import ConfigError, DataError
+from visrec.progress import Progress
 
 _GROUP = 100  # rows of pictures that a reader has to take at once
 _SPLITS = {"train": "train", "valid": "validation", "test": "test"}

@@ -9,10 +9,11 @@ from typing import Literal
 import polars as pl
 
 from visrec.data.catalog import IMAGE_SUFFIXES
-from visrec.data.foreign import ForeignData, Progress, file_row
+from visrec.data.foreign import ForeignData, file_row
 from visrec.data.formats.format import Format
 from visrec.data.picture_files import ids_of_files, pictures_in
 from visrec.errors import DataError
+from visrec.progress import Progress
 
 
 def read(

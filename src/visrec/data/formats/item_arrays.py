@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from visrec.data.foreign import ForeignFeatures, Progress
+from visrec.data.foreign import ForeignFeatures
 from visrec.errors import DataError
+from visrec.progress import Progress
 
 _BLOCK = 512  # vectors at a time
 

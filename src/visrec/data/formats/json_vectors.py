@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from visrec.data.foreign import ForeignFeatures, Progress
+from visrec.data.foreign import ForeignFeatures
 from visrec.errors import DataError
+from visrec.progress import Progress
 
 _CHUNK = 1 << 24  # bytes read at a time
 _LONGEST = 1 << 24  # bytes of an item: an id and a vector of some hundred thousand numbers

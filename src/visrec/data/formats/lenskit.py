@@ -12,7 +12,7 @@ from typing import Literal
 import polars as pl
 
 from visrec.data.dataset import Dataset
-from visrec.data.foreign import ForeignData, Progress, file_row
+from visrec.data.foreign import ForeignData, file_row
 from visrec.data.formats.format import Format
 from visrec.data.formats.lenskit_saved import WEIGHTS, read_saved, write_saved
 from visrec.data.formats.tables import (
@@ -31,6 +31,7 @@ from visrec.data.formats.tables import (
 from visrec.data.formats.vector_files import read_vectors, write_vectors
 from visrec.data.interactions import Interactions
 from visrec.data.picture_files import pictures_by_item
+from visrec.progress import Progress
 
 
 def to_frame(data: Interactions | Dataset) -> pl.DataFrame:

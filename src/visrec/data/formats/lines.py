@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from visrec.data.foreign import Progress
 from visrec.errors import DataError
+from visrec.progress import Progress
 
 BLOCK = 1 << 26
 """Bytes of text at a time."""

@@ -16,7 +16,6 @@ from visrec.data.file_names import is_plain
 from visrec.data.foreign import (
     ForeignData,
     ForeignFeatures,
-    Progress,
     file_row,
     find_file,
     places_as_times,
@@ -34,6 +33,7 @@ from visrec.data.formats.separated import (
 )
 from visrec.data.tables import read_table
 from visrec.errors import ConfigError, DataError
+from visrec.progress import Progress
 
 PARTS = ("train", "valid", "test")
 """What 0, 1 and 2 mean in the column `x_label`."""

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from visrec.data.foreign import ForeignFeatures, Progress
+from visrec.data.foreign import ForeignFeatures
 from visrec.data.formats.separated import read_separated
 from visrec.errors import DataError
+from visrec.progress import Progress
 
 MISSED = "missed_img_itemIDs.csv"
 _IMAGES, _TEXTS = "image_feat.npy", "text_feat.npy"

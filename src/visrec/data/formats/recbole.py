@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from visrec.data.file_names import is_plain
-from visrec.data.foreign import ForeignData, ForeignFeatures, Progress, file_row, places_as_times
+from visrec.data.foreign import ForeignData, ForeignFeatures, file_row, places_as_times
 from visrec.data.formats.atomic_files import (
     AtomicFile,
     item_columns,
@@ -24,6 +24,7 @@ from visrec.data.formats.atomic_files import (
 from visrec.data.formats.format import Format
 from visrec.data.formats.separated import numbered_times, refuse_ids, write_separated
 from visrec.errors import ConfigError, DataError
+from visrec.progress import Progress
 
 PARTS = ("train", "valid", "test")
 _OTHER = {

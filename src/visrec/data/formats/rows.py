@@ -8,9 +8,9 @@ from pathlib import Path
 
 import polars as pl
 
-from visrec.data.foreign import Progress
 from visrec.data.formats.lines import BLOCK, Block, line_blocks
 from visrec.errors import DataError
+from visrec.progress import Progress
 
 _UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
 _SHOWN = 80  # characters of a value in a message

@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-from visrec.data import pictures
+from visrec.data.datasets import pictures_by_name as pictures
 from visrec.data.datasets.pictures_by_name import find_pictures
 from visrec.errors import DataError
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import polars as pl
 
-from visrec.data.foreign import Progress
 from visrec.data.formats.json_lines import Schema, read_objects
 from visrec.data.formats.rows import numbers_of, read_rows, whole_numbers_of
 from visrec.errors import DataError
+from visrec.progress import Progress
 
 COLUMNS = ("user_id", "parent_asin", "rating", "timestamp")
 _REVIEW: Schema = {

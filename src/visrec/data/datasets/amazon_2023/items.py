@@ -8,9 +8,9 @@ from typing import Literal
 
 import polars as pl
 
-from visrec.data.foreign import Progress
 from visrec.data.formats.json_lines import Schema, read_objects
 from visrec.errors import DataError
+from visrec.progress import Progress
 
 Size = Literal["large", "hi_res"]
 """Of a picture: about 500 pixels, or as large as there is."""

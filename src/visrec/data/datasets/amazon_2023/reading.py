@@ -9,8 +9,9 @@ from pathlib import Path
 
 from visrec.data.datasets.amazon_2023.interactions import read_parts, read_ratings, read_reviews
 from visrec.data.datasets.amazon_2023.items import Size, read_items
-from visrec.data.foreign import ForeignData, Progress, file_row
+from visrec.data.foreign import ForeignData, file_row
 from visrec.errors import DataError
+from visrec.progress import Progress
 
 PARTS = ("train", "valid", "test")
 _NAME = re.compile(
