@@ -218,8 +218,7 @@ MICROLENS = NamedDataset(
     licence="its authors name none; they forbid to offer changed copies for download",
     citation="Y. Ni, Y. Cheng, X. Liu, J. Fu, Y. Li, X. He, Y. Zhang, F. Yuan: A Content-Driven Micro-Video "
     "Recommendation Dataset at Scale. arXiv:2309.15379, 2023",
-    home="https://recsys.westlake.edu.cn/MicroLens-50k-Dataset/ and …/MicroLens-100k-Dataset/ (see "
-    "https://github.com/westlake-repl/MicroLens)",
+    home="https://github.com/westlake-repl/MicroLens, which leads to the files of either size",
     files=(
         PublishedFile("MicroLens-100k_pairs.csv", "user,item,timestamp (milliseconds); 50k alike"),
         PublishedFile(

@@ -158,7 +158,7 @@ def test_tables_that_mean_nothing_here_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"item_id": ["a", "a"], "image": cells(1, 2)}, "Item 'a' stands twice"),
+        ({"item_id": ["a", "a"], "image": cells(1, 2)}, "Item 'a' has two pictures"),
         ({"item_id": ["a", None], "image": cells(1, 2)}, "column item_id, row 2: the id is missing"),
         ({"item_id": [1.5, 2.0], "image": cells(1, 2)}, "holds floating-point numbers"),
         (

@@ -257,5 +257,5 @@ def test_what_mmrec_cannot_hold_is_refused(tmp_path):
     with pytest.raises(DataError, match="Features grid: 3 x 2 numbers an item"):
         export("mmrec", folder, tmp_path / "out", features=[third])
     with pytest.raises(ConfigError, match="--set name="):
-        export("mmrec", folder, tmp_path / "out", options={"name": "a b"})
+        export("mmrec", folder, tmp_path / "out", options={"name": "a/b"})
     assert not (tmp_path / "out").exists()
