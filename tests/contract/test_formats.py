@@ -17,7 +17,6 @@ from visrec.converting.conversion import Conversion, convert, export
 from visrec.converting.own import read_own, write_own
 from visrec.data.foreign import ForeignData, ForeignFeatures
 from visrec.errors import DataError
-from visrec.features.features import Features
 
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108020000009077"
@@ -101,14 +100,18 @@ def case(tmp_path_factory) -> Case:
     return made(tmp_path_factory.mktemp("formats") / "data", interactions(), items)
 
 
-def there_and_back(
-    name: str, case: Case, tmp_path: Path, *, vectors: bool = True
-) -> tuple[ForeignData, Conversion]:
+def there_and_back(name: str, case: Case, folder: Path) -> tuple[ForeignData, Conversion]:
     """What a data set is after an export and a conversion, and what the export said."""
-    said = export(name, case.folder, tmp_path / "out", features=[case.features] if vectors else [])
-    convert(name, tmp_path / "out", tmp_path / "back")
-    kept = tmp_path / "back" / "features"
-    return read_own(tmp_path / "back", features=sorted(kept.iterdir()) if kept.exists() else []), said
+    said = export(name, case.folder, folder / "out", features=[case.features])
+    convert(name, folder / "out", folder / "back")
+    kept = folder / "back" / "features"
+    return read_own(folder / "back", features=sorted(kept.iterdir()) if kept.exists() else []), said
+
+
+@pytest.fixture(scope="module", params=both_ways())
+def trip(request, case, tmp_path_factory) -> tuple[ForeignData, Conversion]:
+    """The data set after it went out in a format and came in again; once for each format."""
+    return there_and_back(request.param, case, tmp_path_factory.mktemp("trip"))
 
 
 def noted(said: Conversion, *words: str) -> bool:
@@ -120,9 +123,8 @@ def order(table: pl.DataFrame) -> pl.DataFrame:
     return table.sort("user_id", "item_id", "timestamp", *(c for c in ("rating",) if c in table.columns))
 
 
-@pytest.mark.parametrize("name", both_ways())
-def test_interactions_come_back_as_they_were(name, case, tmp_path):
-    back, said = there_and_back(name, case, tmp_path)
+def test_interactions_come_back_as_they_were(trip, case):
+    back, said = trip
     if back.interactions is None:
         assert noted(said, "interaction")
         return
@@ -140,9 +142,8 @@ def test_interactions_come_back_as_they_were(name, case, tmp_path):
         assert "evaluation" not in changed
 
 
-@pytest.mark.parametrize("name", both_ways())
-def test_items_come_back_as_they_were(name, case, tmp_path):
-    back, said = there_and_back(name, case, tmp_path)
+def test_items_come_back_as_they_were(trip, case):
+    back, said = trip
     assert back.items is not None
     lacking = set(ITEMS) - set(back.items["item_id"])
     assert not set(back.items["item_id"]) - set(ITEMS)
@@ -156,9 +157,8 @@ def test_items_come_back_as_they_were(name, case, tmp_path):
         assert back.items.sort("item_id")[column].to_list() == expected[column].to_list()
 
 
-@pytest.mark.parametrize("name", both_ways())
-def test_vectors_come_back_by_id(name, case, tmp_path):
-    back, said = there_and_back(name, case, tmp_path)
+def test_vectors_come_back_by_id(trip):
+    back, said = trip
     if not back.features:
         assert noted(said, "vector", "feature")
         return
@@ -172,9 +172,8 @@ def test_vectors_come_back_by_id(name, case, tmp_path):
     assert WITHOUT_VECTOR not in vectors
 
 
-@pytest.mark.parametrize("name", both_ways())
-def test_pictures_come_back_or_a_note_says_that_there_is_no_place_for_them(name, case, tmp_path):
-    back, said = there_and_back(name, case, tmp_path, vectors=False)
+def test_pictures_come_back_or_a_note_says_that_there_is_no_place_for_them(trip):
+    back, said = trip
     if not back.pictures:
         assert noted(said, "picture")
         return
@@ -243,10 +242,3 @@ def test_an_id_is_kept_or_refused_never_changed(name, hostile, tmp_path):
             pairs = back.interactions.select("user_id", "item_id")
             assert pairs.sort(pairs.columns).equals(rows.select(pairs.columns).sort(pairs.columns))
     assert not refusal or repr(hostile) in refusal
-
-
-@pytest.mark.parametrize("name", both_ways())
-def test_features_of_a_converted_folder_are_loaded(name, case, tmp_path):
-    there_and_back(name, case, tmp_path)
-    for folder in (tmp_path / "back").glob("features/*"):
-        assert Features.load(folder).values.dtype == np.float32
