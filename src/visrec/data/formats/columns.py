@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -151,9 +152,11 @@ def write_plain_parquet(
         table: to write.
         path: the file.
         about: texts for the file's own metadata.
-        rows: in a row group.
+        rows: in a row group, of tables of pictures.
     """
-    table.write_parquet(path, metadata=dict(about or {}), row_group_size=rows)
+    # Pictures are compressed already: trying hard again takes most of the time.
+    compression: Literal["snappy", "zstd"] = "zstd" if rows is None else "snappy"
+    table.write_parquet(path, metadata=dict(about or {}), row_group_size=rows, compression=compression)
     with path.open("rb+") as file:
         end = file.seek(-8, os.SEEK_END)
         length = int.from_bytes(file.read(4), "little")

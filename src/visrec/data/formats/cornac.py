@@ -104,7 +104,7 @@ def read(
     *,
     progress: Progress | None = None,  # noqa: ARG001 - one pass by polars
     fmt: Literal["auto", "UI", "UIR", "UIRT"] = "auto",
-    sep: str = "\t",
+    sep: str = r"\t",
     values: Literal["rating", "weight"] = "rating",
     images: Path | None = None,
 ) -> ForeignData:
@@ -205,7 +205,7 @@ def write(
     *,
     progress: Progress | None = None,  # noqa: ARG001 - one pass by polars
     fmt: Literal["UIR", "UIRT"] = "UIRT",
-    sep: str = "\t",
+    sep: str = r"\t",
 ) -> tuple[str, ...]:
     """Write `interactions.tsv`, or a file for each part where the data assign parts, and `features/`.
 

@@ -31,7 +31,7 @@ def write(
     folder: Path,
     *,
     progress: Progress | None = None,
-    shard_mb: int = 256,
+    shard_mb: int = 128,
 ) -> tuple[str, ...]:
     """Write `data/items-….parquet` with the pictures in it, `interactions/`, `features/`, and the card `README.md`.
 
@@ -39,7 +39,7 @@ def write(
         data: what to write.
         folder: an empty one.
         progress: called with (done, in all, a note).
-        shard_mb: megabytes of pictures in a file, about; as much is in memory at once.
+        shard_mb: megabytes of pictures in a file, about; some five times as much is in memory at once.
 
     Raises:
         ConfigError: `shard_mb` is below 1.
