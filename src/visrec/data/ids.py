@@ -14,7 +14,8 @@ from visrec.data.order import order_of
 from visrec.errors import DataError, UnknownIdError
 
 _BLOCK = 1 << 18  # ids that are made Python's at once
-_INDEXED = 1_000_000  # of so many, a dictionary of all is worth its memory
+_INDEXED = 1_000_000  # of so many ids a dictionary is made at once; of more, it is not worth a gigabyte …
+_MANY = 20_000  # … until so many are asked for together
 
 Ids = Sequence[str] | Sequence[int] | np.ndarray | pl.Series
 
@@ -99,7 +100,7 @@ class IdMap:
 
     def _place(self, text: str) -> int:
         """The index of an id as written; -1 if it is unknown."""
-        if len(self) <= _INDEXED:
+        if len(self) <= _INDEXED or "_index" in vars(self):  # or it is there already
             return self._index.get(text, -1)
         wanted = (len(text), text)
         place = bisect_left(range(len(self)), wanted, key=lambda n: (len(self.written[n]), self.written[n]))
@@ -114,7 +115,9 @@ class IdMap:
         if isinstance(external, str | int):
             raise DataError(f"Expected a list of {self.kind} ids, found {external!r}; write [{external!r}].")
         asked = [str(one) for one in external]
-        result = np.asarray([self._place(one) for one in asked], dtype=np.int64)
+        known = self._index if len(asked) > _MANY else None
+        places = [self._place(one) if known is None else known.get(one, -1) for one in asked]
+        result = np.asarray(places, dtype=np.int64)
         if (result < 0).any():
             unknown = asked[int(np.argmax(result < 0))]
             example = f", for example {self.written[0]!r}" if len(self) else ""

@@ -91,6 +91,9 @@ def test_ids_are_found_alike_in_a_map_of_many(ids: list[str | int], monkeypatch:
     assert [one in few for one in asked] == [one in many for one in asked] == expected
     assert [many.index(one) for one in ids] == places
     assert few.take(np.array(places)).to_list() == list(ids)
+    monkeypatch.setattr("visrec.data.ids._MANY", 0)
+    assert many.indices(ids).tolist() == places
+    assert [one in many for one in asked] == expected
 
 
 def test_ids_index_of_negative_numbers_follows_how_they_are_written():
