@@ -77,6 +77,7 @@ def check(
     for place, one in enumerate(features):
         told(place, len(features), "features")
         found += check_features(Path(one), tables.known_items, pictures, recompute=recompute)
+    told(1, 1, "")
     return Diagnosis(folder, _in_order(found), _rounded(facts), tables, pictures)
 
 
