@@ -1,7 +1,7 @@
 """What it costs to read many interactions and items, beside RecTools, Cornac and LensKit; and the doctor's pictures.
 
     uv run python benchmarks/ingest.py --out FOLDER                         # 1 and 10 million interactions, minutes
-    uv run python benchmarks/ingest.py --out FOLDER --sizes 1e6,1e7,1e8     # 4 GB on disk, half an hour and more
+    uv run python benchmarks/ingest.py --out FOLDER --sizes 1e6,1e7,1e8     # 2 GB on disk, half an hour and more
     uv run python benchmarks/ingest.py --part images --data DATA            # `visrec check` beside decoding alone
     … --write                         puts the figures into benchmarks/README.md; each part has a place of its own
 
