@@ -20,7 +20,7 @@ class Refused(Exception):  # noqa: N818 - an answer like others, which never lea
         reason: why, in words that are the same for all addresses of one kind of failure.
         lasting: it will be so tomorrow too: not to be asked again.
         wait: seconds that the host is to be left alone, as it said; None where it said nothing.
-        host_wide: it is the host that does not answer (now), not this one address.
+        host_wide: it is the host that does not answer, or is never to be asked (lasting), not this one address.
     """
 
     def __init__(

@@ -222,7 +222,7 @@ def _visitor(
     )
     try:
         yield Visitor(
-            hosts=Hosts(clients, rate=rate, clock=clock), user_agent=agent, retries=retries, timeout=timeout,
+            hosts=Hosts(clients, rate=rate, clock=clock), user_agent=agent, retries=retries,
             max_bytes=max_bytes, clock=clock,
             generator=random.Random(),  # no seed: it keeps programs apart that failed at one moment
         )  # fmt: skip
