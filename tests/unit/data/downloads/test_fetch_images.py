@@ -16,10 +16,13 @@ from datetime import timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
+import visrec
 from visrec.cli import main
+from visrec.data.dataset import load_catalog
 from visrec.data.downloads import addresses as addresses_module
 from visrec.data.downloads import hosts
 from visrec.data.downloads.images import Fetched, fetch_images
@@ -98,6 +101,23 @@ def test_items_tell_addresses_in_a_column_that_may_hold_lists(web, fetch, tmp_pa
     assert (found.n_items, found.n_fetched, found.n_without_address, found.n_failed) == (3, 2, 1, 0)
 
 
+def test_several_addresses_in_one_text(web, fetch, tmp_path, picture):
+    inner = web.put("/x?of=http://else.test/y", picture())  # an address within another is part of it
+    rows = {
+        "item_id": ["a", "b", "c", "d"],
+        "image_url": [
+            f"{web.url('/a1')}|{web.url('/a2')}",
+            f"{web.url('/b1')}\n {web.url('/b2')}",
+            inner,
+            "[]",
+        ],
+    }
+    pl.DataFrame(rows).write_csv(tmp_path / "items.csv")
+    found = fetch()
+    assert web.paths() == ["/a1", "/a2", "/b1", "/b2", "/x?of=http://else.test/y"]
+    assert (found.n_fetched, found.n_without_address) == (1, 1)
+
+
 def test_a_list_column_of_parquet_and_integer_ids(web, fetch, tmp_path, picture):
     web.put("/2", picture())
     rows = {"item_id": [7, 8], "image_url": [[web.url("/1"), web.url("/2")], []]}
@@ -116,6 +136,7 @@ def test_a_list_column_of_parquet_and_integer_ids(web, fetch, tmp_path, picture)
         ("items.csv", {"item_id": ["a"], "title": ["b"]}, "there is no column image_url. Found: 'item_id', 'title'"),
         ("items.csv", {"item_id": ["a"], "image_url": ["[1, 2]"]}, "row 1 below the header: .* is no address"),
         ("items.csv", {"item_id": ["a"], "image_url": ['["http://x"']}, "is no address"),
+        ("items.csv", {"item_id": ["a"], "image_url": ["[" * 200_000]}, "is no address"),
         ("image_urls.csv", {"item_id": ["a"], "image_url": ["http://x"]}, "there is no column url"),
     ],
 )  # fmt: skip
@@ -484,8 +505,6 @@ def test_a_packed_answer_does_not_fill_the_memory(web, fetch):
 
 
 def test_ids_that_are_no_file_names_are_listed_in_images_csv(web, fetch, tmp_path, picture):
-    from visrec.data.dataset import load_catalog
-
     ids = ["plain", "a/b", "../up", ".hidden", "con", "x" * 300, "Case", "case", 'q"?*', "日本"]
     (tmp_path / "images").mkdir()
     (tmp_path / "images/extra.png").write_bytes(picture())
@@ -525,6 +544,47 @@ def test_a_listing_that_is_there_keeps_its_rows_and_columns(web, fetch, tmp_path
     assert (tmp_path / "images.csv").read_text() == (
         "item_id,path,seen_by\none,photos/1.png,me\nother,gone.png,he\ntwo,images/two.png,\n"
     )
+
+
+def test_a_listing_may_call_one_items_file_as_another_item_is_called(web, fetch, tmp_path, picture):
+    # Files by number, as of a table's rows: item 1 has 2.png, and that of item 3, which is gone, was 4.png.
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images/2.png").write_bytes(picture(color="blue"))
+    (tmp_path / "images.csv").write_text("item_id,path\n1,images/2.png\n3,./images/4.png\n")
+    found = fetch(
+        {"1": web.url("/1"), "2": web.put("/2", picture()), "3": web.url("/3"), "4": web.put("/4", picture())}
+    )
+    assert (found.n_there, found.n_fetched, found.n_failed) == (1, 2, 1)
+    assert (tmp_path / "images/2.png").read_bytes() == picture(color="blue")
+    catalog = load_catalog(tmp_path, missing_images="mask")
+    colors = {item: catalog.open(item).getpixel((0, 0)) for item in ("1", "2", "4")}
+    assert colors == {"1": (0, 0, 255), "2": (255, 0, 0), "4": (255, 0, 0)}
+    assert catalog.items.written.to_list() == ["1", "2", "4"]
+    assert fetch().n_there == 3
+
+
+def test_a_listing_in_parquet_is_kept_up_too(web, fetch, tmp_path, picture):
+    (tmp_path / "a.png").write_bytes(picture())
+    rows = {"item_id": [1], "path": pl.Series(["a.png"], dtype=pl.Categorical)}
+    pl.DataFrame(rows).write_parquet(tmp_path / "images.parquet")
+    fetch({"1": web.url("/1"), "2": web.put("/2", picture())})
+    listed = pl.read_parquet(tmp_path / "images.parquet")
+    assert dict(listed.iter_rows()) == {"1": "a.png", "2": "images/2.png"}
+
+
+def test_what_was_fetched_is_a_data_set_to_extract_features_of(web, fetch, tmp_path, picture):
+    ids = ["art/1", "art/2", "plain", "gone"]
+    likes = {"user_id": ["u", "u", "v"], "item_id": ["art/1", "plain", "art/2"], "timestamp": [1, 2, 3]}
+    pl.DataFrame(likes).write_csv(tmp_path / "interactions.csv")
+    urls = {item: web.put(f"/{n}", picture(color=f"#{n}0{n}0{n}0")) for n, item in enumerate(ids[:3])}
+    rows = {"item_id": ids, "image_url": [urls.get(item, web.url("/404")) for item in ids]}
+    pl.DataFrame(rows).write_csv(tmp_path / "items.csv")
+    fetch()
+    data = visrec.load_dataset(tmp_path, missing_images="mask")
+    features = visrec.extract(data.catalog, "color", standardize=False)
+    assert features.failures["item_id"].to_list() == ["gone"]
+    rows = [features.items.index(item) for item in ids[:3]]
+    assert len(np.unique(features.values[rows], axis=0)) == 3
 
 
 def test_an_interrupted_visit_goes_on_where_it_stopped(web, fetch, tmp_path, picture):
