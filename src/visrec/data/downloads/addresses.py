@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx
 
-from visrec.data.downloads.failures import Refused
+from visrec.data.downloads.failures import PRIVATE, Refused
 
 Resolve = Callable[[str, int], Sequence[str]]
 """From a host name and a port to the numeric addresses that it stands for."""
@@ -153,5 +153,5 @@ class CheckedTransport(httpx.BaseTransport):
             return found
         public = [address for address in found if is_public(address)]
         if not public:
-            raise Refused("private address", lasting=True, host_wide=True)
+            raise Refused(PRIVATE, lasting=True, host_wide=True)
         return public

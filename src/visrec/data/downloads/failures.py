@@ -10,6 +10,10 @@ from visrec.data.tables import id_column, read_table
 from visrec.files import replacing
 
 FILE = "image-failures.csv"
+
+PRIVATE = "private address"
+"""The reason of what only this computer can reach."""
+
 _SCHEMA = {"item_id": pl.String, "url": pl.String, "reason": pl.String, "kind": pl.String, "when": pl.String}
 
 

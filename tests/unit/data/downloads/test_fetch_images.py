@@ -692,7 +692,18 @@ def test_the_summary_says_what_failed_and_what_to_type(web, fetch, tmp_path, pic
     text = found.summary()
     assert f"!! 2 FAILED: {tmp_path / 'image-failures.csv'}" in text
     assert "1 of them may work another time" in text
-    assert json.loads(json.dumps(found.as_dict()))["reasons"] == {"HTTP 404": 1, "HTTP 500": 1}
+    told = json.loads(json.dumps(found.as_dict()))
+    assert told["reasons"] == {"HTTP 404": 1, "HTTP 500": 1}
+    assert told["failures"] == str(tmp_path / "image-failures.csv")
+    assert "--retry-failed asks also those" in text
+
+
+def test_what_was_private_is_asked_by_the_options_that_the_summary_names(web, fetch, picture):
+    found = fetch({"a": web.put("/a", picture())}, allow_private=False)
+    assert "--allow-private --retry-failed asks also private addresses" in found.summary()
+    again = fetch(allow_private=True, retry_failed=True)
+    assert again.n_fetched == 1
+    assert again.as_dict()["failures"] is None
 
 
 def test_the_command_ends_with_0_and_says_loudly_what_failed(web, tmp_path, picture, capsys):
