@@ -21,6 +21,9 @@ _PUBLIC = {
     "by_evaluation": "visrec.data.splits",
     "by_time": "visrec.data.splits",
     "by_ratio": "visrec.data.splits",
+    "fetch_images": "visrec.data.downloads.images",
+    "convert": "visrec.converting.conversion",
+    "export": "visrec.converting.conversion",
     "check": "visrec.checks.checkup",
     "fix": "visrec.checks.mending",
     "Features": "visrec.features.features",
@@ -59,9 +62,12 @@ if TYPE_CHECKING:
     from visrec.checks.mending import fix as fix
     from visrec.comparison import compare_features as compare_features
     from visrec.content import Content as Content
+    from visrec.converting.conversion import convert as convert
+    from visrec.converting.conversion import export as export
     from visrec.data.catalog import Catalog as Catalog
     from visrec.data.dataset import Dataset as Dataset
     from visrec.data.dataset import load_dataset as load_dataset
+    from visrec.data.downloads.images import fetch_images as fetch_images
     from visrec.data.frames import from_frame as from_frame
     from visrec.data.ids import IdMap as IdMap
     from visrec.data.interactions import Interactions as Interactions

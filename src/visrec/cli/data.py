@@ -34,6 +34,8 @@ def datasets(
     """The published data sets that `visrec convert` reads; with a name, all about one. Draws the synthetic one."""
     from visrec import registry
 
+    if name is None and out is not None:
+        raise ConfigError(f"--out draws the synthetic one: visrec datasets synthetic --out {out}")
     if name is None:
         found = [registry.resolve("datasets", one) for one in registry.names("datasets")]
         rows = [{"data set": one.name, "what": one.what, "size": one.size} for one in found]
@@ -59,7 +61,11 @@ def formats(
     """The formats of other programs that `visrec convert` reads and `visrec export` writes."""
     from visrec.converting.conversion import listed_formats, listed_options
 
-    print_rows(listed_formats() if name is None else listed_options(name), as_json=as_json)
+    rows = listed_formats() if name is None else listed_options(name)
+    if rows or as_json:
+        print_rows(rows, as_json=as_json)
+    else:
+        print(f"{name} has no options.")
 
 
 def convert(
@@ -86,7 +92,7 @@ def convert(
             name, source, data, options=pairs(options or []), copy_images=copy_images, download=download,
             progress=progress,
         )  # fmt: skip
-    show_conversion(made, data, as_json=as_json)
+    show_conversion(made, data, as_json=as_json, following=f"visrec check {data}")
 
 
 def export(

@@ -55,7 +55,7 @@ def stage(title: str) -> Iterator[Progress]:
         def advance(done: int, total: int, note: str) -> None:
             nonlocal last
             last = note
-            bars.update(task, completed=done, total=total, note=note)
+            bars.update(task, completed=done, total=total or None, note=note)  # 0: nobody knows
 
         yield advance
     taken = time.perf_counter() - start
@@ -294,8 +294,8 @@ def print_rows(rows: list[dict[str, Any]], *, as_json: bool, title: str | None =
         table.add_column(key, overflow="fold", no_wrap=number == 0)
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
-    console = Console()
-    (console if console.is_terminal else Console(width=140)).print(table)
+    width = None if Console().is_terminal else 140
+    Console(width=width, markup=False, emoji=False).print(table)  # names of files are written as they are
 
 
 def facts_of(features: Features) -> dict[str, Any]:
@@ -353,8 +353,8 @@ def show_served(service: Service, address: str) -> None:
     print("Ctrl-C ends it.", flush=True)
 
 
-def show_conversion(made: Conversion, out: Path, *, as_json: bool) -> None:
-    """What was found, what it became, what was left out."""
+def show_conversion(made: Conversion, out: Path, *, as_json: bool, following: str | None = None) -> None:
+    """What was found, what it became, what was left out, and the command that may follow."""
     if as_json:
         print(
             json.dumps(
@@ -363,7 +363,7 @@ def show_conversion(made: Conversion, out: Path, *, as_json: bool) -> None:
         )
         return
     print_rows(made.files, as_json=False)
-    print("\n".join([*made.notes, f"out: {out}"]))
+    print("\n".join([*made.notes, f"out: {out}", *([f"Next: {following}"] if following else [])]))
 
 
 def show_dataset(found: NamedDataset, *, as_json: bool) -> None:
@@ -379,7 +379,12 @@ def show_dataset(found: NamedDataset, *, as_json: bool) -> None:
         return
     print_facts(facts, as_json=False)
     rows = [
-        {"file": one.name, "what": one.what, "needed": "yes" if one.needed else ""} for one in found.files
+        {
+            "file": one.name,
+            "what": one.what,
+            "needed": "yes" if one.needed else "one of these" if one.edition else "",
+        }
+        for one in found.files
     ]
     if rows:
         print_rows(rows, as_json=False)

@@ -55,11 +55,20 @@ def fetch_published(
     if source.is_file():
         raise ConfigError(f"{source}: is a file; give a folder to download into.")
     files = [RemoteFile(one.name, str(one.address), one.size, one.digest) for one in wanted]
-    download(files, source, progress=progress)
+    download(files, source, progress=progress and _in_mebibytes(progress))
     return [
         f"{one.name}, from {one.address}, has the checksum that was published ({one.digest})."
         for one in files
     ]
+
+
+def _in_mebibytes(progress: Progress) -> Progress:
+    """Of progress by bytes, whose numbers nobody reads."""
+
+    def told(done: int, total: int, name: str) -> None:
+        progress(-(-done >> 20), -(-total >> 20), f"MiB of {name}")  # rounded up: all is all at the end
+
+    return told
 
 
 def by_hand(entry: NamedDataset, source: Path) -> str:

@@ -14,7 +14,9 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?"
 _MADE = re.compile(r".*~[0-9a-f]{16}", re.DOTALL)
 
 
-def file_stems(ids: Iterable[str], *, taken: Iterable[str] = ()) -> dict[str, str]:
+def file_stems(
+    ids: Iterable[str], *, taken: Iterable[str] = (), others: Iterable[str] = ()
+) -> dict[str, str]:
     """The name, without suffix, of each item's file: its id, where that can be the name of a file everywhere.
 
     Where it cannot (separators and signs that Windows refuses, a leading dot, a reserved word such as `con`, more
@@ -24,9 +26,11 @@ def file_stems(ids: Iterable[str], *, taken: Iterable[str] = ()) -> dict[str, st
     Args:
         ids: the item ids.
         taken: stems of files that are there already; an id that differs from one in capitals alone is not used.
+        others: stems of files that are an item's of another id; an id that is one of them is not used either.
     """
     ids = list(dict.fromkeys(ids))
     alike = Counter(_key(one) for one in {*ids, *taken})
+    alike.update({_key(one) for one in others})
     return {one: one if is_plain(one) and alike[_key(one)] == 1 else _made(one) for one in ids}
 
 

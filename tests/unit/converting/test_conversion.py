@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+import visrec
 from visrec import registry
 from visrec.converting.conversion import convert, export
 from visrec.converting.own import read_own, write_own
@@ -130,3 +131,12 @@ def test_a_format_that_is_only_read_is_not_written(tmp_path):
 def test_places_as_times_count_within_a_user():
     table = pl.DataFrame({"user_id": ["u", "v", "u"], "item_id": ["a", "b", "c"]})
     assert places_as_times(table)["timestamp"].to_list() == [0, 0, 1]
+
+
+def test_converting_exporting_and_fetching_are_public_names(tmp_path, toy):
+    (tmp_path / "source").mkdir()
+    assert visrec.convert("toy", tmp_path / "source", tmp_path / "data").notes[0] == "source 1"
+    assert visrec.export("toy", tmp_path / "data", tmp_path / "out").notes == ["no place for titles"]
+    with pytest.raises(visrec.VisrecError, match="there is no column image_url"):
+        visrec.fetch_images(tmp_path / "data")
+    assert {"convert", "export", "fetch_images"} <= set(dir(visrec))

@@ -8,13 +8,15 @@ import zipfile
 from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from visrec import registry
 from visrec.cli import app
-from visrec.converting.conversion import convert
+from visrec.cli.rendering import show_conversion, show_dataset
+from visrec.converting.conversion import Conversion, convert
 from visrec.data.datasets.movielens import MOVIELENS
 from visrec.errors import ConfigError, DataError
 
@@ -66,7 +68,7 @@ def test_a_named_edition_is_downloaded_and_converted(tmp_path, published):
     content = (published / "ml-1m.zip").read_bytes()
     assert (tmp_path / "source" / "ml-1m.zip").read_bytes() == content
     assert made.notes[0].startswith("ml-1m.zip, from http://127.0.0.1:")
-    assert (len(content), len(content), "ml-1m.zip") in told
+    assert (1, 1, "MiB of ml-1m.zip") in told  # some 400 bytes, rounded up
     assert (tmp_path / "data" / "interactions.csv").read_text().splitlines()[1:] == [
         "1,1,100,5.0",
         "2,1,101,3.0",
@@ -129,3 +131,30 @@ def test_the_command_line_shows_addresses_and_takes_the_flag(tmp_path, published
     made = run.invoke(app, [*words, "--set", "edition=ml-1m"])
     assert made.exit_code == 0
     assert (tmp_path / "d" / "interactions.csv").exists()
+    assert f"Next: visrec check {tmp_path / 'd'}" in made.stdout
+
+
+def test_of_editions_one_is_needed(capsys):
+    show_dataset(MOVIELENS, as_json=False)
+    row = next(line for line in capsys.readouterr().out.splitlines() if "ml-1m.zip" in line)
+    assert row.rstrip("│ ").endswith("one of these")
+
+
+def test_names_of_files_are_shown_as_they_are(capsys):
+    made = Conversion([{"file": "a[/b] [bold]:smile:.inter", "what": "[red]", "became": "x"}], [])
+    show_conversion(made, Path("out"), as_json=False)
+    said = capsys.readouterr().out
+    assert "a[/b] [bold]:smile:.inter" in said
+    assert "[red]" in said
+
+
+def test_a_format_without_options_says_so():
+    run = CliRunner()
+    assert run.invoke(app, ["formats", "wikimedia"]).stdout == "wikimedia has no options.\n"
+    assert run.invoke(app, ["formats", "wikimedia", "--json"]).stdout == "[]\n"
+
+
+def test_to_draw_a_data_set_it_is_named(tmp_path):
+    refused = CliRunner().invoke(app, ["datasets", "--out", str(tmp_path / "x")])
+    assert isinstance(refused.exception, ConfigError)
+    assert f"visrec datasets synthetic --out {tmp_path / 'x'}" in str(refused.exception)

@@ -56,3 +56,10 @@ def test_names_do_not_depend_on_order_and_avoid_what_is_there():
     assert file_stems(["b", "B"]) == file_stems(["B", "b"])
     assert file_stems(["a"], taken=["a"]) == {"a": "a"}
     assert file_stems(["a"], taken=["A"])["a"].startswith("a~")
+
+
+def test_a_stem_that_belongs_to_another_id_is_not_used():
+    stems = file_stems(["2", "A", "b"], others=["2", "a"])
+    assert stems["b"] == "b"
+    assert stems["2"].startswith("2~")
+    assert stems["A"].startswith("A~")  # nor one that differs from it in capitals alone

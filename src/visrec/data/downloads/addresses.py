@@ -11,16 +11,20 @@ import ipaddress
 import re
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import httpx
 
-from visrec.data.downloads.failures import Refused
+from visrec.data.downloads.failures import PRIVATE, Refused
 
 Resolve = Callable[[str, int], Sequence[str]]
 """From a host name and a port to the numeric addresses that it stands for."""
 
 _HTTPS_PORT, _HTTP_PORT = 443, 80
+_TRIED = 8  # addresses of one name: each may take a timeout
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")  # a name, after IDNA, or an address of IPv6
 
 
@@ -45,7 +49,8 @@ def parsed(text: str) -> httpx.URL:
 def is_public(address: str) -> bool:
     """Whether a numeric IPv4 or IPv6 address is one of the public internet.
 
-    An IPv6 address that carries an IPv4 one (mapped, 6to4, NAT64) is as public as that.
+    An IPv6 address that carries an IPv4 one (mapped, 6to4, NAT64) is as public as that; any other has to be of the
+    one block that is given out for the internet.
     """
     found = ipaddress.ip_address(address)
     if isinstance(found, ipaddress.IPv6Address):
@@ -54,10 +59,13 @@ def is_public(address: str) -> bool:
             carried = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
         if carried is not None:
             return is_public(str(carried))
+        if found not in _GLOBAL_UNICAST:
+            return False
     return found.is_global and not found.is_multicast
 
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")  # RFC 4291, 2.4, as IANA gives it out
 
 
 def look_up(host: str, port: int) -> list[str]:
@@ -78,42 +86,72 @@ class CheckedTransport(httpx.BaseTransport):
         self._allow_private = allow_private
         self._resolve = resolve
         self._known: dict[str, list[str]] = {}
+        self._socket: socket.socket | None = None
+        self._late = False
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """Cut the connection where what is done inside takes longer, however often a few bytes come.
+
+        Raises:
+            Refused: it was cut.
+        """
+        self._late = False
+        timer = threading.Timer(seconds, self._cut)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except (httpx.HTTPError, OSError, ValueError):
+            if not self._late:
+                raise
+        finally:
+            timer.cancel()
+        if self._late:
+            raise Refused("timed out", lasting=False, host_wide=True)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         url = request.url
         name = url.raw_host.decode("ascii")
         port = url.port or (_HTTPS_PORT if url.scheme == "https" else _HTTP_PORT)
-        if name not in self._known:
-            self._known[name] = self._checked(name, port)
-        for number, address in enumerate(self._known[name]):
+        addresses = self._known.pop(name, None) or self._checked(name, port)
+        request.extensions = {**request.extensions, "sni_hostname": name, "trace": self._trace}
+        for address in addresses[:_TRIED]:
             request.url = url.copy_with(host=address)
-            request.extensions = {**request.extensions, "sni_hostname": name}
             try:
                 response = self._inner.handle_request(request)
             except (httpx.ConnectError, httpx.ConnectTimeout):
-                if number == len(self._known[name]) - 1:
-                    del self._known[name]  # looked up anew next time: the host may have moved
-                    raise
+                if address == addresses[:_TRIED][-1] or self._late:
+                    raise  # looked up anew next time: the host may have moved
             else:
-                self._known[name].insert(
-                    0, self._known[name].pop(number)
-                )  # the connection is kept: stay with it
+                # The connection is kept: stay with its address.
+                self._known[name] = [address, *(one for one in addresses if one != address)]
                 return response
         raise Refused("no such host", lasting=False, host_wide=True)
 
     def close(self) -> None:
         self._inner.close()
 
+    def _trace(self, event: str, facts: dict[str, Any]) -> None:
+        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            self._socket = facts["return_value"].get_extra_info("socket")
+
+    def _cut(self) -> None:
+        self._late = True
+        if self._socket is not None:
+            with suppress(OSError):  # it is closed already
+                self._socket.shutdown(socket.SHUT_RDWR)
+
     def _checked(self, name: str, port: int) -> list[str]:
         try:
             found = list(self._resolve(name, port))
         except UnicodeError:
-            raise Refused("not an address", lasting=True) from None
+            raise Refused("not an address", lasting=True, host_wide=True) from None
         except OSError:
             found = []
         if self._allow_private or not found:
             return found
         public = [address for address in found if is_public(address)]
         if not public:
-            raise Refused("private address", lasting=True)
+            raise Refused(PRIVATE, lasting=True, host_wide=True)
         return public

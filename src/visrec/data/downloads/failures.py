@@ -10,6 +10,10 @@ from visrec.data.tables import id_column, read_table
 from visrec.files import replacing
 
 FILE = "image-failures.csv"
+
+PRIVATE = "private address"
+"""The reason of what only this computer can reach."""
+
 _SCHEMA = {"item_id": pl.String, "url": pl.String, "reason": pl.String, "kind": pl.String, "when": pl.String}
 
 
@@ -20,7 +24,7 @@ class Refused(Exception):  # noqa: N818 - an answer like others, which never lea
         reason: why, in words that are the same for all addresses of one kind of failure.
         lasting: it will be so tomorrow too: not to be asked again.
         wait: seconds that the host is to be left alone, as it said; None where it said nothing.
-        host_wide: it is the host that does not answer (now), not this one address.
+        host_wide: it is the host that does not answer, or is never to be asked (lasting), not this one address.
     """
 
     def __init__(

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx
-from protego import Protego
 
 from visrec.data.downloads.addresses import CheckedTransport, Resolve, look_up
 from visrec.data.downloads.failures import Refused
+from visrec.data.downloads.robots import Rules
 from visrec.data.downloads.waiting import Clock
 
 _OPEN_AT_ONCE = 64  # connections; systems allow some hundred files
+_PATIENCE = 10  # timeouts that one answer may take in all, however often a few bytes of it come
 _LONGEST_DELAY = 86400.0  # seconds: nobody waits more than a day for a picture
 
 
@@ -30,7 +31,7 @@ class Host:
     """
 
     def __init__(self, interval: float, clock: Clock, clients: Clients) -> None:
-        self.rules: dict[str, tuple[float, Protego | Refused]] = {}
+        self.rules: dict[str, tuple[float, Rules | Refused]] = {}
         self.rules_lock = threading.Lock()
         self.misses = 0
         self.lock = threading.Lock()
@@ -47,7 +48,9 @@ class Host:
                 self._clock.sleep(wait)
             self._asked_at = self._clock.now()
             try:
-                yield self._clients.of(self)
+                client, transport = self._clients.of(self)
+                with transport.within(self._clients.patience):
+                    yield client
             finally:
                 self._clients.asked(self)
 
@@ -64,7 +67,11 @@ class Host:
 
 
 class Clients:
-    """A client for each host that was asked last; one connection each."""
+    """A client for each host that was asked last; one connection each.
+
+    Attributes:
+        patience: seconds that an answer may take in all.
+    """
 
     def __init__(
         self, *, headers: dict[str, str], timeout: float, allow_private: bool, resolve: Resolve = look_up
@@ -72,15 +79,16 @@ class Clients:
         self._context: ssl.SSLContext = httpx.create_ssl_context()
         self._headers, self._timeout = headers, timeout
         self._allow_private, self._resolve = allow_private, resolve
-        self._open: OrderedDict[Host, httpx.Client] = OrderedDict()
+        self.patience = min(_PATIENCE * timeout, _LONGEST_DELAY)
+        self._open: OrderedDict[Host, tuple[httpx.Client, CheckedTransport]] = OrderedDict()
         self._lock = threading.Lock()
         self._ended = False
 
-    def of(self, host: Host) -> httpx.Client:
-        """The client of a host, whose lock the caller holds."""
+    def of(self, host: Host) -> tuple[httpx.Client, CheckedTransport]:
+        """The client of a host, whose lock the caller holds, and what connects it."""
         with self._lock:
-            client = self._open.pop(host, None)
-            if client is None:
+            found = self._open.pop(host, None)
+            if found is None:
                 self._make_room()
                 transport = CheckedTransport(
                     self._context, allow_private=self._allow_private, resolve=self._resolve
@@ -89,8 +97,9 @@ class Clients:
                 client = httpx.Client(
                     transport=transport, headers=self._headers, timeout=self._timeout, trust_env=False
                 )
-            self._open[host] = client
-            return client
+                found = client, transport
+            self._open[host] = found
+            return found
 
     def asked(self, host: Host) -> None:
         """Told by who has asked a host, and holds its lock: nobody else ends its connection after the end."""
@@ -110,10 +119,10 @@ class Clients:
     def _close_idle(self, hosts: list[Host], *, mine: Host | None = None) -> None:
         for host in hosts:
             if host is mine:
-                self._open.pop(host).close()
+                self._open.pop(host)[0].close()
             elif host.lock.acquire(blocking=False):  # else somebody asks it right now
                 try:
-                    self._open.pop(host).close()
+                    self._open.pop(host)[0].close()
                 finally:
                     host.lock.release()
 
@@ -129,4 +138,6 @@ class Hosts:
     def of(self, url: httpx.URL) -> Host:
         """The host of an address."""
         with self._lock:
-            return self._known.setdefault(url.raw_host, Host(self._interval, self._clock, self._clients))
+            return self._known.setdefault(
+                url.raw_host.rstrip(b"."), Host(self._interval, self._clock, self._clients)
+            )

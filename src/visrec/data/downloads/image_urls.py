@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from visrec.data.tables import columns_of, find_table, id_column, read_table, ro
 from visrec.errors import DataError
 
 COLUMN = "image_url"
+_BETWEEN = re.compile(r"[|\s]+(?=https?://)", re.IGNORECASE)  # neither may stand in an address
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ def read_image_urls(folder: Path, *, column: str | None = None) -> ImageUrls:
     """Read the addresses of a data set.
 
     `image_urls.csv|parquet` (item_id, url; several rows of an item are several addresses) is read where it is there
-    and no column is named; else the column of `items.csv|parquet`. A value is an address, a list, or a list in JSON.
+    and no column is named; else the column of `items.csv|parquet`. A value is an address, several with
+    blanks or | between them, a list, or a list in JSON.
 
     Args:
         folder: the data set.
@@ -62,10 +65,10 @@ def read_image_urls(folder: Path, *, column: str | None = None) -> ImageUrls:
     for row, (item, value) in enumerate(zip(ids, table[name].to_list(), strict=True), start=1):
         try:
             addresses = _addresses(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise DataError(
                 f"{source}: column {name}, {row_name(source, row)}: {str(value)[:80]!r} is no address. Expected "
-                f'text such as https://…, a list of such, or a list in JSON: ["https://…", "https://…"].'
+                f'text such as https://…, several with | between them, or a list in JSON: ["https://…", "https://…"].'
             ) from None
         found[item] = tuple(dict.fromkeys((*found.get(item, ()), *addresses)))
     return ImageUrls(source, found)
@@ -76,7 +79,7 @@ def _addresses(value: object) -> list[str]:
         return []
     if isinstance(value, str):
         text = value.strip()
-        value = json.loads(text) if text.startswith("[") else [text]
+        value = json.loads(text) if text.startswith("[") else _BETWEEN.split(text)
     if not isinstance(value, list) or not all(one is None or isinstance(one, str) for one in value):
         raise ValueError
     return [one.strip() for one in value if one and one.strip()]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from visrec.data.downloads.failures import FILE
+from visrec.data.downloads.failures import FILE, PRIVATE
 from visrec.data.downloads.image_urls import read_image_urls
 from visrec.data.downloads.visit import Stopped, Visit
 from visrec.data.downloads.waiting import Clock
@@ -82,7 +82,11 @@ class Fetched:
             said.append(f"!! {self.n_failed:,} FAILED: {self.folder / FILE} lists their addresses.")
             if for_now:
                 said.append(f"{for_now:,} of them may work another time: the same command asks again.")
-            if for_now < self.n_failed:
+            if PRIVATE in self.failures["reason"]:
+                said.append(
+                    "--allow-private --retry-failed asks also private addresses, if you trust the table."
+                )
+            elif for_now < self.n_failed:
                 said.append("--retry-failed asks also those that failed for good.")
         if there:
             said.append(f"Next: visrec check {self.folder}")
@@ -94,7 +98,7 @@ class Fetched:
         return dict(zip(counts["reason"].to_list(), counts["len"].to_list(), strict=True))
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it, for JSON."""
+        """All of it, for JSON; the failures are a file, since they may be a million."""
         return {
             "folder": str(self.folder),
             "source": str(self.source),
@@ -106,7 +110,7 @@ class Fetched:
             "failed": self.n_failed,
             "of_these_not_asked_again": self.n_not_asked,
             "reasons": self.reasons(),
-            "failures": self.failures.to_dicts(),
+            "failures": str(self.folder / FILE) if self.n_failed else None,
         }
 
 
@@ -222,7 +226,7 @@ def _visitor(
     )
     try:
         yield Visitor(
-            hosts=Hosts(clients, rate=rate, clock=clock), user_agent=agent, retries=retries, timeout=timeout,
+            hosts=Hosts(clients, rate=rate, clock=clock), user_agent=agent, retries=retries,
             max_bytes=max_bytes, clock=clock,
             generator=random.Random(),  # no seed: it keeps programs apart that failed at one moment
         )  # fmt: skip

@@ -12,12 +12,11 @@ import polars as pl
 from visrec.data.catalog import IMAGE_SUFFIXES
 from visrec.data.downloads.failures import Refused
 from visrec.data.file_names import file_stems
-from visrec.data.images import loaded
+from visrec.data.images import loaded, suffix_of
 from visrec.data.tables import find_table, id_column, read_table
 from visrec.errors import ImageError
 from visrec.files import replacing
 
-_SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif"}
 _LEAST_SIDE = 64  # pixels: a JPEG is looked at in this size, since damage shows in any
 _REASONS = {
     "empty": "empty answer",
@@ -36,7 +35,9 @@ class Shelf:
         self._listing = find_table(folder, "images")
         listed = self._read_listing()
         self._there = _by_stem(self._images)
-        self._stems = file_stems(ids, taken=self._there)
+        # A listing may give one item's file a name that is another item's id.
+        others = [stem for item, path in listed.items() if (stem := self._stem(path)) not in (None, item)]
+        self._stems = file_stems(ids, taken=self._there, others=filter(None, others))
         self._paths = {
             item: path
             for item, path in listed.items()
@@ -78,11 +79,16 @@ class Shelf:
         new = {item: path for item, path in paths.items() if self._listed.get(item) != path}
         rows = pl.DataFrame({"item_id": list(new), "path": list(new.values())})
         if table is not None:
-            old = table.with_columns(pl.col("item_id").cast(pl.String))
+            old = table.with_columns(pl.col("item_id", "path").cast(pl.String))
             rows = pl.concat([old.filter(~pl.col("item_id").is_in(list(new))), rows], how="diagonal")
         target = self._listing or self._folder / "images.csv"
         with replacing(target) as temporary:
             (rows.write_parquet if target.suffix == ".parquet" else rows.write_csv)(temporary)
+
+    def _stem(self, path: str) -> str | None:
+        """The name without suffix of a listed file in `images/`; None of one elsewhere."""
+        folder, name = os.path.split(os.path.normpath(self._folder / path))
+        return name.rpartition(".")[0] if folder == os.path.normpath(self._images) else None
 
     def _read_listing(self) -> dict[str, str]:
         if self._listing is None:
@@ -118,7 +124,7 @@ def _is_utf8(name: str) -> bool:
 def _suffix_of(data: bytes) -> str:
     """The suffix of a picture's format; the whole of it is decoded, so that damage is found now."""
     try:
-        with loaded(Path("answer"), io.BytesIO(data), least_side=_LEAST_SIDE) as (image, _):
-            return _SUFFIXES[str(image.format)]
+        with loaded(Path("answer"), io.BytesIO(data), least_side=_LEAST_SIDE):
+            return suffix_of(data)
     except ImageError as error:
         raise Refused(_REASONS.get(error.kind, "damaged picture"), lasting=True) from None

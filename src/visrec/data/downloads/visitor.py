@@ -9,18 +9,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import httpx
-from protego import Protego
 
 from visrec.data.downloads.addresses import parsed
 from visrec.data.downloads.failures import Refused
 from visrec.data.downloads.hosts import Host, Hosts
+from visrec.data.downloads.robots import LONGEST, Rules
 from visrec.data.downloads.waiting import LONGEST_WAIT, Clock, backoff, retry_after
 
 _REDIRECTS = 5
 _MISSES = 5  # items in a row without an answer, after which a host is left alone for this time
-_PATIENCE = 10  # timeouts that one answer may take in all, however often a few bytes of it come
 _DRAINED = 1 << 16  # bytes of an error page read to keep the connection: a new one costs the host more
-_ROBOTS_BYTES = 500 << 10  # RFC 9309, 2.5: at least so many are read
 _ROBOTS_SECONDS = 86400.0  # RFC 9309, 2.4: no longer is it kept
 _PICTURES = {"Accept": "image/jpeg,image/png,image/webp,image/gif,*/*;q=0.1", "Accept-Encoding": "identity"}
 _TEXT = {"Accept": "text/plain,*/*;q=0.1", "Accept-Encoding": "identity"}
@@ -34,7 +32,6 @@ class Visitor:
         hosts: who is asked when.
         user_agent: what it calls itself, to hosts and in robots.txt.
         retries: how often an address is asked again after a failure that may pass.
-        timeout: seconds without a byte, after which an answer is given up.
         max_bytes: larger answers are refused.
         clock: what waits.
         generator: of the random part of waiting.
@@ -43,7 +40,6 @@ class Visitor:
     hosts: Hosts
     user_agent: str
     retries: int
-    timeout: float
     max_bytes: int
     clock: Clock
     generator: random.Random
@@ -55,17 +51,17 @@ class Visitor:
             Refused: why there are none.
         """
         url = parsed(address)
-        host = self.hosts.of(url)
+        way = [self.hosts.of(url)]
         try:
-            data = self._again(host, lambda: self._follow(url))
+            data = self._again(way, lambda: self._follow(url, way))
         except Refused as refused:
-            host.misses = host.misses + 1 if refused.host_wide else 0
+            _count(way, missed=refused.host_wide and not refused.lasting)
             raise
-        host.misses = 0
+        _count(way, missed=False)
         return data
 
-    def _again(self, host: Host, ask: Callable[[], bytes]) -> bytes:
-        """Ask, and ask again where a failure may pass."""
+    def _again(self, way: list[Host], ask: Callable[[], bytes]) -> bytes:
+        """Ask, and ask again where a failure may pass: it is the last host of the way that failed."""
         for attempt in range(self.retries):
             try:
                 return ask()
@@ -73,13 +69,14 @@ class Visitor:
                 if refused.lasting or (refused.wait or 0.0) > LONGEST_WAIT:
                     raise
                 if refused.wait is None:
-                    host.postpone(backoff(attempt, self.generator))
+                    way[-1].postpone(backoff(attempt, self.generator))
         return ask()
 
-    def _follow(self, url: httpx.URL) -> bytes:
+    def _follow(self, url: httpx.URL, way: list[Host]) -> bytes:
         been = {str(url)}
         for _ in range(_REDIRECTS + 1):
             host = self.hosts.of(url)
+            way.append(host)
             if host.misses >= _MISSES:
                 raise _given_up("host did not answer, left alone for this time")
             self._check_permitted(host, url)
@@ -100,27 +97,27 @@ class Visitor:
             if rules is None or self.clock.now() - read_at > _ROBOTS_SECONDS:
                 rules = self._robots(host, httpx.URL(f"{origin}/robots.txt"))
                 host.rules[origin] = (self.clock.now(), rules)
-                if isinstance(rules, Protego):
-                    host.slow_down(rules.crawl_delay(self.user_agent))
+                if isinstance(rules, Rules):
+                    host.slow_down(rules.delay)
             if isinstance(rules, Refused):
                 raise rules
-            if not rules.can_fetch(str(url), self.user_agent):
+            if not rules.permit(str(url)):
                 raise Refused("forbidden by robots.txt", lasting=True)
 
-    def _robots(self, host: Host, url: httpx.URL) -> Protego | Refused:
+    def _robots(self, host: Host, url: httpx.URL) -> Rules | Refused:
         """What robots.txt says: everything is allowed where there is none, nothing where the host does not answer."""
         try:
-            text = self._again(host, lambda: self._robots_text(url))
+            text = self._again([host], lambda: self._robots_text(url))
         except Refused as refused:
-            if refused.lasting:
+            if refused.lasting and refused.host_wide:
                 return refused
             return _given_up(f"robots.txt cannot be read: {refused.reason}")
-        return Protego.parse(text.decode("utf-8-sig", errors="replace"))
+        return Rules(text, self.user_agent)
 
     def _robots_text(self, url: httpx.URL) -> bytes:
         for _ in range(_REDIRECTS + 1):
             try:
-                found = self._ask(self.hosts.of(url), url, limit=_ROBOTS_BYTES, headers=_TEXT, cut=True)
+                found = self._ask(self.hosts.of(url), url, limit=LONGEST, headers=_TEXT, cut=True)
             except Refused as refused:
                 if refused.reason.startswith("HTTP 4") and refused.lasting:
                     return b""
@@ -184,7 +181,6 @@ class Visitor:
         declared = response.headers.get("content-length", "")
         if not cut and declared.isdigit() and int(declared[:20]) > limit:
             raise too_large
-        until = self.clock.now() + _PATIENCE * self.timeout
         data = bytearray()
         for chunk in response.iter_bytes():
             data += chunk
@@ -192,9 +188,15 @@ class Visitor:
                 if cut:
                     return bytes(data[:limit])
                 raise too_large
-            if self.clock.now() > until:
-                raise Refused("timed out", lasting=False)
         return bytes(data)
+
+
+def _count(way: list[Host], *, missed: bool) -> None:
+    """Keep count of an item: all hosts of its way answered, but for the last one where it did not."""
+    misses = way[-1].misses + 1 if missed else 0
+    for host in way:
+        host.misses = 0
+    way[-1].misses = misses
 
 
 def _given_up(reason: str) -> Refused:

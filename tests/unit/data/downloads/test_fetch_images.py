@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import shutil
@@ -15,11 +16,15 @@ from datetime import timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
+import visrec
 from visrec.cli import main
+from visrec.data.dataset import load_catalog
 from visrec.data.downloads import addresses as addresses_module
+from visrec.data.downloads import hosts
 from visrec.data.downloads.images import Fetched, fetch_images
 from visrec.errors import ConfigError, DataError
 
@@ -96,6 +101,23 @@ def test_items_tell_addresses_in_a_column_that_may_hold_lists(web, fetch, tmp_pa
     assert (found.n_items, found.n_fetched, found.n_without_address, found.n_failed) == (3, 2, 1, 0)
 
 
+def test_several_addresses_in_one_text(web, fetch, tmp_path, picture):
+    inner = web.put("/x?of=http://else.test/y", picture())  # an address within another is part of it
+    rows = {
+        "item_id": ["a", "b", "c", "d"],
+        "image_url": [
+            f"{web.url('/a1')}|{web.url('/a2')}",
+            f"{web.url('/b1')}\n {web.url('/b2')}",
+            inner,
+            "[]",
+        ],
+    }
+    pl.DataFrame(rows).write_csv(tmp_path / "items.csv")
+    found = fetch()
+    assert web.paths() == ["/a1", "/a2", "/b1", "/b2", "/x?of=http://else.test/y"]
+    assert (found.n_fetched, found.n_without_address) == (1, 1)
+
+
 def test_a_list_column_of_parquet_and_integer_ids(web, fetch, tmp_path, picture):
     web.put("/2", picture())
     rows = {"item_id": [7, 8], "image_url": [[web.url("/1"), web.url("/2")], []]}
@@ -114,6 +136,7 @@ def test_a_list_column_of_parquet_and_integer_ids(web, fetch, tmp_path, picture)
         ("items.csv", {"item_id": ["a"], "title": ["b"]}, "there is no column image_url. Found: 'item_id', 'title'"),
         ("items.csv", {"item_id": ["a"], "image_url": ["[1, 2]"]}, "row 1 below the header: .* is no address"),
         ("items.csv", {"item_id": ["a"], "image_url": ['["http://x"']}, "is no address"),
+        ("items.csv", {"item_id": ["a"], "image_url": ["[" * 200_000]}, "is no address"),
         ("image_urls.csv", {"item_id": ["a"], "image_url": ["http://x"]}, "there is no column url"),
     ],
 )  # fmt: skip
@@ -210,6 +233,25 @@ def test_robots_txt_goes_by_the_user_agent_that_is_given(web, fetch, picture):
     assert fetch(urls, user_agent="visrec", retry_failed=True).n_fetched == 1
 
 
+def test_robots_txt_means_us_only_where_it_names_the_product(web, fetch, picture):
+    # Words of the remark in brackets are no names, nor are beginnings of ours; case and version do not matter.
+    web.put(
+        "/robots.txt",
+        b"User-agent: pictures\nUser-agent: vis\nDisallow: /\n\nUser-agent: VisRec/9 # old\nDisallow: /b\n",
+    )
+    found = fetch({name: web.put(f"/{name}", picture()) for name in "ab"}, user_agent="visrec/1.0 (pictures)")
+    assert found.n_fetched == 1
+    assert reasons(found) == {"b": ("forbidden by robots.txt", "lasting")}
+
+
+def test_a_robots_txt_of_thousands_of_names_and_rules_is_read_at_once(web, fetch, picture):
+    lines = [f"User-agent: x{n}" for n in range(10_000)] + [f"Disallow: /{n}" for n in range(10_000)]
+    web.put("/robots.txt", "\n".join([*lines, "User-agent: *", "Disallow: /b"]).encode())
+    begin = time.monotonic()
+    assert fetch({name: web.put(f"/{name}", picture()) for name in "ab"}).n_fetched == 1
+    assert time.monotonic() - begin < 30.0  # a hundred million rules would take an hour
+
+
 @pytest.mark.parametrize("status", [500, 503, 429])
 def test_while_robots_txt_cannot_be_read_nothing_is_asked(web, fetch, picture, status):
     web.put("/robots.txt", status=status)
@@ -283,6 +325,8 @@ def test_no_private_address_is_connected_to(web, fetch, monkeypatch, picture):
         ("169.254.169.254", False), ("100.64.0.1", False), ("224.0.1.1", False), ("255.255.255.255", False),
         ("::1", False), ("::", False), ("fe80::1%eth0", False), ("fc00::1", False), ("ff02::1", False),
         ("::ffff:127.0.0.1", False), ("2002:7f00:1::", False), ("64:ff9b::a00:1", False),
+        ("64:ff9b:1::a00:1", False), ("::7f00:1", False), ("::ffff:0:7f00:1", False), ("fec0::1", False),
+        ("2001:0:7f00:1::", False), ("5f00::1", False),
     ],
 )  # fmt: skip
 def test_public_is_what_the_whole_internet_can_reach(address, public):
@@ -341,12 +385,46 @@ def test_a_host_without_answers_is_given_up_and_asked_for_other_items_first_next
     assert web.paths()[0] == "/new"
 
 
+def test_a_host_is_not_given_up_for_those_that_it_sends_us_to(web, fetch, picture):
+    for n in range(7):
+        web.put(f"/{n}", status=302, Location=web.url(f"/{n}", f"dead{n}.test"))
+    urls = {str(n): web.url(f"/{n}") for n in range(7)} | {"last": web.put("/last", picture())}
+
+    def resolve(host, port):
+        return [] if host.startswith("dead") else ["127.0.0.1"]
+
+    found = fetch(urls, resolve=resolve, retries=0)
+    assert found.n_fetched == 1
+    assert found.reasons() == {"robots.txt cannot be read: no such host": 7}
+
+
+def test_a_host_that_others_send_us_to_is_waited_for_and_given_up(web, fetch):
+    web.put("/busy", status=503)
+    for n in range(7):
+        web.put(f"/{n}", status=302, Location=web.url("/busy", "cdn.test"))
+    found = fetch({str(n): web.url(f"/{n}") for n in range(7)}, retries=0)
+    assert [host for host, path, _ in web.asked if path == "/busy"] == ["cdn.test"] * 5
+    assert found.reasons() == {"HTTP 503": 5, "host did not answer, left alone for this time": 2}
+
+
 def test_a_host_that_does_not_exist(fetch):
     def nobody(host, port):
         raise OSError("no such host")
 
     found = fetch({"a": "http://nowhere.test/a"}, resolve=nobody, retries=1)
     assert reasons(found) == {"a": ("robots.txt cannot be read: no such host", "for now")}
+
+
+def test_a_name_that_was_not_found_is_looked_up_again(web, fetch, picture):
+    answers = iter([OSError("try again"), ["127.0.0.1"]])
+
+    def resolve(host, port):
+        found = next(answers)
+        if isinstance(found, OSError):
+            raise found
+        return found
+
+    assert fetch({"a": web.put("/a", picture())}, resolve=resolve, retries=1).n_fetched == 1
 
 
 def test_another_address_of_the_host_is_tried(web, fetch, picture):
@@ -377,20 +455,44 @@ def test_cut_off_and_slow_answers_are_asked_again(web, fetch, picture):
     assert reasons(found) == {"torn": ("answer was cut off", "for now")}
 
 
-def test_an_answer_that_drips_is_given_up(web, fetch, picture):
-    def drip(handler):
-        handler.send_response(200)
-        handler.send_header("Content-Length", "5000")
-        handler.end_headers()
-        for _ in range(50):
-            web.time.sleep(3.0)  # in time that the client's clock shows; each byte in less than the timeout
-            handler.wfile.write(b".")
-            time.sleep(0.01)
+def test_an_answer_that_drips_is_given_up_be_it_head_or_body(web, fetch, monkeypatch):
+    monkeypatch.setattr(hosts, "_PATIENCE", 2)
+    ended = threading.Event()
 
-    web.answers["/drip"] = drip
-    found = fetch({"a": web.url("/drip")}, timeout=5.0, retries=0)
-    assert reasons(found) == {"a": ("timed out", "for now")}
-    assert 50.0 < web.time.now < 150.0  # ten times the timeout, long before the end
+    def drip(handler, text=b"."):
+        with contextlib.suppress(ConnectionError):
+            while not ended.wait(0.05):  # far more often than the timeout
+                handler.wfile.write(text)
+
+    def body(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Length", "5000000")
+        handler.end_headers()
+        drip(handler)
+
+    def endless(handler):  # no length: the end of the connection would be the end of the answer
+        handler.send_response(200)
+        handler.end_headers()
+        handler.close_connection = True
+        drip(handler)
+
+    def head(handler):
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+        drip(handler)
+
+    web.answers |= {
+        "/body": body,
+        "/endless": endless,
+        "/head": head,
+        "/early": lambda handler: drip(handler, b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+    }
+    urls = {name: web.url(f"/{name}", f"{name}.test") for name in ("body", "endless", "head", "early")}
+    begin = time.monotonic()
+    found = fetch(urls, timeout=1.0, retries=0)
+    taken = time.monotonic() - begin
+    ended.set()
+    assert reasons(found) == dict.fromkeys(urls, ("timed out", "for now"))
+    assert taken >= 2.0  # two timeouts in all: it was not the one between two bytes
 
 
 def test_a_packed_answer_does_not_fill_the_memory(web, fetch):
@@ -403,8 +505,6 @@ def test_a_packed_answer_does_not_fill_the_memory(web, fetch):
 
 
 def test_ids_that_are_no_file_names_are_listed_in_images_csv(web, fetch, tmp_path, picture):
-    from visrec.data.dataset import load_catalog
-
     ids = ["plain", "a/b", "../up", ".hidden", "con", "x" * 300, "Case", "case", 'q"?*', "日本"]
     (tmp_path / "images").mkdir()
     (tmp_path / "images/extra.png").write_bytes(picture())
@@ -446,6 +546,47 @@ def test_a_listing_that_is_there_keeps_its_rows_and_columns(web, fetch, tmp_path
     )
 
 
+def test_a_listing_may_call_one_items_file_as_another_item_is_called(web, fetch, tmp_path, picture):
+    # Files by number, as of a table's rows: item 1 has 2.png, and that of item 3, which is gone, was 4.png.
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images/2.png").write_bytes(picture(color="blue"))
+    (tmp_path / "images.csv").write_text("item_id,path\n1,images/2.png\n3,./images/4.png\n")
+    found = fetch(
+        {"1": web.url("/1"), "2": web.put("/2", picture()), "3": web.url("/3"), "4": web.put("/4", picture())}
+    )
+    assert (found.n_there, found.n_fetched, found.n_failed) == (1, 2, 1)
+    assert (tmp_path / "images/2.png").read_bytes() == picture(color="blue")
+    catalog = load_catalog(tmp_path, missing_images="mask")
+    colors = {item: catalog.open(item).getpixel((0, 0)) for item in ("1", "2", "4")}
+    assert colors == {"1": (0, 0, 255), "2": (255, 0, 0), "4": (255, 0, 0)}
+    assert catalog.items.written.to_list() == ["1", "2", "4"]
+    assert fetch().n_there == 3
+
+
+def test_a_listing_in_parquet_is_kept_up_too(web, fetch, tmp_path, picture):
+    (tmp_path / "a.png").write_bytes(picture())
+    rows = {"item_id": [1], "path": pl.Series(["a.png"], dtype=pl.Categorical)}
+    pl.DataFrame(rows).write_parquet(tmp_path / "images.parquet")
+    fetch({"1": web.url("/1"), "2": web.put("/2", picture())})
+    listed = pl.read_parquet(tmp_path / "images.parquet")
+    assert dict(listed.iter_rows()) == {"1": "a.png", "2": "images/2.png"}
+
+
+def test_what_was_fetched_is_a_data_set_to_extract_features_of(web, fetch, tmp_path, picture):
+    ids = ["art/1", "art/2", "plain", "gone"]
+    likes = {"user_id": ["u", "u", "v"], "item_id": ["art/1", "plain", "art/2"], "timestamp": [1, 2, 3]}
+    pl.DataFrame(likes).write_csv(tmp_path / "interactions.csv")
+    urls = {item: web.put(f"/{n}", picture(color=f"#{n}0{n}0{n}0")) for n, item in enumerate(ids[:3])}
+    rows = {"item_id": ids, "image_url": [urls.get(item, web.url("/404")) for item in ids]}
+    pl.DataFrame(rows).write_csv(tmp_path / "items.csv")
+    fetch()
+    data = visrec.load_dataset(tmp_path, missing_images="mask")
+    features = visrec.extract(data.catalog, "color", standardize=False)
+    assert features.failures["item_id"].to_list() == ["gone"]
+    rows = [features.items.index(item) for item in ids[:3]]
+    assert len(np.unique(features.values[rows], axis=0)) == 3
+
+
 def test_an_interrupted_visit_goes_on_where_it_stopped(web, fetch, tmp_path, picture):
     urls = {"gone": web.url("/gone")} | {f"{n}": web.put(f"/{n}", picture()) for n in range(20)}
 
@@ -476,6 +617,17 @@ def test_hosts_are_asked_side_by_side(web, fetch, picture):
     web.answers["/a"] = meet
     found = fetch({host: web.url("/a", f"{host}.test") for host in ("one", "two", "three")})
     assert found.n_fetched == 3
+
+
+def test_the_rate_of_a_host_holds_however_many_send_us_there(web, fetch, picture):
+    web.put("/b", picture())
+    web.put("/a", status=302, Location=web.url("/b", "cdn.test"))
+    begin = time.monotonic()
+    found = fetch({str(n): web.url("/a", f"{n}.test") for n in range(8)}, rate=10.0, clock=None)
+    # Of cdn.test nine are asked, robots.txt and eight pictures, which takes eight tenths of a second.
+    assert time.monotonic() - begin >= 0.8
+    assert found.n_fetched == 8
+    assert web.connections == 9  # one to each host
 
 
 @pytest.fixture
@@ -540,7 +692,18 @@ def test_the_summary_says_what_failed_and_what_to_type(web, fetch, tmp_path, pic
     text = found.summary()
     assert f"!! 2 FAILED: {tmp_path / 'image-failures.csv'}" in text
     assert "1 of them may work another time" in text
-    assert json.loads(json.dumps(found.as_dict()))["reasons"] == {"HTTP 404": 1, "HTTP 500": 1}
+    told = json.loads(json.dumps(found.as_dict()))
+    assert told["reasons"] == {"HTTP 404": 1, "HTTP 500": 1}
+    assert told["failures"] == str(tmp_path / "image-failures.csv")
+    assert "--retry-failed asks also those" in text
+
+
+def test_what_was_private_is_asked_by_the_options_that_the_summary_names(web, fetch, picture):
+    found = fetch({"a": web.put("/a", picture())}, allow_private=False)
+    assert "--allow-private --retry-failed asks also private addresses" in found.summary()
+    again = fetch(allow_private=True, retry_failed=True)
+    assert again.n_fetched == 1
+    assert again.as_dict()["failures"] is None
 
 
 def test_the_command_ends_with_0_and_says_loudly_what_failed(web, tmp_path, picture, capsys):
