@@ -472,7 +472,6 @@ def test_extract_writes_features(here, shop, tmp_path):
         (["similar", "RUN", "--item", "3"], "Unknown item '3'"),
         (["similar", "RUN", "--item", "00003", "--model", "popularity"], "another model"),
         (["datasets", "movielens"], "movielens"),
-        (["datasets", "synthetic"], "--out"),
     ],
 )
 def test_wrong_input_ends_in_one_line_and_status_2(here, shop, finished, tmp_path, words, said):

@@ -242,7 +242,7 @@ def test_a_search_flies_to_the_item(desktop: Any, address: str) -> None:
     title = desktop.locator(".region .frame").first.get_attribute("alt")
     desktop.fill("#find", title)
     desktop.locator("#map-words [data-fly]").first.click()
-    desktop.wait_for_timeout(900)
+    desktop.locator("#map-card:not([hidden]) b", has_text=title).wait_for()  # where the flight ends
     assert focused(desktop) == title
     assert desktop.url.startswith(f"{address}/map")
 
