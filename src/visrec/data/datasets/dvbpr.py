@@ -15,8 +15,9 @@ import polars as pl
 
 from visrec.data.datasets.named import NamedDataset, PublishedFile
 from visrec.data.datasets.paths import category_of
-from visrec.data.foreign import ForeignData, file_row, places_as_times, the_file
+from visrec.data.foreign import ForeignData, file_row, places_as_times
 from visrec.data.formats.pickled import ObjectArray, Stretch, plain, read_records, shown
+from visrec.data.published import PublishedFiles
 from visrec.errors import DataError
 from visrec.progress import Progress
 
@@ -215,6 +216,10 @@ def _column(values: list[Any]) -> pl.Series | None:
     there = [value for value in values if value is not None]
     if there and all(isinstance(value, bytes | str) for value in there):
         return pl.Series([None if value is None else _text(value) for value in values], dtype=pl.String)
+    if there and all(isinstance(value, int | np.integer) for value in there):
+        whole = [None if value is None else int(value) for value in values]
+        small = all(one is None or abs(one) < 1 << 63 for one in whole)
+        return pl.Series(whole, dtype=pl.Int64) if small else None  # as floats, numbers of things are others
     if there and all(isinstance(value, int | float | np.number) for value in there):
         try:
             return pl.Series([None if value is None else float(value) for value in values], dtype=pl.Float64)
@@ -287,8 +292,8 @@ def _text(value: bytes | str | int) -> str:
 
 def _data_set(name: str, title: str, file: str, size: str, *patterns: str) -> NamedDataset:
     def read(source: Path, *, progress: Progress | None = None) -> ForeignData:
-        what = f"{title} of the DVBPR authors"
-        return read_partitioned(the_file(source, file, *patterns, what=what), progress=progress)
+        found = PublishedFiles(source).get(file, *patterns, what=f"{title} of the DVBPR authors")
+        return read_partitioned(found.on_disk, progress=progress)
 
     reader: Callable[..., ForeignData] = read
     return NamedDataset(
