@@ -20,7 +20,7 @@ def source(tmp_path):
     (folder := tmp_path / "MicroLens-100k-Dataset").mkdir()
     rows = "".join(f"{user},{item},{time}\n" for user, item, time in PAIRS)
     (folder / "MicroLens-100k_pairs.csv").write_text(f"user,item,timestamp\n{rows}")
-    (folder / "MicroLens-100k_pairs.tsv").write_text("36121\t3 1\n7\t3\n")
+    (folder / "MicroLens-100k_pairs.tsv").write_text("36121\t3  1 \n7\t3\n")
     (folder / "MicroLens-100k_title_en.csv").write_text(
         '1,Pond fishing, at dusk\n2,"She said ""no"""\n3,\n4,Cat\n'
     )
