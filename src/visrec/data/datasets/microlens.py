@@ -160,6 +160,12 @@ def _one_each(path: Path, rows: list[tuple[str, str | None]], name: str) -> pl.D
         raise DataError(
             f"{path}: begins a line with {strange['item_id'][0][:80]!r}; expected the number of a video."
         )
+    swallowed = table.filter(pl.col(name).str.contains(r"\n[0-9]+,"))
+    if swallowed.height:
+        raise DataError(
+            f"{path}: a quotation mark in the line of video {swallowed['item_id'][0]} is not closed, so that lines "
+            f"below would be lost. Double it, or take it out."
+        )
     return _once(path, table)
 
 

@@ -397,7 +397,7 @@ def test_a_long_string_that_is_taken_out_again_and_again_is_counted(tmp_path, mo
     string = b"T" + struct.pack("<i", 600) + b"x" * 600 + b"q\x010"
     names = b"cnumpy.core.multiarray\n_reconstruct\nq\x020cnumpy\nndarray\nq\x030"
     again = b"h\x02(h\x03h\x01h\x01tR0"
-    with pytest.raises(DataError, match="makes far more of its [0-9,]+ bytes than they hold"):
+    with pytest.raises(DataError, match="makes far more of its"):
         _records(tmp_path, string + names + again * 50 + b"N")
 
 
