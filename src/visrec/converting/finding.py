@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from visrec.data.catalog import IMAGE_SUFFIXES
+from visrec.data.foreign import files_below
 from visrec.data.formats.tutorial import kind_of
 from visrec.errors import DataError
 
@@ -59,22 +59,9 @@ def find_files(source: Path) -> Found:
             f"{source}: does not exist; expected a folder with the tutorial's files, or one of them."
         )
     found = Found(source if source.is_dir() else source.parent)
-    for path in _walk(source) if source.is_dir() else [source]:
+    for path in files_below(source) if source.is_dir() else [source]:
         found.add(path)
     return found
-
-
-def _walk(folder: Path) -> list[Path]:
-    files, seen = [], set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(place)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        if real in seen:  # a link to a folder above
-            folders[:] = []
-            continue
-        seen.add(real)
-        files += [Path(place, name) for name in sorted(names) if not name.startswith(".")]
-    return files
 
 
 def _sort_in(found: Found, path: Path) -> None:

@@ -49,6 +49,30 @@ class Member:
     size: int
 
 
+class Limit:
+    """Counts the bytes that an archive unpacks to, and refuses too many.
+
+    Args:
+        path: the archive, or the packed file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._left = path, max(_SMALL, MOST * path.stat().st_size)
+
+    def add(self, size: int) -> None:
+        """So many more.
+
+        Raises:
+            DataError: they are more than `MOST` times the bytes of the file.
+        """
+        self._left -= size
+        if self._left < 0:
+            raise DataError(
+                f"{self._path}: unpacks to more than {MOST} times its {self._path.stat().st_size:,} bytes, which no "
+                f"data do: it is damaged, or made to fill the disk. Unpack it yourself if you trust it."
+            )
+
+
 def is_zip(path: Path) -> bool:
     """Whether a file is a zip archive by name and content. (PyTorch's files are one by content alone.)"""
     return path.suffix.lower() == ".zip" and path.is_file() and zipfile.is_zipfile(path)
@@ -67,7 +91,7 @@ def zip_members(path: Path) -> list[Member]:
     """
     with _reading(path), zipfile.ZipFile(path) as archive:
         entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-        limit = _Limit(path)
+        limit = Limit(path)
         found = []
         for entry in entries:
             if entry.flag_bits & 1:
@@ -109,7 +133,9 @@ def read_members(path: Path, names: Iterable[str]) -> Iterator[tuple[str, bytes]
                 raise DataError(f"{path}: holds no {name}.")
             size = archive.getinfo(name).file_size
             if size > LARGEST:
-                raise DataError(f"{path}: {name} claims {size:,} bytes; expected a picture. Take it out.")
+                raise DataError(
+                    f"{path}: {name} claims {size:,} bytes; expected a picture. Take it out of the archive."
+                )
             yield name, archive.read(name)
 
 
@@ -172,7 +198,7 @@ def _each(path: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
                 with archive.open(member.name) as file:
                     yield member.name, member.size, file
         return
-    limit, seen = _Limit(path), set()
+    limit, seen = Limit(path), set()
     with _reading(path), tarfile.open(path, mode="r:*") as tar:
         for entry in tar:
             if not entry.isreg():
@@ -191,21 +217,6 @@ def _each(path: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
         # To the very end, where a packed archive has its checksum.
         while tar.fileobj is not None and (tail := tar.fileobj.read(_CHUNK)):
             limit.add(len(tail))
-
-
-class _Limit:
-    """Counts the bytes that an archive claims, and refuses too many."""
-
-    def __init__(self, path: Path) -> None:
-        self._path, self._left = path, max(_SMALL, MOST * path.stat().st_size)
-
-    def add(self, size: int) -> None:
-        self._left -= size
-        if self._left < 0:
-            raise DataError(
-                f"{self._path}: unpacks to more than {MOST} times its {self._path.stat().st_size:,} bytes, which no "
-                f"data do: it is damaged, or made to fill the disk. Unpack it yourself if you trust it."
-            )
 
 
 def _wanted(path: Path, name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,6 +75,22 @@ def places_as_times(table: pl.DataFrame) -> pl.DataFrame:
     return table.with_columns(timestamp=pl.int_range(pl.len()).over("user_id").cast(pl.Int64))
 
 
+def files_below(folder: Path) -> Iterator[Path]:
+    """All files below a folder, in order; what is hidden is passed over, and links to folders are followed once."""
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+        real = os.path.realpath(place)
+        if real in seen:
+            folders[:] = []
+            continue
+        seen.add(real)
+        for name in sorted(names):
+            path = Path(place, name)
+            if not name.startswith(".") and path.is_file():
+                yield path
+
+
 def the_file(source: Path, *names: str, what: str) -> Path:
     """One file of a source: the source itself, or the first of `names` (glob patterns) in it, however deep.
 
@@ -96,12 +113,9 @@ def find_file(source: Path, *names: str) -> Path | None:
         )
     if source.is_file():
         return source if any(source.match(name) for name in names) else None
+    files = list(files_below(source))
     for name in names:
-        found = sorted(
-            path
-            for path in source.rglob(name)
-            if not any(part.startswith(".") for part in path.relative_to(source).parts)
-        )
+        found = [path for path in files if path.match(name)]
         if len(found) > 1:
             several = ", ".join(path.relative_to(source).as_posix() for path in found[:4])
             raise DataError(f"{source}: holds several {name}: {several}. Name the folder of one.")

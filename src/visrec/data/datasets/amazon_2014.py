@@ -15,7 +15,9 @@ from visrec.data.datasets.named import NamedDataset, PublishedFile
 from visrec.data.datasets.paths import category_of, lies_within
 from visrec.data.datasets.record_lines import records
 from visrec.data.datasets.vector_files import read_vectors
-from visrec.data.foreign import ForeignData, ForeignFeatures, file_row, find_file
+from visrec.data.foreign import ForeignData, ForeignFeatures
+from visrec.data.formats.rows import numbers_of, read_rows, whole_numbers_of
+from visrec.data.published import Published, PublishedFiles
 from visrec.errors import DataError
 from visrec.progress import Progress
 
@@ -46,38 +48,39 @@ def read_amazon(
     Raises:
         DataError: a file is missing or damaged; the message names the line.
     """
-    reviews, ratings = find_file(source, *_REVIEWS), find_file(source, *_RATINGS)
-    path = reviews or ratings
-    if path is None:
+    published = PublishedFiles(source)
+    reviews, ratings = published.find(*_REVIEWS), published.find(*_RATINGS)
+    rated = reviews or ratings
+    if rated is None:
         raise DataError(
             f"{source}: holds no {_REVIEWS[0]} and no {_RATINGS[0]}. Put those of one category there, under their "
             f"published names."
         )
-    rows = _ratings(path) if reviews is None else _reviews(path, progress)
-    files = [file_row(path.name, f"{rows.height:,} ratings", "interactions")]
+    rows = (_ratings if reviews is None else _reviews)(rated, progress)
+    files = [published.row(rated, f"{rows.height:,} ratings", "interactions")]
     if reviews is not None and ratings is not None:
-        files.append(file_row(ratings.name, "ratings", f"nothing: those of {reviews.name} are taken"))
+        files.append(published.row(ratings, "ratings", f"nothing: those of {reviews.name} are taken"))
     notes: list[str] = []
     names = [name.strip() for name in within.split(">") if name.strip()]
-    products = find_file(source, *_PRODUCTS)
+    products = published.find(*_PRODUCTS)
     items: pl.DataFrame | None = None
     if products is not None:
         items, more = _products(products, names, progress)
         notes += more
         rows, items = _matched(rows, items, names=names, all_items=all_items, notes=notes)
-        files.append(file_row(products.name, "products", f"{items.height:,} items"))
+        files.append(published.row(products, "products", f"{items.height:,} items"))
     elif names:
         raise DataError(
             f"{source}: holds no {_PRODUCTS[0]}, which says what lies within {' > '.join(names)}. Put it there."
         )
     if not rows.height:
-        raise DataError(f"{path}: holds no ratings" + (f" within {' > '.join(names)}." if names else "."))
+        raise DataError(f"{rated}: holds no ratings" + (f" within {' > '.join(names)}." if names else "."))
     features: tuple[ForeignFeatures, ...] = ()
-    vectors = find_file(source, _FEATURES)
+    vectors = published.find(_FEATURES)
     if vectors is not None:
-        found, said = read_vectors(vectors, id_bytes=10)
+        found, said = read_vectors(vectors.on_disk, id_bytes=10)
         features, notes = (found,), [*notes, *said]
-        files.append(file_row(vectors.name, f"{len(found.ids):,} vectors of 4,096", f"features/{found.name}"))
+        files.append(published.row(vectors, f"{len(found.ids):,} vectors of 4,096", f"features/{found.name}"))
     return ForeignData(
         interactions=rows, items=items, features=features, files=tuple(files), notes=tuple(notes)
     )
@@ -108,10 +111,10 @@ def _matched(
 # ---- ratings ---------------------------------------------------------------------------------------
 
 
-def _reviews(path: Path, progress: Progress | None) -> pl.DataFrame:
+def _reviews(file: Published, progress: Progress | None) -> pl.DataFrame:
     made: list[pl.DataFrame] = []
     rows: list[tuple[str, str, int, float]] = []
-    for line, record in records(path, progress=progress):
+    for line, record in records(file, progress=progress):
         user, item, time, rating = row = [record.get(name) for name in _REVIEW]
         if not (
             isinstance(user, str)
@@ -121,7 +124,7 @@ def _reviews(path: Path, progress: Progress | None) -> pl.DataFrame:
             and max(abs(time), abs(rating)) < _LIMIT
         ):
             raise DataError(
-                f"{path}: line {line:,} lacks one of {', '.join(_REVIEW)}, or has none of its kind: {_shown(row)}."
+                f"{file}: line {line:,} lacks one of {', '.join(_REVIEW)}, or has none of its kind: {_shown(row)}."
             )
         rows.append((user, item, time, float(rating)))
         if len(rows) >= _BATCH:
@@ -135,46 +138,43 @@ def _table(rows: list[tuple[str, str, int, float]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=kinds, orient="row")
 
 
-def _ratings(path: Path) -> pl.DataFrame:
+def _ratings(file: Published, progress: Progress | None) -> pl.DataFrame:
     """The table without a header: user, item, rating, time."""
-    names = ["user_id", "item_id", "rating", "timestamp"]
-    try:
-        text = pl.read_csv(path, has_header=False, infer_schema=False)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"{path}: cannot be read ({' '.join(str(error).split())[:200]}).") from None
-    if text.width != 4:
-        raise DataError(f"{path}: has {text.width} columns; expected 4: {', '.join(names)}.")
-    text.columns = names
-    table = text.with_columns(
-        pl.col("rating").cast(pl.Float64, strict=False), pl.col("timestamp").cast(pl.Int64, strict=False)
-    )
-    odd = table.select(pl.any_horizontal(pl.all().is_null())).to_series()
-    if odd.any():
-        line = int(odd.arg_true()[0])
-        raise DataError(
-            f"{path}: line {line + 1:,} is {_shown(text.row(line))}; expected user, item, rating, Unix time."
+    names = ("user_id", "item_id", "rating", "timestamp")
+    parts = [
+        pl.DataFrame(
+            {
+                "user_id": text["user_id"],
+                "item_id": text["item_id"],
+                "timestamp": whole_numbers_of(file, first, text, "timestamp"),
+                "rating": numbers_of(file, first, text, "rating"),
+            }
         )
-    return table.select("user_id", "item_id", "timestamp", "rating")
+        for first, text in read_rows(file, names, names=names, progress=progress)
+    ]
+    return pl.concat(parts)
 
 
 # ---- products --------------------------------------------------------------------------------------
 
 
-def _products(path: Path, names: Sequence[str], progress: Progress | None) -> tuple[pl.DataFrame, list[str]]:
+def _products(
+    file: Published, names: Sequence[str], progress: Progress | None
+) -> tuple[pl.DataFrame, list[str]]:
     """The products within `names`, each once, and notes."""
     found: dict[str, list[Any]] = {name: [] for name in ("item_id", *_TEXTS.values(), "price", "category")}
     known: set[str] = set()
     again = 0
     others: set[str] = set()
-    for line, record in records(path, progress=progress):
+    for line, record in records(file, progress=progress):
         item = record.get("asin")
         paths = record.get("categories") or []
         if not isinstance(item, str) or not item:
-            raise DataError(f"{path}: line {line:,} has no 'asin'; expected a product on each line.")
+            raise DataError(f"{file}: line {line:,} has no 'asin'; expected a product on each line.")
         if not isinstance(paths, list) or not all(
             isinstance(one, list) and all(isinstance(name, str) for name in one) for one in paths
         ):
-            raise DataError(f"{path}: line {line:,}: 'categories' of {item!r} is no list of paths.")
+            raise DataError(f"{file}: line {line:,}: 'categories' of {item!r} is no list of paths.")
         if names and not lies_within(paths, names):
             continue
         if item in known:
@@ -204,12 +204,12 @@ def _products(path: Path, names: Sequence[str], progress: Progress | None) -> tu
     )
     notes = []
     if again:
-        notes.append(f"{path.name}: {again:,} products come again: their first line counts.")
+        notes.append(f"{file.name}: {again:,} products come again: their first line counts.")
     if others - _USED:
         notes.append(f"Of products, {', '.join(sorted(map(str, others - _USED))[:10])} is left out.")
     if not table.height:
         inside = f" within {' > '.join(names)}; names are written as in the file" if names else ""
-        raise DataError(f"{path}: holds no products{inside}.")
+        raise DataError(f"{file}: holds no products{inside}.")
     return table, notes
 
 

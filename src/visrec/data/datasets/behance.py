@@ -11,7 +11,9 @@ import polars as pl
 
 from visrec.data.datasets.named import NamedDataset, PublishedFile
 from visrec.data.datasets.vector_files import read_vectors
-from visrec.data.foreign import ForeignData, ForeignFeatures, file_row, find_file, the_file
+from visrec.data.foreign import ForeignData, ForeignFeatures
+from visrec.data.formats.lines import line_blocks
+from visrec.data.published import Published, PublishedFiles
 from visrec.errors import DataError
 from visrec.progress import Progress
 
@@ -27,40 +29,38 @@ def read_behance(source: Path, *, progress: Progress | None = None) -> ForeignDa
     Raises:
         DataError: a file is missing or damaged; the message names the line.
     """
-    path = the_file(source, *_APPRECIATIONS, what="user, item and Unix time on each line")
-    rows = _lines(path, ("user_id", "item_id", "timestamp"))
+    published = PublishedFiles(source)
+    appreciations = published.get(*_APPRECIATIONS, what="user, item and Unix time on each line")
+    rows = _lines(appreciations, ("user_id", "item_id", "timestamp"), progress)
     times = rows["timestamp"].cast(pl.Int64, strict=False)
     if times.null_count():
         line = int(times.is_null().arg_true()[0])
         raise DataError(
-            f"{path}: line {line + 1:,} has the time {rows['timestamp'][line]!r}; expected Unix seconds."
+            f"{appreciations}: line {line + 1:,} has the time {rows['timestamp'][line]!r}; expected Unix seconds."
         )
     rows = rows.with_columns(timestamp=times)
-    if progress is not None:
-        progress(1, 3, path.name)
-    files = [file_row(path.name, f"{rows.height:,} appreciations", "interactions")]
+    files = [published.row(appreciations, f"{rows.height:,} appreciations", "interactions")]
     notes: list[str] = []
-    items = _owners(find_file(source, *_OWNERS), rows, files, notes)
-    if progress is not None:
-        progress(2, 3, "owners")
-    vectors = find_file(source, _FEATURES)
+    items: pl.DataFrame | None = None
+    owners = published.find(*_OWNERS)
+    if owners is not None:
+        pairs = _lines(owners, ("item_id", "artist"), progress)
+        items, said = _owners(owners, pairs, rows)
+        notes += said
+        files.append(published.row(owners, f"{pairs.height:,} owners of items", "column artist of the items"))
+    vectors = published.find(_FEATURES)
     features: tuple[ForeignFeatures, ...] = ()
     if vectors is not None:
-        found, more = read_vectors(vectors, id_bytes=_ID_BYTES)
+        found, more = read_vectors(vectors.on_disk, id_bytes=_ID_BYTES)
         features, notes = (found,), [*notes, *more]
-        files.append(file_row(vectors.name, f"{len(found.ids):,} vectors of 4,096", f"features/{found.name}"))
+        files.append(published.row(vectors, f"{len(found.ids):,} vectors of 4,096", f"features/{found.name}"))
     return ForeignData(
         interactions=rows, items=items, features=features, files=tuple(files), notes=tuple(notes)
     )
 
 
-def _owners(
-    path: Path | None, rows: pl.DataFrame, files: list[dict[str, str]], notes: list[str]
-) -> pl.DataFrame | None:
-    """The items that were appreciated, with their owners as `artist`."""
-    if path is None:
-        return None
-    pairs = _lines(path, ("item_id", "artist"))
+def _owners(file: Published, pairs: pl.DataFrame, rows: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    """The items that were appreciated, with their owners as `artist`; and who is left out."""
     appreciated = rows.select("item_id").unique(maintain_order=True)
     owners = (
         pairs.unique(maintain_order=True)
@@ -68,34 +68,30 @@ def _owners(
         .agg(pl.col("artist").str.join("|"))
     )
     strangers = owners.join(appreciated, on="item_id", how="anti").height
-    if strangers:
-        notes.append(f"{path.name}: {strangers:,} items were appreciated by nobody: left out.")
-    files.append(file_row(path.name, f"{pairs.height:,} owners of items", "column artist of the items"))
-    return appreciated.join(owners, on="item_id", how="left", maintain_order="left")
+    notes = [f"{file.name}: {strangers:,} items were appreciated by nobody: left out."] if strangers else []
+    return appreciated.join(owners, on="item_id", how="left", maintain_order="left"), notes
 
 
-def _lines(path: Path, names: tuple[str, ...]) -> pl.DataFrame:
-    """Words with a blank between them."""
-    try:
-        whole = pl.read_csv(
-            path,
-            has_header=False,
-            separator="\x01",
-            new_columns=["line"],
-            quote_char=None,
-            infer_schema=False,
-        )
-    except (pl.exceptions.PolarsError, OSError) as error:
-        what = " ".join(str(error).split())[:200]
-        raise DataError(f"{path}: cannot be read ({what}). Download it again.") from None
-    words = whole["line"].fill_null("").str.strip_chars().str.split(" ")
-    odd = (words.list.len() != len(names)) | words.list.contains("")
-    if odd.any():
-        line = int(odd.arg_true()[0])
-        raise DataError(
-            f"{path}: line {line + 1:,} is {whole['line'][line]!r}; expected {len(names)} words: {', '.join(names)}."
-        )
-    return pl.DataFrame({name: words.list.get(n) for n, name in enumerate(names)})
+def _lines(file: Published, names: tuple[str, ...], progress: Progress | None) -> pl.DataFrame:
+    """Words with blanks between them."""
+    parts = []
+    for block in line_blocks(file, progress=progress):
+        try:
+            lines = pl.Series("line", block.data.removesuffix(b"\n").decode().split("\n"), dtype=pl.String)
+        except UnicodeDecodeError:
+            raise DataError(
+                f"{file}: lines {block.first:,} and following are no UTF-8 text. Get it again."
+            ) from None
+        words = lines.str.extract_all(r"\S+")
+        odd = words.list.len() != len(names)
+        if odd.any():
+            place = int(odd.arg_true()[0])
+            raise DataError(
+                f"{file}: line {block.first + place:,} is {lines[place][:80]!r}; expected {len(names)} words: "
+                f"{', '.join(names)}."
+            )
+        parts.append(pl.DataFrame({name: words.list.get(n) for n, name in enumerate(names)}))
+    return pl.concat(parts)
 
 
 BEHANCE = NamedDataset(

@@ -8,8 +8,9 @@ import polars as pl
 
 from visrec.data.datasets.named import NamedDataset, PublishedFile
 from visrec.data.datasets.pictures_by_name import find_pictures
-from visrec.data.foreign import ForeignData, file_row, find_file, the_file
+from visrec.data.foreign import ForeignData
 from visrec.data.formats.rows import days_of, read_rows
+from visrec.data.published import Published, PublishedFiles
 from visrec.data.tables import first_row, read_table, row_name
 from visrec.errors import ConfigError, DataError
 from visrec.progress import Progress
@@ -31,10 +32,11 @@ def read_hm(source: Path, *, progress: Progress | None = None, since: str | None
         DataError: a file is missing, cut short or damaged, or the ids of the articles have lost their zero.
         ConfigError: `since` is no day.
     """
-    table = the_file(source, TRANSACTIONS, what="the purchases")
-    articles = find_file(source, ARTICLES)
+    published = PublishedFiles(source)
+    table = published.get(TRANSACTIONS, what="the purchases")
+    articles = published.find(ARTICLES)
     interactions, left_out = _transactions(table, since, progress)
-    files = [file_row(TRANSACTIONS, "purchases", "interactions")]
+    files = [published.row(table, "purchases", "interactions")]
     notes = [
         "A purchase has a day and no hour: its timestamp is the midnight (UTC) of that day, so that a customer's "
         "purchases of a day are one basket. Price and sales channel are left out.",
@@ -45,17 +47,18 @@ def read_hm(source: Path, *, progress: Progress | None = None, since: str | None
     bought = interactions["item_id"].unique()
     known = set(bought.to_list())
     if articles is not None:
-        items = _articles(articles)
-        files.append(file_row(ARTICLES, "the articles", "items"))
+        items = _articles(articles.on_disk)
+        files.append(published.row(articles, "the articles", "items"))
         notes += _check_ids(table, articles, bought, items["item_id"])
         known |= set(items["item_id"].to_list())
-    if find_file(source, "customers.csv") is not None:
+    customers = published.find("customers.csv")
+    if customers is not None:
         files.append(
-            file_row(
-                "customers.csv", "age, postcode, … of customers", "left out: models use no facts of people"
+            published.row(
+                customers, "age, postcode, … of customers", "left out: models use no facts of people"
             )
         )
-    pictures = find_pictures(source, known, folders=("images*",), zips=("images*.zip",))
+    pictures = find_pictures(published, known, folders=("images*",), zips=("images*.zip",))
     return ForeignData(
         interactions=interactions,
         items=items,
@@ -66,16 +69,16 @@ def read_hm(source: Path, *, progress: Progress | None = None, since: str | None
     )
 
 
-def _transactions(path: Path, since: str | None, progress: Progress | None) -> tuple[pl.DataFrame, int]:
+def _transactions(file: Published, since: str | None, progress: Progress | None) -> tuple[pl.DataFrame, int]:
     """The purchases in the order of the file, and how many are too old."""
     earliest = _day(since)
     parts, rows = [], 0
-    for first, text in read_rows(path, ("t_dat", "customer_id", "article_id"), progress=progress):
+    for first, text in read_rows(file, ("t_dat", "customer_id", "article_id"), progress=progress):
         part = pl.DataFrame(
             {
                 "user_id": text["customer_id"],
                 "item_id": text["article_id"],
-                "timestamp": days_of(path, first, text, "t_dat"),
+                "timestamp": days_of(file, first, text, "t_dat"),
             }
         )
         rows += part.height
@@ -83,7 +86,7 @@ def _transactions(path: Path, since: str | None, progress: Progress | None) -> t
     found = pl.concat(parts, rechunk=False)
     if not found.height:
         raise DataError(
-            f"{path}: holds no purchase since {since}. Its days go from 2018-09-20 to 2020-09-22."
+            f"{file}: holds no purchase since {since}. Its days go from 2018-09-20 to 2020-09-22."
         )
     return found, rows - found.height
 
@@ -108,7 +111,7 @@ def _articles(path: Path) -> pl.DataFrame:
     return table
 
 
-def _check_ids(table: Path, articles: Path, bought: pl.Series, known: pl.Series) -> list[str]:
+def _check_ids(table: Published, articles: Published, bought: pl.Series, known: pl.Series) -> list[str]:
     """A note on articles that are bought and not described; an error where all are, since an id lost its zero."""
     strangers = bought.filter(~bought.is_in(known.implode()))
     if not strangers.len():

@@ -14,12 +14,10 @@ from visrec.data.datasets.pictures_by_name import find_pictures
 from visrec.data.foreign import (
     ForeignData,
     ForeignFeatures,
-    file_row,
-    find_file,
     places_as_times,
-    the_file,
 )
 from visrec.data.formats.rows import read_rows, whole_numbers_of
+from visrec.data.published import Published, PublishedFiles
 from visrec.errors import DataError
 from visrec.progress import Progress
 
@@ -36,46 +34,49 @@ def read_microlens(source: Path, *, progress: Progress | None = None) -> Foreign
     Raises:
         DataError: there are no pairs, or those of both sets; a file is damaged, or features are of other videos.
     """
-    pairs = the_file(source, "MicroLens-*_pairs.csv", "MicroLens-*_pairs.tsv", what="who took which video")
-    timed = pairs.suffix == ".csv"
+    published = PublishedFiles(source)
+    pairs = published.find("MicroLens-*_pairs.csv") or published.get(
+        "MicroLens-*_pairs.tsv", what="who took which video; or MicroLens-*_pairs.csv, with times"
+    )
+    timed = pairs.name.endswith(".csv")
     interactions = _timed(pairs, progress) if timed else _ordered(pairs, progress)
     notes = []
     if not timed:
         notes.append(
             f"{pairs.name} has an order and no times: the timestamp is the place of a video among those of its user, "
-            f"and says nothing across users. {pairs.with_suffix('.csv').name} has times."
+            f"and says nothing across users. {pairs.stem}.csv has times."
         )
-    files = [file_row(pairs.name, "users and their videos", "interactions")]
+    files = [published.row(pairs, "users and their videos", "interactions")]
     tables = []
     for read, patterns, what in (
         (_titles, ("MicroLens-*_titles.csv", "MicroLens-*_title_en.csv"), "titles"),
         (_tags, ("tags_to_summary.csv",), "kinds of videos"),
         (_counts, ("MicroLens-*_likes_and_views.txt",), "likes and views"),
     ):
-        path = find_file(source, *patterns) if source.is_dir() else None
-        if path is not None:
-            tables.append(read(path))
-            files.append(file_row(path.name, what, "items"))
+        file = published.find(*patterns)
+        if file is not None:
+            tables.append(read(file.on_disk))
+            files.append(published.row(file, what, "items"))
     ids = interactions["item_id"].unique().sort()
     items = pl.DataFrame(
         {"item_id": pl.concat([*(table["item_id"] for table in tables), ids]).unique(maintain_order=True)}
     )
     for table in tables:
         items = items.join(table, on="item_id", how="left", maintain_order="left")
-    features = tuple(_features(path, items["item_id"]) for path in _feature_files(source))
-    files += [
-        file_row(one.about["file"], f"{one.shape[0]} numbers a video", f"features/{one.name}")
-        for one in features
-    ]
+    features = []
+    for file in published.matching("MicroLens-*_features_*.npy"):
+        one = _features(file.on_disk, items["item_id"])
+        features.append(one)
+        files.append(published.row(file, f"{one.shape[0]} numbers a video", f"features/{one.name}"))
     pictures = find_pictures(
-        source, set(items["item_id"]), folders=("*cover*",), zips=("microlens-*_covers.zip", "covers.zip")
+        published, set(items["item_id"]), folders=("*cover*",), zips=("microlens-*_covers.zip", "covers.zip")
     )
     return ForeignData(
         interactions=interactions,
         items=items,
         pictures=pictures.files,
         encoded=pictures.encoded,
-        features=features,
+        features=tuple(features),
         files=(*files, *pictures.rows),
         notes=(*notes, *pictures.notes),
     )
@@ -84,26 +85,24 @@ def read_microlens(source: Path, *, progress: Progress | None = None) -> Foreign
 # ---- interactions ----------------------------------------------------------------------------------
 
 
-def _timed(path: Path, progress: Progress | None) -> pl.DataFrame:
+def _timed(file: Published, progress: Progress | None) -> pl.DataFrame:
     found = []
-    for first, text in read_rows(path, ("user", "item", "timestamp"), progress=progress):
+    for first, text in read_rows(file, ("user", "item", "timestamp"), progress=progress):
         columns = {
             "user_id": text["user"],
             "item_id": text["item"],
-            "timestamp": whole_numbers_of(path, first, text, "timestamp"),
+            "timestamp": whole_numbers_of(file, first, text, "timestamp"),
         }
         found.append(pl.DataFrame(columns))
     return pl.concat(found)
 
 
-def _ordered(path: Path, progress: Progress | None) -> pl.DataFrame:
+def _ordered(file: Published, progress: Progress | None) -> pl.DataFrame:
     """One line a user: the user, a tab, and the videos from the first to the last."""
     found = [
-        text.select(user_id="user", item_id=pl.col("items").str.strip_chars().str.split(" ")).explode(
-            "item_id"
-        )
+        text.select(user_id="user", item_id=pl.col("items").str.extract_all(r"\S+")).explode("item_id")
         for _, text in read_rows(
-            path, ("user", "items"), names=("user", "items"), separator="\t", progress=progress
+            file, ("user", "items"), names=("user", "items"), separator="\t", progress=progress
         )
     ]
     return places_as_times(pl.concat(found))
@@ -161,6 +160,12 @@ def _one_each(path: Path, rows: list[tuple[str, str | None]], name: str) -> pl.D
         raise DataError(
             f"{path}: begins a line with {strange['item_id'][0][:80]!r}; expected the number of a video."
         )
+    swallowed = table.filter(pl.col(name).str.contains(r"\n[0-9]+,"))
+    if swallowed.height:
+        raise DataError(
+            f"{path}: a quotation mark in the line of video {swallowed['item_id'][0]} is not closed, so that lines "
+            f"below would be lost. Double it, or take it out."
+        )
     return _once(path, table)
 
 
@@ -172,10 +177,6 @@ def _once(path: Path, table: pl.DataFrame) -> pl.DataFrame:
 
 
 # ---- features --------------------------------------------------------------------------------------
-
-
-def _feature_files(source: Path) -> list[Path]:
-    return sorted(source.rglob("MicroLens-*_features_*.npy")) if source.is_dir() else []
 
 
 def _features(path: Path, items: pl.Series) -> ForeignFeatures:

@@ -9,11 +9,10 @@ from typing import Literal
 
 import polars as pl
 
-from visrec.data.archives import read_members
 from visrec.data.datasets.movielens_tables import read_films, read_links, read_ratings
 from visrec.data.datasets.named import NamedDataset, PublishedFile
-from visrec.data.datasets.published import Published, PublishedFiles
 from visrec.data.foreign import ForeignData, file_row
+from visrec.data.published import Published, PublishedFiles, contents
 from visrec.errors import DataError
 from visrec.progress import Progress
 
@@ -120,13 +119,7 @@ class _Posters:
 
     def encoded(self) -> Iterator[tuple[str, bytes]]:
         """The pictures in archives: item, bytes."""
-        items: dict[Path, list[tuple[str, str]]] = {}
-        for item, poster in self.packed.items():
-            items.setdefault(poster.path, []).append((item, str(poster.member)))
-        for archive, pairs in items.items():
-            contents = read_members(archive, (member for _, member in pairs))
-            for (item, _), (_, content) in zip(pairs, contents, strict=True):
-                yield item, content
+        return contents(self.packed)
 
 
 def _posters(files: PublishedFiles, items: pl.DataFrame, posters_by: PosterIds | None) -> _Posters:

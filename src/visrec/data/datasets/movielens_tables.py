@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from visrec.data.datasets.number_tables import read_numbers
-from visrec.data.datasets.published import Published, text_of
+from visrec.data.published import Published, text_of
 from visrec.errors import DataError
 from visrec.progress import Progress
 

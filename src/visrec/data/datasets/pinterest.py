@@ -10,9 +10,9 @@ import polars as pl
 
 from visrec.data.datasets.named import NamedDataset, PublishedFile
 from visrec.data.datasets.number_tables import read_numbers
-from visrec.data.datasets.published import Published, PublishedFiles
 from visrec.data.foreign import ForeignData, places_as_times
 from visrec.data.formats.bson import read_documents
+from visrec.data.published import Published, PublishedFiles
 from visrec.errors import DataError
 from visrec.progress import Progress
 

@@ -8,9 +8,10 @@ import polars as pl
 
 from visrec.data.datasets.named import NamedDataset, PublishedFile
 from visrec.data.datasets.pictures_by_name import find_pictures
-from visrec.data.foreign import ForeignData, file_row, find_file
+from visrec.data.foreign import ForeignData
 from visrec.data.formats.json_vectors import read_json_vectors
 from visrec.data.formats.rows import read_rows, whole_numbers_of
+from visrec.data.published import Published, PublishedFiles, first_line
 from visrec.data.tables import first_row, read_table, row_name
 from visrec.errors import DataError
 from visrec.progress import Progress
@@ -36,32 +37,33 @@ def read_pixelrec(
     Raises:
         DataError: there are no interactions, or those of several subsets; a file is damaged.
     """
-    tables = _tables(source, subset)
+    published = PublishedFiles(source)
+    tables = _tables(published, subset)
     interactions = _interactions(tables["interactions"], progress)
-    files = [file_row(tables["interactions"].name, "users and their videos", "interactions")]
+    files = [published.row(tables["interactions"], "users and their videos", "interactions")]
     notes: list[str] = []
     taken = interactions["item_id"].unique()
     items = None
     known = set(taken)
     if "items" in tables:
-        items, notes = _items(tables["items"], None if all_items else taken)
-        files.append(file_row(tables["items"].name, "facts of the videos", "items"))
+        items, notes = _items(tables["items"].on_disk, None if all_items else taken)
+        files.append(published.row(tables["items"], "facts of the videos", "items"))
         known |= set(items["item_id"])
     features = []
-    for name in FEATURES if source.is_dir() else ():
-        path = find_file(source, name)
-        if path is not None:
-            one, strangers = read_json_vectors(path, known, name=path.stem, progress=progress)
+    for name in FEATURES:
+        file = published.find(name)
+        if file is not None:
+            one, strangers = read_json_vectors(file.on_disk, known, name=file.stem, progress=progress)
             features.append(one)
-            files.append(file_row(name, f"{one.shape[0]} numbers an item", f"features/{one.name}"))
+            files.append(published.row(file, f"{one.shape[0]} numbers an item", f"features/{one.name}"))
             if strangers:
                 notes.append(f"{name}: {strangers:,} vectors are of no item of this subset: left out.")
-    packed = find_file(source, "cover*.7z") if source.is_dir() else None
-    if packed is not None:
-        files.append(
-            file_row(packed.name, "covers in a 7z file", f"nothing; unpack it first: 7z x {packed.name}")
-        )
-    pictures = find_pictures(source, known, folders=("*cover*", "image*"), zips=("*cover*.zip", "image*.zip"))
+    for packed in published.matching("cover*.7z"):
+        became = f"nothing; unpack it first: 7z x {packed.name}"
+        files.append(published.row(packed, "covers in a 7z file", became))
+    pictures = find_pictures(
+        published, known, folders=("*cover*", "image*"), zips=("*cover*.zip", "image*.zip")
+    )
     return ForeignData(
         interactions=interactions,
         items=items,
@@ -73,19 +75,17 @@ def read_pixelrec(
     )
 
 
-def _tables(source: Path, subset: str | None) -> dict[str, Path]:
+def _tables(files: PublishedFiles, subset: str | None) -> dict[str, Published]:
     """The file of interactions and that of items, told by their first lines."""
-    if not source.exists():
-        raise DataError(f"{source}: does not exist; expected a folder with the published files.")
-    paths = sorted(source.rglob("*.csv")) if source.is_dir() else [source]
-    found: dict[str, list[Path]] = {"interactions": [], "items": []}
-    for path in paths:
-        kind = _kind(path)
-        if kind is not None and (subset is None or path.stem == subset):
-            found[kind].append(path)
+    source = files.source
+    found: dict[str, list[Published]] = {"interactions": [], "items": []}
+    for file in files.matching("*.csv"):
+        kind = _kind(file)
+        if kind is not None and (subset is None or file.stem == subset):
+            found[kind].append(file)
     for kind, several in found.items():
         if len(several) > 1:
-            listed = ", ".join(str(path) for path in several[:4])
+            listed = ", ".join(str(file) for file in several[:4])
             raise DataError(
                 f"{source}: holds several files of {kind}: {listed}. Say which: --set subset=Pixel200K."
             )
@@ -95,25 +95,23 @@ def _tables(source: Path, subset: str | None) -> dict[str, Path]:
             f"{','.join(INTERACTIONS)}. "
             f"Put it there, under its published name (interaction.csv, Pixel200K.csv, …)."
         )
-    return {kind: paths[0] for kind, paths in found.items() if paths}
+    return {kind: several[0] for kind, several in found.items() if several}
 
 
-def _kind(path: Path) -> str | None:
-    with path.open("rb") as file:
-        line = file.readline(1 << 16).removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace").strip()
-    names = [name.strip('"') for name in line.split(",")]
+def _kind(file: Published) -> str | None:
+    names = [name.strip('"') for name in first_line(file).split(",")]
     if set(INTERACTIONS) <= set(names):
         return "interactions"
     return "items" if {"item_id", "title", "tag"} <= set(names) else None
 
 
-def _interactions(path: Path, progress: Progress | None) -> pl.DataFrame:
+def _interactions(file: Published, progress: Progress | None) -> pl.DataFrame:
     found = []
-    for first, text in read_rows(path, INTERACTIONS, progress=progress):
+    for first, text in read_rows(file, INTERACTIONS, progress=progress):
         columns = {
             "user_id": text["user_id"],
             "item_id": text["item_id"],
-            "timestamp": whole_numbers_of(path, first, text, "timestamp"),
+            "timestamp": whole_numbers_of(file, first, text, "timestamp"),
         }
         found.append(pl.DataFrame(columns))
     return pl.concat(found, rechunk=False)

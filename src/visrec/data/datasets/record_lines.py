@@ -3,70 +3,45 @@
 from __future__ import annotations
 
 import ast
-import gzip
 import json
 import warnings
-import zlib
 from collections.abc import Iterator
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from visrec.data.formats.lines import Block, line_blocks
+from visrec.data.published import Published
 from visrec.errors import DataError
 from visrec.progress import Progress
 
-_LINES = 20_000  # at a time
-_LONGEST = 1 << 24  # bytes of a line
-_GZIP = b"\x1f\x8b"
+_BLOCK = 1 << 22  # bytes of text whose records are in memory at once
+_LONGEST = 1 << 22  # bytes of a literal of Python
 
 
-def records(path: Path, *, progress: Progress | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+def records(file: Published, *, progress: Progress | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
     """Number of the line and the record on it. Empty lines are passed over.
 
     Args:
-        path: the file, `.gz` or plain.
-        progress: called with (bytes read of the file, bytes in all, a note).
+        file: of the records.
+        progress: as of `line_blocks`.
 
     Raises:
         DataError: a line is neither JSON nor a literal of Python, or no dictionary; the file is cut short.
     """
-    size = path.stat().st_size
-    with path.open("rb") as raw:
-        zipped = raw.read(2) == _GZIP
-        file: IO[bytes] | gzip.GzipFile = gzip.GzipFile(fileobj=raw) if zipped else raw
-        raw.seek(0)
-        number = 0
-        try:
-            while batch := _batch(file):
-                yield from _parsed(path, batch, number)
-                number += len(batch)
-                if progress is not None:
-                    progress(raw.tell(), size, path.name)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise DataError(
-                f"{path}: is cut short or damaged after line {number:,} ({error}). Download it again."
-            ) from None
+    for block in line_blocks(file, progress=progress, size=_BLOCK):
+        yield from _parsed(file, block)
 
 
-def _batch(file: IO[bytes] | gzip.GzipFile) -> list[bytes]:
-    lines: list[bytes] = []
-    taken = 0
-    while len(lines) < _LINES and taken < _LONGEST and (line := file.readline(_LONGEST)):
-        lines.append(line)
-        taken += len(line)
-    return lines
-
-
-def _parsed(path: Path, lines: list[bytes], before: int) -> list[tuple[int, dict[str, Any]]]:
+def _parsed(file: Published, block: Block) -> list[tuple[int, dict[str, Any]]]:
     found = []
     with warnings.catch_warnings():  # Python warns of \d in a text
         warnings.simplefilter("ignore")
-        for number, line in enumerate(lines, start=before + 1):
+        for number, line in enumerate(block.data.split(b"\n"), start=block.first):
             if not line.strip():
                 continue
             record = _record(line)
             if not isinstance(record, dict):
                 raise DataError(
-                    f"{path}: line {number:,} is no record: {line[:60]!r}…; expected a dictionary, in JSON or as "
+                    f"{file}: line {number:,} is no record: {line[:60]!r}…; expected a dictionary, in JSON or as "
                     f"Python writes it."
                 )
             found.append((number, record))
@@ -82,7 +57,8 @@ def _record(line: bytes) -> Any:
         try:
             found = json.loads(text)
         except ValueError:
-            found = ast.literal_eval(text)
+            # What Python makes of a literal on the way takes a hundred times its bytes.
+            found = ast.literal_eval(text) if len(line) < _LONGEST else None
         return _sound(found) if b"\\u" in line else found
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return None

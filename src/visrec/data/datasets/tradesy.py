@@ -10,14 +10,8 @@ import polars as pl
 from visrec.data.datasets.named import NamedDataset, PublishedFile
 from visrec.data.datasets.record_lines import records
 from visrec.data.datasets.vector_files import read_vectors
-from visrec.data.foreign import (
-    ForeignData,
-    ForeignFeatures,
-    file_row,
-    find_file,
-    places_as_times,
-    the_file,
-)
+from visrec.data.foreign import ForeignData, ForeignFeatures, places_as_times
+from visrec.data.published import Published, PublishedFiles
 from visrec.errors import ConfigError, DataError
 from visrec.progress import Progress
 
@@ -49,12 +43,13 @@ def read_tradesy(
             raise ConfigError(f"There is no list '{name}'. The lists: {', '.join(LISTS)}.")
     if not chosen:
         raise ConfigError(f"--set lists names no list. The lists: {', '.join(LISTS)}.")
-    path = the_file(source, *_PEOPLE, what="the lists of each user")
-    table = _people(path, progress)
+    published = PublishedFiles(source)
+    people = published.get(*_PEOPLE, what="the lists of each user")
+    table = _people(people, progress)
     taken = table.filter(pl.col("list").is_in(chosen))
     rows = taken.unique(["user_id", "item_id"], keep="first", maintain_order=True)
     if not rows.height:
-        raise DataError(f"{path}: holds no item on the lists {', '.join(chosen)}.")
+        raise DataError(f"{people}: holds no item on the lists {', '.join(chosen)}.")
     notes = [
         "The files have no times: `timestamp` is the place on the user's lists. Splits by time mean nothing.",
         f"Interactions are the lists {', '.join(chosen)}; who sells or sold an item is its `seller`.",
@@ -76,16 +71,16 @@ def read_tradesy(
             f"{others:,} items are on none of these lists: left out. Keep them by --set all_items=true."
         )
     files = [
-        file_row(path.name, f"{table.height:,} entries of lists", f"{rows.height:,} interactions, items")
+        published.row(people, f"{table.height:,} entries of lists", f"{rows.height:,} interactions, items")
     ]
     about = items.join(sellers, on="item_id", how="left", maintain_order="left")
-    about = _with_addresses(find_file(source, *_URLS), about, files, progress)
+    about = _with_addresses(published, about, files, progress)
     features: tuple[ForeignFeatures, ...] = ()
-    vectors = find_file(source, _FEATURES)
+    vectors = published.find(_FEATURES)
     if vectors is not None:
-        found, more = read_vectors(vectors, id_bytes=10)
+        found, more = read_vectors(vectors.on_disk, id_bytes=10)
         features, notes = (found,), [*notes, *more]
-        files.append(file_row(vectors.name, f"{len(found.ids):,} vectors of 4,096", f"features/{found.name}"))
+        files.append(published.row(vectors, f"{len(found.ids):,} vectors of 4,096", f"features/{found.name}"))
     return ForeignData(
         interactions=places_as_times(rows).select("user_id", "item_id", "timestamp"),
         items=about,
@@ -95,24 +90,24 @@ def read_tradesy(
     )
 
 
-def _people(path: Path, progress: Progress | None) -> pl.DataFrame:
+def _people(file: Published, progress: Progress | None) -> pl.DataFrame:
     """`user_id`, `item_id`, `list`: the entries of all lists, in the order of the file and of `LISTS`."""
     users: list[str] = []
     items: list[str] = []
     lists: list[str] = []
     known: set[str] = set()
-    for line, record in records(path, progress=progress):
+    for line, record in records(file, progress=progress):
         user, own = _id(record.get("uid")), record.get("lists")
         if user is None or not isinstance(own, dict):
-            raise DataError(f"{path}: line {line:,} has no 'uid' or no 'lists'; expected both.")
+            raise DataError(f"{file}: line {line:,} has no 'uid' or no 'lists'; expected both.")
         if user in known:
-            raise DataError(f"{path}: line {line:,} is the second of user {user!r}; expected one each.")
+            raise DataError(f"{file}: line {line:,} is the second of user {user!r}; expected one each.")
         known.add(user)
         for name in LISTS:
             entries = own.get(name, [])
             ids = [_id(entry) for entry in entries] if isinstance(entries, list) else [None]
             if None in ids:
-                raise DataError(f"{path}: line {line:,}: '{name}' of user {user!r} is no list of item ids.")
+                raise DataError(f"{file}: line {line:,}: '{name}' of user {user!r} is no list of item ids.")
             users.extend([user] * len(ids))
             items.extend(one for one in ids if one is not None)
             lists.extend([name] * len(ids))
@@ -121,19 +116,20 @@ def _people(path: Path, progress: Progress | None) -> pl.DataFrame:
 
 
 def _with_addresses(
-    path: Path | None, items: pl.DataFrame, files: list[dict[str, str]], progress: Progress | None
+    published: PublishedFiles, items: pl.DataFrame, files: list[dict[str, str]], progress: Progress | None
 ) -> pl.DataFrame:
-    if path is None:
+    file = published.find(*_URLS)
+    if file is None:
         return items
     addresses: dict[str, str] = {}
-    for line, record in records(path, progress=progress):
+    for line, record in records(file, progress=progress):
         item, address = _id(record.get("itemID")), record.get("imageUrl")
         if item is None:
-            raise DataError(f"{path}: line {line:,} has no 'itemID'; expected itemID and imageUrl.")
+            raise DataError(f"{file}: line {line:,} has no 'itemID'; expected itemID and imageUrl.")
         if isinstance(address, str) and address:
             addresses.setdefault(item, address)
     files.append(
-        file_row(path.name, f"addresses of {len(addresses):,} pictures", "column image_url of the items")
+        published.row(file, f"addresses of {len(addresses):,} pictures", "column image_url of the items")
     )
     table = pl.DataFrame(
         {

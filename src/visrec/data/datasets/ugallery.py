@@ -12,10 +12,11 @@ import numpy as np
 import polars as pl
 
 from visrec.data.datasets.named import NamedDataset, PublishedFile
-from visrec.data.datasets.published import PublishedFiles
-from visrec.data.foreign import ForeignData, ForeignFeatures, file_row
+from visrec.data.datasets.pictures_by_name import find_pictures
+from visrec.data.foreign import ForeignData, ForeignFeatures
 from visrec.data.formats.pickled import PlainArrayError
 from visrec.data.formats.tutorial import Embedding, read_embedding
+from visrec.data.published import Published, PublishedFiles
 from visrec.data.tables import id_column, read_table, row_name, time_column
 from visrec.errors import DataError
 from visrec.progress import Progress
@@ -62,9 +63,6 @@ def read_ugallery(source: Path, *, progress: Progress | None = None) -> ForeignD
     """
     del progress
     files = PublishedFiles(source)
-    packed = [file for file in files.matching("*.csv", "*.npy", "*.json") if file.member is not None]
-    if packed:
-        raise DataError(f"{packed[0]}: is packed. Unpack {packed[0].path.name} first; these files are small.")
     there = [one for one in (_CURATORNET, _TUTORIAL) if files.find(one.sales) is not None]
     if len(there) != 1:
         found = "holds the sales of both releases" if there else "holds no purchases.csv or valid_sales.csv"
@@ -73,13 +71,14 @@ def read_ugallery(source: Path, *, progress: Progress | None = None) -> ForeignD
             f"valid_artworks.csv (the tutorial)."
         )
     names = there[0]
-    sales_path = files.get(names.sales, what="the sales").path
-    works_path = files.get(names.artworks, what="the artworks").path
-    sales, works = _sales(sales_path, names), _artworks(works_path, names)
+    sales_file = files.get(names.sales, what="the sales")
+    sales = _sales(sales_file.on_disk, names)
+    works_file = files.get(names.artworks, what="the artworks")
+    works = _artworks(works_file.on_disk, names)
     baskets = sales.select("user_id", "timestamp").unique().height
     rows = [
-        file_row(sales_path, f"{sales.height:,} purchases in {baskets:,} baskets", "interactions"),
-        file_row(works_path, f"{works.height:,} artworks", "items"),
+        files.row(sales_file, f"{sales.height:,} purchases in {baskets:,} baskets", "interactions"),
+        files.row(works_file, f"{works.height:,} artworks", "items"),
     ]
     notes = ["The items of a basket have one timestamp, so that they stay together when parts are held out."]
     if "one_of_a_kind" not in works.columns:
@@ -88,40 +87,34 @@ def read_ugallery(source: Path, *, progress: Progress | None = None) -> ForeignD
         notes.append(
             "one_of_a_kind: this release does not say it; as in CuratorNet's code, it is what was sold exactly once."
         )
-    embedding = _embedding(files)
-    if embedding is not None:
-        rows.append(
-            file_row(
-                embedding.path, f"vectors of {len(embedding.ids):,} artworks", f"features/{_name(embedding)}"
-            )
-        )
-        strangers = [item for item in embedding.ids if item not in set(works["item_id"])]
+    array = _array(files)
+    embedding = None if array is None else _embedding(array)
+    known = set(works["item_id"])
+    if array is not None and embedding is not None:
+        what = f"vectors of {len(embedding.ids):,} artworks"
+        rows.append(files.row(array, what, f"features/{_name(embedding)}"))
+        strangers = [item for item in embedding.ids if item not in known]
         if strangers:
             works = pl.concat([works, pl.DataFrame({"item_id": strangers})], how="diagonal")
             notes.append(
-                f"{len(strangers):,} artworks with a vector are not in {works_path.name}: items without facts."
+                f"{len(strangers):,} artworks with a vector are not in {works_file.name}: items without facts."
             )
     clusters = files.find("clusters.json")
     if clusters is not None:
-        works = works.join(_clusters(clusters.path), on="item_id", how="left", maintain_order="left")
-        rows.append(file_row(clusters.path, "the visual cluster of each artwork", "column cluster of items"))
+        works = works.join(_clusters(clusters.on_disk), on="item_id", how="left", maintain_order="left")
+        rows.append(files.row(clusters, "the visual cluster of each artwork", "column cluster of items"))
     lost = sales.filter(~pl.col("item_id").is_in(works["item_id"].implode()))["item_id"].n_unique()
     if lost:
-        notes.append(f"{lost:,} artworks that were sold are not in {works_path.name}: items without facts.")
-    pictures = {
-        one.stem: one.path
-        for one in files.pictures()
-        if one.member is None and one.stem in set(works["item_id"])
-    }
-    if pictures:
-        rows.append(file_row(source, f"{len(pictures):,} pictures", "the pictures of items"))
+        notes.append(f"{lost:,} artworks that were sold are not in {works_file.name}: items without facts.")
+    pictures = find_pictures(files, {*works["item_id"], *sales["item_id"]})
     return ForeignData(
         interactions=sales,
         items=works,
-        pictures=pictures,
+        pictures=pictures.files,
+        encoded=pictures.encoded,
         features=() if embedding is None else (_features(embedding),),
-        files=tuple(rows),
-        notes=tuple(notes),
+        files=(*rows, *pictures.rows),
+        notes=(*notes, *pictures.notes),
     )
 
 
@@ -197,15 +190,17 @@ def _clusters(path: Path) -> pl.DataFrame:
 # ---- features --------------------------------------------------------------------------------------
 
 
-def _embedding(files: PublishedFiles) -> Embedding | None:
-    arrays = [file.path for file in files.matching("*.npy")]
+def _array(files: PublishedFiles) -> Published | None:
+    arrays = files.matching("*.npy")
     if len(arrays) > 1:
-        names = ", ".join(path.name for path in arrays)
+        names = ", ".join(file.name for file in arrays)
         raise DataError(f"{files.source}: holds several files of features: {names}. Convert them one by one.")
-    if not arrays:
-        return None
+    return arrays[0] if arrays else None
+
+
+def _embedding(array: Published) -> Embedding:
     try:
-        return read_embedding(arrays[0])
+        return read_embedding(array.on_disk)
     except PlainArrayError as error:
         raise DataError(
             f"{error} Which row is which artwork is not said in it; expected rows of an id and a vector."

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from typing import IO, Any
+from typing import Any, Protocol
 
 from visrec.errors import DataError
 
@@ -18,13 +18,20 @@ _DEPTH = 16
 _INT32, _INT64, _DOUBLE = struct.Struct("<i"), struct.Struct("<q"), struct.Struct("<d")
 
 
+class Readable(Protocol):
+    """What bytes can be read from."""
+
+    def read(self, n: int, /) -> bytes:
+        """The next bytes, `n` of them except at the end."""
+
+
 def read_documents(
-    file: IO[bytes], *, name: str, progress: Callable[[int], None] | None = None
+    file: Readable, *, name: str, progress: Callable[[int], None] | None = None
 ) -> Iterator[dict[str, Any]]:
     """The documents of a dump; ids of MongoDB as hexadecimal text, times as milliseconds since 1970.
 
     Args:
-        file: for reading bytes.
+        file: from its beginning.
         name: what messages call it.
         progress: called now and then with the bytes read.
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import polars as pl
 
 from visrec.data.formats.lines import Block, line_blocks
+from visrec.data.published import Published
 from visrec.errors import DataError
 from visrec.progress import Progress
 
@@ -22,7 +22,7 @@ Schema = Mapping[str, pl.DataType | type[pl.DataType]]
 
 
 def read_objects(
-    path: Path,
+    file: Published,
     schema: Schema,
     *,
     progress: Progress | None = None,
@@ -31,7 +31,7 @@ def read_objects(
     """Some fields of a file with one JSON object a line, block by block; what an object lacks is null.
 
     Args:
-        path: the file.
+        file: the file.
         schema: the fields that are taken, and their types. A number where text is expected becomes text.
         progress: as of `line_blocks`.
         size: as of `line_blocks`.
@@ -42,16 +42,20 @@ def read_objects(
     Raises:
         DataError: as `line_blocks`; a line is no JSON object, or a field is of a kind that does not fit.
     """
-    for block in line_blocks(path, progress=progress, size=size):
+    empty = True
+    for block in line_blocks(file, progress=progress, size=size):
         if not block.data.strip():
             continue
+        empty = False
         try:
             yield block.first, pl.read_ndjson(block.data, schema=dict(schema))
         except _UNREADABLE as error:
-            raise DataError(_faulty_object(path, block, schema, error)) from None
+            raise DataError(_faulty_object(file, block, schema, error)) from None
+    if empty:
+        raise DataError(f"{file}: holds no rows. Download it again.")
 
 
-def _faulty_object(path: Path, block: Block, schema: Schema, error: BaseException) -> str:
+def _faulty_object(file: Published, block: Block, schema: Schema, error: BaseException) -> str:
     for number, line in enumerate(block.data.split(b"\n"), start=block.first):
         if not line.strip():
             continue
@@ -59,14 +63,14 @@ def _faulty_object(path: Path, block: Block, schema: Schema, error: BaseExceptio
             found = json.loads(line.decode())
         except ValueError:
             return (
-                f"{path}: line {number:,} is no JSON ({line[:_SHOWN].decode('utf-8', 'replace')!r}). The file is cut "
+                f"{file}: line {number:,} is no JSON ({line[:_SHOWN].decode('utf-8', 'replace')!r}). The file is cut "
                 f"short or damaged: download it again."
             )
         if not isinstance(found, dict):
-            return f"{path}: line {number:,} holds {_shown(found)}; expected a JSON object."
+            return f"{file}: line {number:,} holds {_shown(found)}; expected a JSON object."
         if not _fits(line, schema):
-            return f"{path}: line {number:,}: {_misfit(found, schema)}"
-    return f"{path}: lines {block.first:,} and following: {str(error).splitlines()[0][:200]}"
+            return f"{file}: line {number:,}: {_misfit(found, schema)}"
+    return f"{file}: lines {block.first:,} and following: {str(error).splitlines()[0][:200]}"
 
 
 def _fits(line: bytes, schema: Schema) -> bool:

@@ -154,7 +154,10 @@ class Reader(pickle._Unpickler):
 
     def _whole(self, value: Any) -> Any:
         """The bytes for what was left in the file, where they are needed at once."""
-        return self._content[value.at : value.at + value.size] if isinstance(value, Stretch) else value
+        if not isinstance(value, Stretch):
+            return value
+        self._spend(value.size)
+        return self._content[value.at : value.at + value.size]
 
     def load_short_binstring(self) -> None:
         self._string(self.read(1)[0])
@@ -273,9 +276,12 @@ class Reader(pickle._Unpickler):
         """Count what was copied: a few bytes of a file can ask for the same copy again and again."""
         made = made.value if isinstance(made, PickledArray) else made
         if isinstance(made, bytes | str):
-            self._budget -= len(made) * (4 if isinstance(made, str) else 1)
+            self._spend(len(made) * (4 if isinstance(made, str) else 1))
         elif isinstance(made, np.ndarray):
-            self._budget -= made.nbytes
+            self._spend(made.nbytes)
+
+    def _spend(self, size: int) -> None:
+        self._budget -= size
         if self._budget < 0:
             raise DataError(
                 f"{self._path}: makes far more of its {self._end:,} bytes than they hold. {_REFUSED}"

@@ -190,7 +190,7 @@ def test_interactions_that_only_histories_name_are_counted(tmp_path):
 def test_a_category_is_chosen_where_there_are_several(source):
     (source / "Video_Games.csv").write_text(lines(ROWS["valid"]))
     with pytest.raises(
-        DataError, match=r"several such category\. There are: Musical_Instruments, Video_Games. Say which"
+        DataError, match=r"several categories\. There are: Musical_Instruments, Video_Games. Say which"
     ):
         read_amazon_2023(source)
     found = read_amazon_2023(source, category="Video_Games").interactions

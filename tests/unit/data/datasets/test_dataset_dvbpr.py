@@ -198,12 +198,14 @@ def women() -> list:
             b"categories": names,
             b"title": "Tutu é",
             b"price": 3.17,
+            b"serial": 1_234_567_891,
         },
         1: {
             b"asin": b"B00JHONN1S",
             b"imgs": picture(1),
             b"categories": [[b"Shoes"]],
             b"title": b"Caf\xc3\xa9",
+            b"serial": 7,
         },
         2: {b"asin": b"b00jhonn1s", b"imgs": b"", b"related": {b"also_bought": [b"X"]}},
     }
@@ -245,6 +247,7 @@ def test_items_are_called_by_their_asin_where_all_have_one(tmp_path):
     assert items["productid"].to_list() == ["0", "1", "2"]
     assert items["title"].to_list() == ["Tutu é", "Café", None]
     assert items["price"].to_list() == ["3.17", None, None]
+    assert items["serial"].to_list() == ["1234567891", "7", None]
     assert items["category"].to_list() == ["Clothing, Shoes & Jewelry|Women|Dresses|A/B", "Shoes", None]
     data = load_dataset(tmp_path / "data", missing_images="mask")
     paths = dict(zip(data.catalog.items.written, data.catalog.paths, strict=True))

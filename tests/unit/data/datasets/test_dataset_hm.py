@@ -105,6 +105,23 @@ def test_pictures_may_stay_in_their_zip(source, tmp_path):
     assert names == {f"{item}.jpg": item.encode() for item in ("0108775015", "0541518023", "0663713001")}
 
 
+def test_purchases_are_read_from_an_archive_and_articles_must_be_unpacked(source):
+    plain = read_hm(source).interactions
+    assert plain is not None
+    for name in ("transactions_train.csv", "articles.csv"):
+        with zipfile.ZipFile(source / f"{name}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.write(source / name, name)
+    (source / "transactions_train.csv").unlink()
+    (source / "articles.csv.zip").rename(source.parent / "articles.csv.zip")
+    packed = read_hm(source).interactions
+    assert packed is not None
+    assert packed.equals(plain)
+    (source / "articles.csv").unlink()
+    (source.parent / "articles.csv.zip").rename(source / "articles.csv.zip")
+    with pytest.raises(DataError, match=r"articles\.csv: is packed\. Unpack articles\.csv\.zip first"):
+        read_hm(source)
+
+
 def test_since_keeps_the_later_purchases(source, tmp_path):
     found = read_hm(source, since="2020-01-01")
     assert found.interactions is not None

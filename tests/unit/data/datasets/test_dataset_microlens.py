@@ -20,7 +20,7 @@ def source(tmp_path):
     (folder := tmp_path / "MicroLens-100k-Dataset").mkdir()
     rows = "".join(f"{user},{item},{time}\n" for user, item, time in PAIRS)
     (folder / "MicroLens-100k_pairs.csv").write_text(f"user,item,timestamp\n{rows}")
-    (folder / "MicroLens-100k_pairs.tsv").write_text("36121\t3 1\n7\t3\n")
+    (folder / "MicroLens-100k_pairs.tsv").write_text("36121\t3  1 \n7\t3\n")
     (folder / "MicroLens-100k_title_en.csv").write_text(
         '1,Pond fishing, at dusk\n2,"She said ""no"""\n3,\n4,Cat\n'
     )
@@ -72,9 +72,15 @@ def test_the_smaller_set_has_a_line_of_names(tmp_path):
     assert found.items.rows() == [("2", "Snow, again")]
 
 
+def test_a_quotation_mark_that_would_swallow_lines_is_told(source):
+    (source / "MicroLens-100k_title_en.csv").write_text('1,"Pond\nat dusk"\n2,"Quiet\n3,Cat\n4,"Dog"\n')
+    with pytest.raises(DataError, match="in the line of video 2 is not closed"):
+        read_microlens(source)
+
+
 def test_pairs_of_both_sets_are_refused(source):
     (source / "MicroLens-50k_pairs.csv").write_text("user,item,timestamp\n1,2,3\n")
-    with pytest.raises(DataError, match=r"holds several MicroLens-\*_pairs\.csv"):
+    with pytest.raises(DataError, match=r"holds several of what is read once: .*MicroLens-100k_pairs\.csv"):
         read_microlens(source)
 
 

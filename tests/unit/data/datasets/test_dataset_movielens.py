@@ -194,9 +194,9 @@ def test_one_of_several_editions_is_taken_when_it_is_named(tmp_path):
     [
         (csv_edition, "ratings.csv", "userId,movieId,rating\n1,1,4\n", "expected userId,movieId,rating,timestamp"),
         (csv_edition, "ratings.csv", "userId,movieId,rating,timestamp\n", "holds no rows"),
-        (csv_edition, "ratings.csv", "userId,movieId,rating,timestamp\n1,1,4,5\n1,2,x,5\n", "line 3 is '1,2,x,5'"),
-        (csv_edition, "ratings.csv", "userId,movieId,rating,timestamp\n1,1,4,5\n1,2,3", "line 3 is '1,2,3'"),
-        (csv_edition, "ratings.csv", "userId,movieId,rating,timestamp\n1,1,4,5,6\n", "line 2 is '1,1,4,5,6'"),
+        (csv_edition, "ratings.csv", "userId,movieId,rating,timestamp\n1,1,4,5\n1,2,x,5\n", "line 3: rating is 'x'"),
+        (csv_edition, "ratings.csv", "userId,movieId,rating,timestamp\n1,1,4,5\n1,2,3", "line 3 has 3 fields"),
+        (csv_edition, "ratings.csv", "userId,movieId,rating,timestamp\n1,1,4,5,6\n", "line 2 has 5 fields"),
         (csv_edition, "movies.csv", "id,title,genres\n1,a,b\n", "expected the columns movieId,title,genres"),
         (csv_edition, "movies.csv", "movieId,title,genres\n1,a, b,c\n", "row 1 below the header has 4 fields"),
         (csv_edition, "movies.csv", "movieId,title,genres\n1,a,b\n1,c,d\n", "film 1 stands twice"),
@@ -234,7 +234,7 @@ def test_a_folder_without_films_or_of_nothing_is_told(tmp_path):
 def test_large_tables_are_parsed_in_blocks_with_the_line_of_what_is_wrong(tmp_path, monkeypatch):
     from visrec.data.datasets import number_tables
 
-    monkeypatch.setattr(number_tables, "_BLOCK", 64)
+    monkeypatch.setattr(number_tables, "BLOCK", 64)
     folder = csv_edition(tmp_path / "source")
     rows = [f"{n % 7 + 1},{n % 3 + 1},4.0,{1_000_000 + n}" for n in range(50)]
     (folder / "ratings.csv").write_text("\n".join(["userId,movieId,rating,timestamp", *rows]))
@@ -247,7 +247,7 @@ def test_large_tables_are_parsed_in_blocks_with_the_line_of_what_is_wrong(tmp_pa
     assert (size, size, "ratings.csv") in told
     rows[40] = "1,2,4.0,yesterday"
     (folder / "ratings.csv").write_text("\n".join(["userId,movieId,rating,timestamp", *rows]))
-    with pytest.raises(DataError, match=r"line 42 is '1,2,4\.0,yesterday'"):
+    with pytest.raises(DataError, match="line 42: timestamp is 'yesterday'; expected a whole number"):
         convert("movielens-posters", folder, tmp_path / "other")
 
 

@@ -107,6 +107,26 @@ def test_pictures_of_who_has_them_are_pointed_to(tmp_path):
     assert listed.rows() == [("32769", str((folder / "images" / "32769.jpg").resolve()))]
 
 
+def test_pictures_in_an_archive_are_those_of_their_works(tmp_path):
+    folder = tutorial(tmp_path / "source")
+    with zipfile.ZipFile(folder / "pictures.zip", "w") as archive:
+        archive.writestr("32769.jpg", b"\xff\xd8\xff\xe0")
+        archive.writestr("1.jpg", b"\xff\xd8\xff\xe0")
+    made = convert("ugallery", folder, tmp_path / "data")
+    assert [path.name for path in (tmp_path / "data" / "images").iterdir()] == ["32769.jpg"]
+    assert any("1 pictures are of no item" in note for note in made.notes)
+    assert "pictures.zip" in {row["file"] for row in made.files}
+
+
+def test_two_pictures_of_a_work_are_refused(tmp_path):
+    folder = tutorial(tmp_path / "source")
+    (folder / "images").mkdir()
+    for name in ("32769.jpg", "32769.png"):
+        (folder / "images" / name).write_bytes(b"\xff\xd8\xff\xe0")
+    with pytest.raises(DataError, match="second picture of item '32769'"):
+        convert("ugallery", folder, tmp_path / "data")
+
+
 @pytest.mark.parametrize(
     ("make", "name", "content", "message"),
     [

@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 
 from visrec.data.formats.json_lines import read_objects
+from visrec.data.published import Published
 from visrec.errors import DataError
 
 
@@ -19,7 +20,9 @@ SCHEMA = {"id": pl.String, "n": pl.Int64, "list": pl.List(pl.String)}
 def test_objects_keep_the_fields_that_are_asked_for(tmp_path, size):
     content = b'{"id":"a","n":1,"list":["x","y"],"more":{"k":[1]}}\n\n{"n":2,"id":7}\n{"id":null}'
     found = [
-        row for _, table in read_objects(write(tmp_path, content), SCHEMA, size=size) for row in table.rows()
+        row
+        for _, table in read_objects(Published.at(write(tmp_path, content)), SCHEMA, size=size)
+        for row in table.rows()
     ]
     assert found == [("a", 1, ["x", "y"]), ("7", 2, None), (None, None, None)]
 
@@ -37,4 +40,9 @@ def test_objects_keep_the_fields_that_are_asked_for(tmp_path, size):
 def test_a_line_that_is_no_such_object_is_told(tmp_path, line, message):
     path = write(tmp_path, b'{"id":"a"}\n' + line + b"\n")
     with pytest.raises(DataError, match=message):
-        list(read_objects(path, SCHEMA))
+        list(read_objects(Published.at(path), SCHEMA))
+
+
+def test_a_file_of_blank_lines_is_told(tmp_path):
+    with pytest.raises(DataError, match="holds no rows"):
+        list(read_objects(Published.at(write(tmp_path, b"\n \n")), SCHEMA))

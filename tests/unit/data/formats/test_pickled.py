@@ -391,6 +391,16 @@ def test_a_default_dictionary_is_a_dictionary(tmp_path):
             _records(tmp_path, wrong)
 
 
+def test_a_long_string_that_is_taken_out_again_and_again_is_counted(tmp_path, monkeypatch):
+    """Twelve bytes that copy 1,200: gigabytes would be copied for hours."""
+    monkeypatch.setattr("visrec.data.formats.pickle_steps._SLACK", 0)
+    string = b"T" + struct.pack("<i", 600) + b"x" * 600 + b"q\x010"
+    names = b"cnumpy.core.multiarray\n_reconstruct\nq\x020cnumpy\nndarray\nq\x030"
+    again = b"h\x02(h\x03h\x01h\x01tR0"
+    with pytest.raises(DataError, match="makes far more of its"):
+        _records(tmp_path, string + names + again * 50 + b"N")
+
+
 def test_long_strings_stay_in_the_file(tmp_path):
     long, short = b"\xff\xd8" + b"x" * 510, b"x" * 511
     cells = _records(

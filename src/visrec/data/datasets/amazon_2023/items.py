@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Literal
 
 import polars as pl
 
 from visrec.data.formats.json_lines import Schema, read_objects
+from visrec.data.published import Published
 from visrec.errors import DataError
 from visrec.progress import Progress
 
@@ -30,11 +30,11 @@ _META: Schema = {
 
 
 def read_items(
-    path: Path, only: pl.Series | None, picture: Size, progress: Progress | None
+    file: Published, only: pl.Series | None, picture: Size, progress: Progress | None
 ) -> tuple[pl.DataFrame, list[str]]:
     """One row an item, the first where one stands twice; what is left out."""
     found, in_all = [], 0
-    for block in _described(path, picture, progress):
+    for block in _described(file, picture, progress):
         in_all += block.height
         found.append(block if only is None else block.filter(pl.col("item_id").is_in(only.implode())))
     table = pl.concat(found)
@@ -42,11 +42,11 @@ def read_items(
     notes = []
     if kept.height < table.height:
         notes.append(
-            f"{path.name}: {table.height - kept.height:,} items stand twice; the first row of each is taken."
+            f"{file.name}: {table.height - kept.height:,} items stand twice; the first row of each is taken."
         )
     if table.height < in_all:
         notes.append(
-            f"{path.name}: {in_all - table.height:,} of {in_all:,} items were rated by nobody here: left out "
+            f"{file.name}: {in_all - table.height:,} of {in_all:,} items were rated by nobody here: left out "
             f"(--set all_items=true keeps them)."
         )
     without = kept["image_url"].null_count()
@@ -55,11 +55,11 @@ def read_items(
     return kept, notes
 
 
-def _described(path: Path, picture: Size, progress: Progress | None) -> Iterator[pl.DataFrame]:
-    for first, table in read_objects(path, _META, progress=progress):
+def _described(file: Published, picture: Size, progress: Progress | None) -> Iterator[pl.DataFrame]:
+    for first, table in read_objects(file, _META, progress=progress):
         if table["parent_asin"].null_count():
             number = first + int(table["parent_asin"].is_null().arg_max() or 0)
-            raise DataError(f"{path}: line {number:,} has no parent_asin; expected the metadata of an item.")
+            raise DataError(f"{file}: line {number:,} has no parent_asin; expected the metadata of an item.")
         yield table.select(
             pl.col("parent_asin").alias("item_id"),
             _text("title"),

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from visrec.data.datasets.amazon_2023.interactions import read_parts, read_ratings, read_reviews
 from visrec.data.datasets.amazon_2023.items import Size, read_items
-from visrec.data.foreign import ForeignData, file_row
+from visrec.data.foreign import ForeignData
+from visrec.data.published import Published, PublishedFiles
 from visrec.errors import DataError
 from visrec.progress import Progress
 
@@ -42,31 +43,34 @@ def read_amazon_2023(
     Raises:
         DataError: no such files, or several categories or kinds of parts; a file is cut short or damaged.
     """
-    found = _files(source, category)
+    published = PublishedFiles(source)
+    found = _files(published, category)
     notes: list[str] = []
     if found.parts:
         interactions, notes = read_parts(found.parts, progress)
         files = [
-            file_row(path.name, f"the official part {part}", f"interactions, evaluation {part}")
-            for part, path in found.parts.items()
+            published.row(file, f"the official part {part}", f"interactions, evaluation {part}")
+            for part, file in found.parts.items()
         ]
     elif found.ratings is not None:
         interactions = read_ratings(found.ratings, progress)
-        files = [file_row(found.ratings.name, "ratings", "interactions")]
+        files = [published.row(found.ratings, "ratings", "interactions")]
     elif found.reviews is not None:
         interactions = read_reviews(found.reviews, progress)
         what = "interactions; texts and pictures of reviews are left out"
-        files = [file_row(found.reviews.name, "reviews", what)]
+        files = [published.row(found.reviews, "reviews", what)]
     else:
         raise DataError(
             f"{source}: holds no interactions of {found.category}. Expected {found.category}.train.csv, .valid.csv "
             f"and .test.csv, or {found.category}.csv, or {found.category}.jsonl."
         )
-    taken = {row["file"] for row in files}
     files += [
-        file_row(path.name, "the same interactions", "left out: those above say more")
-        for path in (found.ratings, found.reviews)
-        if path is not None and path.name not in taken
+        published.row(file, "the same interactions", "left out: those above say more")
+        for file in (
+            found.ratings if found.parts else None,
+            found.reviews if found.parts or found.ratings else None,
+        )
+        if file is not None
     ]
     items = None
     if found.meta is None:
@@ -80,7 +84,7 @@ def read_amazon_2023(
         lacking = rated.len() - rated.is_in(items["item_id"].implode()).sum()
         if lacking:
             notes.append(f"{lacking:,} of {rated.len():,} rated items do not stand in {found.meta.name}.")
-        files.append(file_row(found.meta.name, "the items", "items, with image_url"))
+        files.append(published.row(found.meta, "the items", "items, with image_url"))
     return ForeignData(interactions=interactions, items=items, files=tuple(files), notes=tuple(notes))
 
 
@@ -90,18 +94,16 @@ def read_amazon_2023(
 @dataclass(frozen=True)
 class _Files:
     category: str
-    parts: Mapping[str, Path]
-    ratings: Path | None
-    reviews: Path | None
-    meta: Path | None
+    parts: Mapping[str, Published]
+    ratings: Published | None
+    reviews: Published | None
+    meta: Published | None
 
 
-def _files(source: Path, category: str | None) -> _Files:
-    if not source.exists():
-        raise DataError(f"{source}: does not exist; expected a folder with the published files.")
-    paths = sorted(source.rglob("*")) if source.is_dir() else [source]
-    named = [(path, match) for path in paths if path.is_file() and (match := _NAME.fullmatch(path.name))]
-    there = sorted({match["category"] for path, match in named if not match["meta"]})
+def _files(published: PublishedFiles, category: str | None) -> _Files:
+    source = published.source
+    named = [(file, match) for file in published.all if (match := _NAME.fullmatch(file.name))]
+    there = sorted({match["category"] for _, match in named if not match["meta"]})
     if category is None and len(there) == 1:
         category = there[0]
     if category not in there:
@@ -113,23 +115,22 @@ def _files(source: Path, category: str | None) -> _Files:
                 "CATEGORY.csv or CATEGORY.jsonl, and meta_CATEGORY.jsonl."
             )
         )
-        raise DataError(
-            f"{source}: holds {'no' if category or not there else 'several'} such category. {listed}"
-        )
-    kinds: dict[str, Path] = {}
-    for path, match in named:
+        what = f"no category {category}" if category else "several categories" if there else "no category"
+        raise DataError(f"{source}: holds {what}. {listed}")
+    kinds: dict[str, Published] = {}
+    for file, match in named:
         if match["category"] == category:
             kind = "meta" if match["meta"] else match["part"] or match["kind"]
             if kind in kinds:
                 raise DataError(
-                    f"{source}: holds several files {kind} of {category}: {kinds[kind]}, {path}. Name the folder of "
+                    f"{source}: holds several files {kind} of {category}: {kinds[kind]}, {file}. Name the folder of "
                     f"one kind of parts (such as 5core/last_out), with the metadata in it."
                 )
-            kinds[kind] = path
+            kinds[kind] = file
     parts = {part: kinds[part] for part in PARTS if part in kinds}
     if parts and len(parts) < len(PARTS):
         lacking = ", ".join(f"{category}.{part}.csv" for part in PARTS if part not in parts)
         raise DataError(
-            f"{source}: {lacking} is missing beside {', '.join(path.name for path in parts.values())}."
+            f"{source}: {lacking} is missing beside {', '.join(file.name for file in parts.values())}."
         )
     return _Files(str(category), parts, kinds.get("csv"), kinds.get("jsonl"), kinds.get("meta"))
