@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from visrec.data.file_names import is_plain
 from visrec.data.foreign import (
     ForeignData,
     ForeignFeatures,
@@ -23,16 +22,17 @@ from visrec.data.foreign import (
 )
 from visrec.data.formats.format import Format
 from visrec.data.formats.item_arrays import folders_of_arrays, read_item_arrays
-from visrec.data.formats.mmrec_arrays import MISSED, by_array, read_array, write_array
-from visrec.data.formats.separated import (
+from visrec.data.formats.mmrec_arrays import MISSED, by_array, read_rows, write_array
+from visrec.data.formats.moments import numbered_times
+from visrec.data.formats.requirements import need_interactions, need_plain_name
+from visrec.data.formats.tab_separated import (
     SeparatedTable,
-    numbered_times,
     read_separated,
     refuse_ids,
     write_separated,
 )
 from visrec.data.tables import read_table
-from visrec.errors import ConfigError, DataError
+from visrec.errors import DataError
 from visrec.progress import Progress
 
 PARTS = ("train", "valid", "test")
@@ -133,14 +133,9 @@ def write_mmrec(
     Raises:
         DataError: there are no interactions, two features for one of the two arrays, or regions.
     """
-    if not is_plain(name):
-        raise ConfigError(f"--set name={name}: is no plain file name; use letters, digits, - and _.")
-    if data.interactions is None:
-        raise DataError("MMRec: the data set has no interactions, which all of its models learn from.")
+    need_plain_name(name)
+    rows, notes = numbered_times(need_interactions(data, "MMRec"))
     arrays = by_array(data.features)
-    times, note = numbered_times(data.interactions["timestamp"])
-    notes = [note] if note else []
-    rows = data.interactions.with_columns(times.alias("timestamp"))
     if "evaluation" not in rows.columns:
         rows = rows.with_columns(evaluation=_parts())
         notes.append(
@@ -281,7 +276,7 @@ def _features(
         if not path.name.endswith("_feat.npy"):
             files.append(file_row(path.name, "no features", "nothing: left out"))
             continue
-        features.append(read_array(path, ids, interacted))
+        features.append(read_rows(path, ids, interacted))
         lacking = min(len(ids), interacted) - len(features[-1].ids)
         if lacking > 0:
             notes.append(
