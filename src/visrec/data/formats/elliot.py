@@ -151,6 +151,9 @@ def write_elliot(
             notes.append(
                 f"{one.name}: {lacking:,} items have no vector; Elliot leaves them out of an experiment with it."
             )
+    regions = [one.name for one in data.features if len(one.shape) != 1]
+    if regions:
+        notes.append(f"{', '.join(regions)}: vectors of regions, which {name}.yml does not name.")
     (folder / f"{name}.yml").write_text(
         _configuration(name, written, data.features, rated=rated), encoding="utf-8"
     )
