@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 # As the command line does, and for the same reason; it must stand before anything imports torch.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Tensors of tests are tiny: more threads only wait for each other, for very long where the machine is busy. torch is
+# told so without being imported: most tests do not need it, and it takes seconds in each process.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
@@ -25,14 +28,3 @@ def shared() -> Callable[[str], Path]:
         return path
 
     return find
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _one_thread() -> Iterator[None]:
-    """Tensors of tests are tiny: more threads only wait for each other, for very long where the machine is busy."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

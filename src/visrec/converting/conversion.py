@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -161,28 +162,81 @@ def listed_formats() -> list[dict[str, str]]:
 
 
 def listed_options(name: str) -> list[dict[str, str]]:
-    """One row an option of a format or data set: command, name, default."""
+    """One row an option of a format or data set: command, name, what it means, what it takes, default."""
     entry = _entry(name)
     makers = {"convert": entry.convert or entry.read, "export": getattr(entry, "write", None)}
     return [
-        {"command": command, "option": f"--set {key}=…", "default": "" if default is None else str(default)}
+        {
+            "command": command,
+            "option": f"--set {key}=…",
+            "what": one.what,
+            "takes": _words_of(one.type),
+            "default": _shown(one.default),
+        }
         for command, make in makers.items()
         if make is not None
-        for key, (_, default) in options_of(make).items()
+        for key, one in options_of(make).items()
     ]
+
+
+def _words_of(kind: Any) -> str:
+    """What a value of a type is, for people."""
+    inner = [one for one in typing.get_args(kind) if one is not type(None)]
+    if typing.get_origin(kind) is typing.Literal:
+        return " or ".join(map(str, inner))
+    if typing.get_origin(kind) is typing.Annotated or len(inner) == 1:
+        return _words_of(inner[0])
+    words = {str: "text", bool: "true or false", int: "a whole number", float: "a number", Path: "a path"}
+    return words.get(kind, str(kind))
+
+
+def _shown(default: Any) -> str:
+    if isinstance(default, str) and default.isspace():
+        return repr(default)
+    return "" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
 
 
 # ---- options ---------------------------------------------------------------------------------------
 
 
-def options_of(make: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
-    """The options of a function that reads or writes a format: name to (type, default)."""
-    types = typing.get_type_hints(make)
+@dataclass(frozen=True)
+class Option:
+    """A keyword of a function that reads or writes a format.
+
+    Attributes:
+        type: as it is annotated, with its limits.
+        default: its value where it is not given.
+        what: what the function's docstring says of it.
+    """
+
+    type: Any
+    default: Any
+    what: str
+
+
+def options_of(make: Callable[..., Any]) -> dict[str, Option]:
+    """The options of a function that reads or writes a format, by name."""
+    types = typing.get_type_hints(make, include_extras=True)
+    told = _arguments(inspect.getdoc(make) or "")
     return {
-        name: (types.get(name, str), parameter.default)
+        name: Option(types.get(name, str), parameter.default, told.get(name, ""))
         for name, parameter in inspect.signature(make).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY and name != "progress"
     }
+
+
+def _arguments(docstring: str) -> dict[str, str]:
+    """What the section `Args:` says of each argument, in one line."""
+    found: dict[str, str] = {}
+    name = ""
+    section = re.search(r"^Args:\n((?: +.*\n?|\n)*)", docstring, re.MULTILINE)
+    for line in section[1].splitlines() if section else ():
+        begins = re.match(r"    (\w+): (.*)", line)
+        if begins:
+            name, found[begins[1]] = begins[1], begins[2].strip()
+        elif name and line.strip():
+            found[name] += f" {line.strip()}"
+    return found
 
 
 def parsed_options(make: Callable[..., Any], given: Mapping[str, Any], *, of: str) -> dict[str, Any]:
@@ -196,7 +250,7 @@ def parsed_options(make: Callable[..., Any], given: Mapping[str, Any], *, of: st
             listed = ", ".join(known) or "none"
             raise ConfigError(f"{of} has no option '{name}'. Its options: {listed}.")
         try:
-            chosen[name] = TypeAdapter(known[name][0]).validate_python(value)
+            chosen[name] = TypeAdapter(known[name].type).validate_python(value)
         except ValidationError as error:
             what = error.errors()[0]["msg"]
             raise ConfigError(f"--set {name}={value}: {what}.") from None

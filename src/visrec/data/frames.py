@@ -33,12 +33,12 @@ def from_frame(
     *,
     images: str | Path | Mapping[Any, str | Path] | None = None,
     items: Any = None,
-    user: str | None = None,
-    item: str | None = None,
-    timestamp: str | Literal["order"] | None = None,
-    weight: str | None = None,
-    rating: str | None = None,
-    evaluation: str | None = None,
+    user: str | int | None = None,
+    item: str | int | None = None,
+    timestamp: str | int | Literal["order"] | None = None,
+    weight: str | int | None = None,
+    rating: str | int | None = None,
+    evaluation: str | int | None = None,
     min_rating: float | None = None,
     missing_images: Literal["error", "mask"] = "error",
 ) -> Dataset:
@@ -77,6 +77,12 @@ def from_frame(
         "evaluation": evaluation,
     }  # fmt: skip
     names = {column: _find(table, column, name) for column, name in asked.items()}
+    for column, theirs in names.items():
+        twin = next((one for one in names if one != column and theirs and names[one] == theirs), None)
+        if twin is not None:
+            raise DataError(
+                f"frame: column {theirs!r} is given as {column} and as {twin}; expected one for each."
+            )
     rows = table.select(
         pl.col(theirs).alias(_OURS.get(column, column)) for column, theirs in names.items() if theirs
     )
@@ -84,7 +90,7 @@ def from_frame(
         rows = places_as_times(rows)
     about = None if items is None else table_of(items, name="items")
     if about is not None:
-        theirs = _find(about, "item", item if item in about.columns else None, name="items")
+        theirs = _find(about, "item", item if str(item) in about.columns else None, name="items")
         about = about.rename({str(theirs): "item_id"})
     pictures = _pictures(images, missing_images)
     if images is None:
@@ -122,9 +128,16 @@ def table_of(frame: Any, *, name: str) -> pl.DataFrame:
     if isinstance(frame, pl.LazyFrame):
         return frame.collect()
     if isinstance(frame, pl.DataFrame):
-        return frame
+        objects = [column for column, dtype in frame.schema.items() if dtype == pl.Object]
+        return frame.with_columns(_column(name, column, frame[column].to_list()) for column in objects)
     if isinstance(frame, Mapping):
-        return pl.DataFrame({str(key): _column(name, str(key), values) for key, values in frame.items()})
+        columns = [_column(name, str(key), values) for key, values in frame.items()]
+        lengths = [f"{column.name} has {len(column):,}" for column in columns]
+        if len({len(column) for column in columns}) > 1:
+            raise DataError(
+                f"{name}: columns differ in length: {', '.join(lengths)[:300]}; expected one length."
+            )
+        return pl.DataFrame(columns)
     if hasattr(frame, "reset_index") and hasattr(frame, "columns"):
         if any(level is not None for level in frame.index.names):
             frame = frame.reset_index()
@@ -134,9 +147,12 @@ def table_of(frame: Any, *, name: str) -> pl.DataFrame:
         return pl.DataFrame({str(key): _pandas_column(name, str(key), frame[key]) for key in frame.columns})
     if hasattr(frame, "__arrow_c_stream__"):
         return pl.DataFrame(frame)
+    remedy = " Read the file first, or a whole folder with visrec.load_dataset." * isinstance(
+        frame, str | Path
+    )
     raise DataError(
         f"{name} is of type {type(frame).__name__}; expected a DataFrame of polars or pandas, an Arrow table, or a "
-        f"dict of columns."
+        f"dict of columns.{remedy}"
     )
 
 
@@ -155,17 +171,23 @@ def _pandas_column(name: str, key: str, column: Any) -> pl.Series:
 
 def _column(name: str, key: str, values: Iterable[Any]) -> pl.Series:
     try:
-        return pl.Series(key, values)
+        column = pl.Series(key, values)
     except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
+        column = None
+    if column is None or column.dtype == pl.Object:
         raise DataError(
-            f"{name}: column {key} holds values of several types; store it as text or as numbers."
-        ) from None
+            f"{name}: column {key} holds values of several types, or other things than text and numbers; store it as "
+            f"text or as numbers, or leave it out."
+        )
+    return column
 
 
-def _find(table: pl.DataFrame, column: str, asked: str | None, *, name: str = "frame") -> str | None:
+def _find(table: pl.DataFrame, column: str, asked: str | int | None, *, name: str = "frame") -> str | None:
     if column == "timestamp" and asked == "order":
         return None
-    usual = (asked,) if asked is not None else USUAL[column]
+    usual = (
+        (str(asked),) if asked is not None else USUAL[column]
+    )  # columns of pandas may be called by numbers
     found = next((one for one in usual if one in table.columns), None)
     if found is None and (asked is not None or column in ("user", "item", "timestamp")):
         listed = ", ".join(map(repr, table.columns))

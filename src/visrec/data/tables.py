@@ -88,7 +88,7 @@ def _read_csv(path: Path) -> pl.DataFrame:
     except _UNREADABLE as error:
         message = _first_line(error)
         if "utf-8" in message:
-            raise _not_text(path) from None
+            raise not_text(path) from None
         raise DataError(_broken_row(path, header) or f"{path}: cannot be read as CSV ({message}).") from None
     filled = table.select(~pl.all_horizontal(pl.all().is_null())).to_series().to_numpy()
     return table.head(len(filled) - int(np.argmax(filled[::-1])) if filled.any() else 0)
@@ -99,17 +99,18 @@ def _csv_header(path: Path) -> list[str]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             header = next((row for row in csv.reader(file) if row), [])
     except UnicodeDecodeError:
-        raise _not_text(path) from None
+        raise not_text(path) from None
     except (OSError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read ({error}).") from None
     if not header:
         raise DataError(f"{path}: is empty; expected a first line with the names of the columns.")
     if any("\0" in name for name in header):
-        raise _not_text(path)
+        raise not_text(path)
     return header
 
 
-def _not_text(path: Path) -> DataError:
+def not_text(path: Path) -> DataError:
+    """The error for a file that is no UTF-8 text: what it is instead, where its beginning tells."""
     with path.open("rb") as file:
         head = file.read(4)
     for begin, (what, remedy) in _OTHER_FILES.items():
@@ -140,7 +141,7 @@ def _broken_row(path: Path, header: list[str]) -> str | None:
             f'"so ""quoted"" inside".'
         )
     except UnicodeDecodeError:
-        return str(_not_text(path))
+        return str(not_text(path))
     return None
 
 

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 import polars as pl
 import pytest
+from pydantic import Field
 
 import visrec
 from visrec import registry
-from visrec.converting.conversion import convert, export
+from visrec.converting.conversion import convert, export, listed_options
 from visrec.converting.own import read_own, write_own
 from visrec.data.dataset import load_dataset
 from visrec.data.foreign import ForeignData, ForeignFeatures, places_as_times
@@ -140,3 +143,49 @@ def test_converting_exporting_and_fetching_are_public_names(tmp_path, toy):
     with pytest.raises(visrec.VisrecError, match="there is no column image_url"):
         visrec.fetch_images(tmp_path / "data")
     assert {"convert", "export", "fetch_images"} <= set(dir(visrec))
+
+
+def test_an_option_keeps_the_limits_of_its_type(monkeypatch, tmp_path):
+    def read(source, *, progress=None, twice: Annotated[int, Field(ge=1)] = 1) -> ForeignData:
+        return foreign()
+
+    made = Format("toy", "Toy", "toys", read)
+    monkeypatch.setattr("visrec.converting.conversion._entry", lambda name: made)
+    with pytest.raises(ConfigError, match=r"--set twice=0: .*greater than or equal to 1"):
+        convert("toy", tmp_path, tmp_path / "data", options={"twice": "0"})
+
+
+def test_options_are_told_in_the_words_of_the_docstring(monkeypatch):
+    def read(
+        source, *, progress=None, kind: Literal["a", "b"] = "a", place: Path | None = None, deep: bool = False
+    ) -> ForeignData:
+        """Read it.
+
+        Args:
+            source: the folder.
+            progress: called.
+            kind: which of them; "a": the first,
+                "b": the other.
+            place: where else. None: nowhere.
+            deep: folders too.
+
+        Raises:
+            DataError: never.
+        """
+        return foreign()
+
+    monkeypatch.setattr(
+        "visrec.converting.conversion._entry", lambda name: Format("toy", "Toy", "toys", read)
+    )
+    assert [tuple(row.values()) for row in listed_options("toy")] == [
+        ("convert", "--set kind=…", 'which of them; "a": the first, "b": the other.', "a or b", "a"),
+        ("convert", "--set place=…", "where else. None: nowhere.", "a path", ""),
+        ("convert", "--set deep=…", "folders too.", "true or false", "false"),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["formats", "datasets"])
+def test_each_option_says_what_it_means(kind):
+    rows = [row | {"of": name} for name in registry.names(kind) for row in listed_options(name)]
+    assert rows
+    assert [row for row in rows if not row["what"] or "typing." in row["takes"]] == []

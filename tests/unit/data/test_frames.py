@@ -121,6 +121,20 @@ def test_a_frame_of_pandas_is_taken(pictures):
     assert visrec.from_frame(named, images=pictures).interactions.digest == plain.interactions.digest
 
 
+def test_columns_may_be_called_by_numbers(pictures):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(list(zip(LIKES["user_id"], LIKES["item_id"], LIKES["timestamp"], strict=True)))
+    made = visrec.from_frame(frame, images=pictures, user=0, item=1, timestamp=2)
+    plain = visrec.from_frame(LIKES, images=pictures)
+    assert made.interactions.digest == plain.interactions.digest
+
+
+def test_objects_of_polars_are_what_they_stand_for(pictures):
+    frame = pl.DataFrame(LIKES).with_columns(pl.Series("user_id", LIKES["user_id"], dtype=pl.Object))
+    plain = visrec.from_frame(LIKES, images=pictures)
+    assert visrec.from_frame(frame, images=pictures).interactions.digest == plain.interactions.digest
+
+
 def test_missing_cells_of_pandas_are_missing_ids():
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(LIKES)
@@ -143,6 +157,8 @@ def test_moments_of_polars_are_microseconds():
         ({"weight": [1.0, 0.0, 1.0, 1.0]}, r"^frame: column weight, row 2: 0.0 is no weight"),
         ({"evaluation": ["test", "late", "", ""]}, r"^frame: column evaluation, row 2: 'late' is not a part"),
         ({"user_id": ["u", 1, "u", "v"]}, r"^frame: column user_id holds values of several types"),
+        ({"user_id": ["u", "v"]}, r"^frame: columns differ in length: user_id has 2, item_id has 4"),
+        ({"title": [object()] * 4}, r"^frame: column title holds .* other things than text and numbers"),
         ({"user_id": [1.5, 1.0, 2.0, 2.0]}, r"^frame: column user_id holds floating-point numbers"),
     ],
 )
@@ -162,6 +178,8 @@ def test_errors_use_the_names_of_the_caller():
     [
         ({"user": "customer"}, "frame: has no column customer. Found: 'user_id', "),
         ({"weight": "w"}, "frame: has no column w"),
+        ({"item": "user_id"}, "frame: column 'user_id' is given as user and as item; expected one for each"),
+        ({"items": "items.csv"}, r"items is of type str; .* Read the file first, or a whole folder with"),
         ({"images": "no-such"}, "no-such: does not exist; expected a folder of pictures"),
         ({"images": {}}, "images: holds no picture"),
         ({"images": {"7": "gone.png"}}, "images: item '7': no image file at gone.png"),

@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 
 from visrec.data.foreign import ForeignFeatures
-from visrec.data.formats.separated import (
+from visrec.data.formats.requirements import need_vectors
+from visrec.data.formats.tab_separated import (
     SeparatedTable,
     one_line,
     read_header,
@@ -196,11 +197,7 @@ def write_vectors(
     Raises:
         DataError: they are regions.
     """
-    if len(features.shape) != 1:
-        raise DataError(
-            f"Features {features.name}: {' x '.join(map(str, features.shape))} numbers an item; RecBole's files hold "
-            f"one vector each. Bring features that are pooled."
-        )
+    need_vectors(features, "RecBole")
     done = 0
     with path.open("w", encoding="utf-8", newline="") as file:
         file.write(f"{fields[0]}:token\t{fields[1]}:float_seq\n")

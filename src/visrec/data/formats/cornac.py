@@ -16,14 +16,12 @@ import polars as pl
 from visrec.data.dataset import Dataset
 from visrec.data.foreign import ForeignData, file_row, the_file
 from visrec.data.formats.format import Format
-from visrec.data.formats.id_lines import check_lines, read_lines
-from visrec.data.formats.tables import (
-    first_lines,
+from visrec.data.formats.id_lines import check_lines, faulty_lines, read_lines
+from visrec.data.formats.interaction_tables import (
     interactions_in,
-    need_interactions,
-    numbered_times,
-    with_times,
 )
+from visrec.data.formats.moments import numbered_times, with_times
+from visrec.data.formats.requirements import need_interactions
 from visrec.data.formats.vector_files import read_vectors, write_vectors
 from visrec.data.frames import from_frame
 from visrec.data.interactions import Interactions
@@ -159,7 +157,7 @@ def _read_tuples(path: Path, fmt: str, sep: str, values: str) -> pl.DataFrame:
         table = words.select(user_id=pl.col("word").list.first(), item_id=pl.col("word").list.slice(1))
         short = table["item_id"].list.len() == 0
         if short.any():
-            raise first_lines(path, short, "has no item")
+            raise faulty_lines(path, short, "has no item")
         return _checked_ids(path, table).explode("item_id", empty_as_null=False, keep_nulls=False)
     n = _FIELDS.get(fmt, 0)
     found = lines.str.count_matches(sep, literal=True) + 1
@@ -173,7 +171,7 @@ def _read_tuples(path: Path, fmt: str, sep: str, values: str) -> pl.DataFrame:
     wrong = found != n
     if wrong.any():
         row = wrong.arg_max() or 0
-        raise first_lines(path, wrong, f"has {found[row]} fields, separated by {sep!r}; expected {n}")
+        raise faulty_lines(path, wrong, f"has {found[row]} fields, separated by {sep!r}; expected {n}")
     names = ["user_id", "item_id", values, "timestamp"][:n]
     table = lines.str.splitn(sep, n).struct.rename_fields(names).struct.unnest()
     table = _checked_ids(path, table)
@@ -182,7 +180,7 @@ def _read_tuples(path: Path, fmt: str, sep: str, values: str) -> pl.DataFrame:
         bad = ~numbers.is_finite().fill_null(value=False)
         if bad.any():
             text = table[name].filter(bad)[0]
-            raise first_lines(path, bad, f"has {text[:80]!r} as {name}; expected a finite number")
+            raise faulty_lines(path, bad, f"has {text[:80]!r} as {name}; expected a finite number")
         table = table.with_columns(numbers.alias(name))
     if n == 4:
         whole = (table["timestamp"] % 1 == 0).all() and (table["timestamp"].abs() < 2**53).all()
@@ -195,7 +193,7 @@ def _checked_ids(path: Path, table: pl.DataFrame) -> pl.DataFrame:
         ids = table[name]
         empty = ids.list.contains("") if ids.dtype == pl.List(pl.String) else ids == ""
         if empty.any():
-            raise first_lines(path, empty, f"has an empty {name.removesuffix('_id')}")
+            raise faulty_lines(path, empty, f"has an empty {name.removesuffix('_id')}")
     return table
 
 
@@ -221,8 +219,7 @@ def write(
     sep = sep.replace("\\t", "\t")
     if not sep:
         raise DataError("sep is empty; expected the sign between the fields, as --set sep=, has it.")
-    rows = numbered_times(need_interactions(data, "Cornac"))
-    notes = []
+    rows, notes = numbered_times(need_interactions(data, "Cornac"))
     rating = next((name for name in ("rating", "weight") if name in rows.columns), None)
     if rating is None:
         rows = rows.with_columns(rating=pl.lit(1.0))

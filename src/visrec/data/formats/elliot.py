@@ -11,7 +11,6 @@ from pathlib import Path
 
 import polars as pl
 
-from visrec.data.file_names import is_plain
 from visrec.data.foreign import (
     ForeignData,
     ForeignFeatures,
@@ -22,14 +21,15 @@ from visrec.data.foreign import (
 )
 from visrec.data.formats.format import Format
 from visrec.data.formats.item_arrays import folders_of_arrays, read_item_arrays, write_item_arrays
-from visrec.data.formats.separated import (
+from visrec.data.formats.moments import PLACES, numbered_times
+from visrec.data.formats.requirements import need_interactions, need_plain_name
+from visrec.data.formats.tab_separated import (
     SeparatedTable,
-    numbered_times,
     read_separated,
     refuse_ids,
     write_separated,
 )
-from visrec.errors import ConfigError, DataError
+from visrec.errors import DataError
 from visrec.progress import Progress
 
 COLUMNS = ["user_id", "item_id", "rating", "timestamp"]
@@ -82,7 +82,7 @@ def read_elliot(
     rows, notes = pl.concat(frames, how="vertical_relaxed"), []
     if "timestamp" not in rows.columns:
         rows = places_as_times(rows)
-        notes.append("There are no times: the place of a row among those of its user stands for them.")
+        notes.append(PLACES)
     files = [
         file_row(
             table.path.name, f"{table.rows.height:,} interactions", f"part {part}" if part else "interactions"
@@ -119,28 +119,23 @@ def write_elliot(
     Raises:
         DataError: there are no interactions, or an id cannot stand in such a table.
     """
-    if not is_plain(name):
-        raise ConfigError(f"--set name={name}: is no plain file name; use letters, digits, - and _.")
-    if data.interactions is None:
-        raise DataError("Elliot: the data set has no interactions, which all of its models learn from.")
+    need_plain_name(name)
+    taken, notes = numbered_times(need_interactions(data, "Elliot"))
     items = pl.Series("item_id", [], dtype=pl.String) if data.items is None else data.items["item_id"]
     given = {
-        "user": data.interactions["user_id"].unique(maintain_order=True),
-        "item": pl.concat([items, data.interactions["item_id"]]).unique(maintain_order=True),
+        "user": taken["user_id"].unique(maintain_order=True),
+        "item": pl.concat([items, taken["item_id"]]).unique(maintain_order=True),
     }
-    notes: list[str] = []
     numbers: dict[str, dict[str, str]] = {}
     for kind, ids in given.items():
         numbers[kind], more = _numbers(ids, folder, kind)
         notes += more
-    times, note = numbered_times(data.interactions["timestamp"])
-    notes += [note] if note else []
+    rated = "rating" in taken.columns
     none = pl.lit(None, dtype=pl.Float64)
-    rows = data.interactions.with_columns(
+    rows = taken.with_columns(
         pl.col("user_id").replace_strict(numbers["user"], return_dtype=pl.String),
         pl.col("item_id").replace_strict(numbers["item"], return_dtype=pl.String),
-        times.alias("timestamp"),
-        (pl.col("rating") if "rating" in data.interactions.columns else none).alias("rating"),
+        (pl.col("rating") if rated else none).alias("rating"),
     )
     if "evaluation" in rows.columns:
         parts = {part: rows.filter(pl.col("evaluation") == part) for part in _WRITTEN}
@@ -156,7 +151,12 @@ def write_elliot(
             notes.append(
                 f"{one.name}: {lacking:,} items have no vector; Elliot leaves them out of an experiment with it."
             )
-    (folder / f"{name}.yml").write_text(_configuration(name, written, data.features), encoding="utf-8")
+    regions = [one.name for one in data.features if len(one.shape) != 1]
+    if regions:
+        notes.append(f"{', '.join(regions)}: vectors of regions, which {name}.yml does not name.")
+    (folder / f"{name}.yml").write_text(
+        _configuration(name, written, data.features, rated=rated), encoding="utf-8"
+    )
     return (*notes, *_left_out(data, given["item"].len()))
 
 
@@ -258,7 +258,9 @@ def _plain(source: Path, folder: Path) -> str:
     return "-".join(folder.relative_to(source).parts)
 
 
-def _configuration(name: str, written: dict[str, str], features: tuple[ForeignFeatures, ...]) -> str:
+def _configuration(
+    name: str, written: dict[str, str], features: tuple[ForeignFeatures, ...], *, rated: bool
+) -> str:
     place = "../data/{0}"
     lines = ["experiment:", "  data_config:"]
     if "" in written:
@@ -268,9 +270,10 @@ def _configuration(name: str, written: dict[str, str], features: tuple[ForeignFe
             "    strategy: fixed",
             *(f"    {_PATHS[part]}: {place}/{file}" for part, file in written.items()),
         ]
-    if features:
+    vectors = [one.name for one in features if len(one.shape) == 1]
+    if vectors:
         lines += ["    side_information:", "      - dataloader: VisualAttribute"]
-        lines += [f"        visual_features: {place}/{features[0].name}"]
+        lines += [f"        visual_features: {place}/{vectors[0]}"]
     if "" in written:
         lines += [
             "  splitting:",
@@ -278,6 +281,8 @@ def _configuration(name: str, written: dict[str, str], features: tuple[ForeignFe
             "      strategy: temporal_hold_out",
             "      leave_n_out: 1",
         ]
+    # Without ratings, Elliot 0.3 takes 1 for those of the training and the test table, and none for the validation's.
+    lines += [] if rated else ["  binarize: True"]
     lines += [
         *(f"  dataset: {name}", "  top_k: 20", "  evaluation:", "    cutoffs: [20]"),
         *("    simple_metrics: [nDCG, Recall]", "  gpu: -1", "  models:", "    MostPop:", "      meta:"),

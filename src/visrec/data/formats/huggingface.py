@@ -14,12 +14,13 @@ from pathlib import Path
 import polars as pl
 
 from visrec.data.foreign import ForeignData, file_row
-from visrec.data.formats.columns import kind_of, schema_of
 from visrec.data.formats.format import Format
 from visrec.data.formats.huggingface_pictures import Shard, find_image_column, read_shards, read_vector_files
 from visrec.data.formats.huggingface_writing import write
 from visrec.data.formats.image_folder import read_image_folder
-from visrec.data.formats.tables import ID_NAMES, interactions_of, sole_table, with_times
+from visrec.data.formats.interaction_tables import ID_NAMES, interactions_of, sole_table
+from visrec.data.formats.moments import with_times
+from visrec.data.formats.parquet_columns import kind_of, schema_of
 from visrec.data.picture_files import pictures_in
 from visrec.data.tables import columns_of
 from visrec.errors import DataError

@@ -11,8 +11,8 @@ from typing import Any
 import polars as pl
 
 from visrec.data.foreign import ForeignData, ForeignFeatures
-from visrec.data.formats.columns import blocks_of, kind_of, plain_columns, schema_of, vectors_in
-from visrec.data.formats.tables import ID_NAMES, named_column
+from visrec.data.formats.interaction_tables import ID_NAMES, named_column
+from visrec.data.formats.parquet_columns import blocks_of, kind_of, plain_columns, schema_of, vectors_in
 from visrec.data.picture_files import ids_of_files, inside
 from visrec.data.tables import id_column
 from visrec.errors import DataError

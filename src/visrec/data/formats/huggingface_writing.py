@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from visrec.data.foreign import ForeignData, ForeignFeatures
-from visrec.data.formats.columns import kind_of, plain_columns, write_plain_parquet
+from visrec.data.formats.parquet_columns import kind_of, plain_columns, write_plain_parquet
 from visrec.data.images import suffix_of
 from visrec.errors import ConfigError, DataError
 from visrec.progress import Progress

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
+from visrec.data.tables import first_row, not_text
 from visrec.errors import DataError
 
 _NEVER = "\x1e"  # a sign that text has no use for: each line is then one field
@@ -26,16 +27,20 @@ def read_lines(path: Path) -> pl.Series:
         raise DataError(f"{path}: is empty.") from None
     except (pl.exceptions.PolarsError, OSError) as error:
         if "utf-8" in str(error):
-            raise DataError(
-                f"{path}: is not UTF-8 text. Convert it, for example: "
-                f"iconv -f latin1 -t utf-8 {path.name} > new && mv new {path.name}"
-            ) from None
+            raise not_text(path) from None
         raise DataError(f"{path}: cannot be read ({str(error).splitlines()[0]}).") from None
     lines = lines.fill_null("").alias("line")
     full = (lines != "").arg_true()
     if not len(full):
         raise DataError(f"{path}: is empty.")
     return lines.head(int(full[-1]) + 1)
+
+
+def faulty_lines(path: Path, bad: pl.Series, what: str) -> DataError:
+    """The error for the first of some lines (a mask) of a file without a header."""
+    return DataError(
+        f"{path}: line {first_row(bad)} {what} (so in {int(bad.sum()):,} of {len(bad):,} lines)."
+    )
 
 
 def _check_signs(path: Path) -> None:

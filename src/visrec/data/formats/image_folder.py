@@ -7,9 +7,9 @@ from pathlib import Path
 import polars as pl
 
 from visrec.data.foreign import ForeignData
-from visrec.data.formats.columns import kind_of, plain_columns
 from visrec.data.formats.huggingface_pictures import item_name
-from visrec.data.formats.tables import sole_table
+from visrec.data.formats.interaction_tables import sole_table
+from visrec.data.formats.parquet_columns import kind_of, plain_columns
 from visrec.data.ids import IdMap
 from visrec.data.picture_files import ids_of_files, inside, pictures_in
 from visrec.data.tables import columns_of, id_column

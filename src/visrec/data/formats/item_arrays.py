@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from visrec.data.foreign import ForeignFeatures
+from visrec.data.formats.arrays import read_array
 from visrec.errors import DataError
 from visrec.progress import Progress
 
@@ -75,23 +76,6 @@ def write_item_arrays(
 
 
 def _array(path: Path) -> np.ndarray:
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise DataError(
-            f"{path}: is not a readable .npy file of numbers ({' '.join(str(error).split())[:200]}). Write it again "
-            f"with numpy.save, without objects."
-        ) from None
-    if (
-        not isinstance(array, np.ndarray)
-        or array.dtype.kind not in "fiu"
-        or array.ndim not in (1, 2)
-        or not array.size
-    ):
-        shape = getattr(array, "shape", "?")
-        raise DataError(
-            f"{path}: holds an array {shape} of {getattr(array, 'dtype', '?')}; expected numbers, a vector (F,) or "
-            f"(1, F), or regions (R, F)."
-        )
+    array = read_array(path, dimensions=(1, 2), mode=None)
     one = array[0] if array.ndim == 2 and array.shape[0] == 1 else array
     return np.asarray(one, dtype=np.float32)

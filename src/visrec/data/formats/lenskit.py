@@ -12,23 +12,13 @@ from typing import Literal
 import polars as pl
 
 from visrec.data.dataset import Dataset
-from visrec.data.foreign import ForeignData, file_row
+from visrec.data.foreign import ForeignData
 from visrec.data.formats.format import Format
+from visrec.data.formats.interaction_tables import interactions_in, rows_of
 from visrec.data.formats.lenskit_saved import WEIGHTS, read_saved, write_saved
-from visrec.data.formats.tables import (
-    find_interactions,
-    interactions_in,
-    interactions_of,
-    need_interactions,
-    numbered_times,
-    read_items,
-    rows_of,
-    sole_table,
-    with_times,
-    write_items,
-    write_table,
-)
-from visrec.data.formats.vector_files import read_vectors, write_vectors
+from visrec.data.formats.moments import numbered_times
+from visrec.data.formats.requirements import need_interactions
+from visrec.data.formats.table_folders import read_tables, write_tables
 from visrec.data.interactions import Interactions
 from visrec.data.picture_files import pictures_by_item
 from visrec.progress import Progress
@@ -69,25 +59,16 @@ def read(
     Raises:
         DataError: a file is damaged or missing, or a row holds no id, number or time.
     """
-    pictures = {} if images is None else pictures_by_item(images)
     schema = source if source.name == "schema.json" else source / "schema.json"
     if schema.is_file():
-        return read_saved(schema, interactions, pictures)
-    path = find_interactions(source, what="LensKit's interactions")
-    table = sole_table(path)
-    rows, notes = interactions_of(
-        path, table, user_column=user_column, item_column=item_column, weights=WEIGHTS
-    )
-    rows, more = with_times(rows)
-    items, item_files = read_items(path.parent)
-    features, feature_files = read_vectors(path.parent)
-    return ForeignData(
-        interactions=rows,
-        items=items,
-        pictures=pictures,
-        features=tuple(features),
-        files=(file_row(path, "interactions", "interactions"), *item_files, *feature_files),
-        notes=(*notes, *more),
+        return read_saved(schema, interactions, {} if images is None else pictures_by_item(images))
+    return read_tables(
+        source,
+        of="LensKit",
+        user_column=user_column,
+        item_column=item_column,
+        images=images,
+        weights=WEIGHTS,
     )
 
 
@@ -108,14 +89,12 @@ def write(
         folder: an empty one.
         layout: "dataset": for `lenskit.data.Dataset.load`. "parquet", "csv": `interactions`, `items` and `features/`.
     """
-    rows = numbered_times(need_interactions(data, "LensKit"))
-    notes = ["Pictures have no place in LensKit's files: left out."] if data.pictures else []
+    rows, notes = numbered_times(need_interactions(data, "LensKit"))
+    if data.pictures:
+        notes.append("Pictures have no place in LensKit's files: left out.")
     if layout == "dataset":
         return (*notes, *write_saved(data, rows, folder))
-    write_table(rows, folder / "interactions", kind=layout)
-    if data.items is not None:
-        write_items(data.items, folder, kind=layout)
-    return (*notes, *write_vectors(data.features, folder)[1])
+    return (*notes, *write_tables(data, rows, folder, kind=layout))
 
 
 LENSKIT = Format(

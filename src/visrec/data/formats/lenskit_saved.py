@@ -15,7 +15,9 @@ from typing import Any
 import polars as pl
 
 from visrec.data.foreign import ForeignData, ForeignFeatures, file_row
-from visrec.data.formats.columns import (
+from visrec.data.formats.interaction_tables import interactions_of, sole_table
+from visrec.data.formats.moments import with_times
+from visrec.data.formats.parquet_columns import (
     blocks_of,
     kind_of,
     plain_columns,
@@ -23,7 +25,6 @@ from visrec.data.formats.columns import (
     vectors_in,
     write_plain_parquet,
 )
-from visrec.data.formats.tables import interactions_of, sole_table, with_times
 from visrec.errors import DataError
 
 VERSION = "2025.3"

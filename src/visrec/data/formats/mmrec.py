@@ -6,38 +6,36 @@ Described by enoche/MMRec, `preprocessing/*.ipynb` (the tables of ids, `x_label`
 
 from __future__ import annotations
 
-import ast
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from visrec.data.file_names import is_plain
 from visrec.data.foreign import (
     ForeignData,
     ForeignFeatures,
     file_row,
-    find_file,
     places_as_times,
     the_file,
 )
 from visrec.data.formats.format import Format
 from visrec.data.formats.item_arrays import folders_of_arrays, read_item_arrays
-from visrec.data.formats.mmrec_arrays import MISSED, by_array, read_array, write_array
-from visrec.data.formats.separated import (
+from visrec.data.formats.mmrec_arrays import MISSED, by_array, read_rows, write_array
+from visrec.data.formats.mmrec_items import ITEMS, read_about, write_about
+from visrec.data.formats.moments import numbered_times
+from visrec.data.formats.requirements import need_interactions, need_plain_name
+from visrec.data.formats.tab_separated import (
     SeparatedTable,
-    numbered_times,
     read_separated,
     refuse_ids,
     write_separated,
 )
-from visrec.data.tables import read_table
-from visrec.errors import ConfigError, DataError
+from visrec.errors import DataError
 from visrec.progress import Progress
 
 PARTS = ("train", "valid", "test")
 """What 0, 1 and 2 mean in the column `x_label`."""
-USERS, ITEMS = "u_id_mapping.csv", "i_id_mapping.csv"
+USERS = "u_id_mapping.csv"
 
 
 def read_mmrec(
@@ -103,7 +101,7 @@ def read_mmrec(
             files.append(file_row(mapping, f"ids of {len(known):,} {kind}s", "the ids"))
         else:
             notes.append(f"There is no {mapping}: the numbers of {kind}s are taken as their ids.")
-    about, row = _about(folder, path.stem, item, item_ids)
+    about, row = read_about(folder, path.stem, item, item_ids)
     features, more, left = _features(
         folder, item_ids, int(table.indices(item).to_numpy().max(initial=-1)) + 1
     )
@@ -133,14 +131,9 @@ def write_mmrec(
     Raises:
         DataError: there are no interactions, two features for one of the two arrays, or regions.
     """
-    if not is_plain(name):
-        raise ConfigError(f"--set name={name}: is no plain file name; use letters, digits, - and _.")
-    if data.interactions is None:
-        raise DataError("MMRec: the data set has no interactions, which all of its models learn from.")
+    need_plain_name(name)
+    rows, notes = numbered_times(need_interactions(data, "MMRec"))
     arrays = by_array(data.features)
-    times, note = numbered_times(data.interactions["timestamp"])
-    notes = [note] if note else []
-    rows = data.interactions.with_columns(times.alias("timestamp"))
     if "evaluation" not in rows.columns:
         rows = rows.with_columns(evaluation=_parts())
         notes.append(
@@ -174,7 +167,7 @@ def write_mmrec(
         mapping = pl.DataFrame({column: ids, number: np.arange(len(ids))})
         write_separated(mapping, folder / file, header=True)
     if data.items is not None:
-        _write_about(data.items, order, folder / f"meta-{name}.csv")
+        notes += write_about(data.items, order, folder / f"meta-{name}.csv")
     for file, features in arrays.items():
         notes += write_array(features, order[: len(taken)], folder / file, progress=progress)
     (folder / f"{name}.yaml").write_text(_configuration(name), encoding="utf-8")
@@ -227,51 +220,6 @@ def _ids(table: SeparatedTable, column: str, path: Path) -> tuple[pl.Series, lis
     return by_number.gather(numbers).alias(column), by_number.to_list()
 
 
-def _about(folder: Path, name: str, item: str, ids: list[str]) -> tuple[pl.DataFrame, list[dict[str, str]]]:
-    """The table of items: their ids, and what `meta-NAME.csv` says."""
-    table = pl.DataFrame({"item_id": pl.Series(ids, dtype=pl.String)})
-    path = find_file(folder, f"meta-{name}.csv", "meta-*.csv")
-    if path is None:
-        return table, []
-    meta = read_table(path, required=(item,))
-    at = meta[item].str.strip_chars().cast(pl.Int64, strict=False)
-    bad = (at < 0).fill_null(value=True) | (at >= len(ids)).fill_null(value=True) | at.is_duplicated()
-    if bad.any():
-        row = int(np.argmax(bad.to_numpy()))
-        raise DataError(
-            f"{path}: row {row + 1} below the header: {item} {meta[item][row]!r}; expected each of 0 to "
-            f"{len(ids) - 1:,} at most once, as in the table of ids."
-        )
-    if "asin" in meta.columns:
-        other = meta["asin"] != table["item_id"].gather(at)
-        if other.any() and (folder / ITEMS).exists():
-            row = int(np.argmax(other.to_numpy()))
-            raise DataError(
-                f"{path}: row {row + 1} below the header: item {meta['asin'][row]!r} has the number {at[row]}, which "
-                f"{ITEMS} gives to {ids[at[row]]!r}. The two are of different data."
-            )
-    names = {"imUrl": "image_url"} | ({"categories": "category"} if "category" not in meta.columns else {})
-    known = meta.drop(item, "asin", strict=False).rename(names, strict=False)
-    if "category" in known.columns:
-        flat = [None if cell is None else _flat(cell) for cell in known["category"].to_list()]
-        known = known.with_columns(pl.Series("category", flat, dtype=pl.String))
-    known = known.with_columns(table["item_id"].gather(at))
-    made = table.join(known, on="item_id", how="left", maintain_order="left")
-    return made, [file_row(path.name, f"what is known of {meta.height:,} items", "items")]
-
-
-def _flat(cell: str) -> str:
-    """Amazon's categories, a list of lists as Python writes them, between "|"; other cells as they stand."""
-    try:
-        lists = ast.literal_eval(cell) if cell.startswith("[") else None
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return cell
-    if not isinstance(lists, list):
-        return cell
-    names = [name for one in lists for name in (one if isinstance(one, list) else [one])]
-    return "|".join(dict.fromkeys(str(name) for name in names))
-
-
 def _features(
     folder: Path, ids: list[str], interacted: int
 ) -> tuple[tuple[ForeignFeatures, ...], list[dict[str, str]], list[str]]:
@@ -281,7 +229,7 @@ def _features(
         if not path.name.endswith("_feat.npy"):
             files.append(file_row(path.name, "no features", "nothing: left out"))
             continue
-        features.append(read_array(path, ids, interacted))
+        features.append(read_rows(path, ids, interacted))
         lacking = min(len(ids), interacted) - len(features[-1].ids)
         if lacking > 0:
             notes.append(
@@ -306,15 +254,6 @@ def _parts() -> pl.Expr:
     baskets = pl.col("timestamp").n_unique().over("user_id")
     late = pl.when((age == 1) & (baskets >= 2)).then(pl.lit("test")).when((age == 2) & (baskets >= 3))
     return late.then(pl.lit("valid")).otherwise(pl.lit("train"))
-
-
-def _write_about(items: pl.DataFrame, order: pl.Series, path: Path) -> None:
-    table = pl.DataFrame({"itemID": np.arange(len(order)), "asin": order})
-    known = items.drop("itemID", "asin", "imUrl", strict=False)
-    known = known.rename({"item_id": "asin", "image_url": "imUrl"}, strict=False)
-    nested = [name for name, dtype in known.schema.items() if dtype.is_nested()]
-    known = known.with_columns(pl.col(nested).cast(pl.List(pl.String)).list.join("|"))
-    table.join(known, on="asin", how="left", maintain_order="left").write_csv(path)
 
 
 def _configuration(name: str) -> str:

@@ -6,23 +6,23 @@ Described by enoche/MMRec, `preprocessing/3feat-encoder.ipynb`: items without a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from visrec.data.foreign import ForeignFeatures
-from visrec.data.formats.separated import read_separated
+from visrec.data.formats.arrays import blocks_of_rows, read_array
+from visrec.data.formats.requirements import need_vectors
+from visrec.data.formats.tab_separated import read_separated
 from visrec.errors import DataError
 from visrec.progress import Progress
 
 MISSED = "missed_img_itemIDs.csv"
 _IMAGES, _TEXTS = "image_feat.npy", "text_feat.npy"
-_BLOCK = 4096  # vectors at a time
 
 
-def read_array(path: Path, ids: list[str], interacted: int) -> ForeignFeatures:
+def read_rows(path: Path, ids: list[str], interacted: int) -> ForeignFeatures:
     """The rows of an array as vectors of items; rows that are only the mean of the others are left out.
 
     Args:
@@ -33,18 +33,7 @@ def read_array(path: Path, ids: list[str], interacted: int) -> ForeignFeatures:
     Raises:
         DataError: it is no array of numbers, or has neither as many rows as there are ids nor as MMRec counts items.
     """
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        what = " ".join(str(error).split())[:200]
-        raise DataError(
-            f"{path}: is not a readable .npy file of numbers ({what}). It is cut short, or holds objects; write it "
-            f"again with numpy.save."
-        ) from None
-    if array.ndim != 2 or array.dtype.kind not in "fiu":
-        raise DataError(
-            f"{path}: holds an array {array.shape} of {array.dtype}; expected one row of numbers an item."
-        )
+    array = read_array(path, dimensions=(2,))
     if len(array) not in (len(ids), interacted):
         raise DataError(
             f"{path}: has {len(array):,} rows, but there are {len(ids):,} items. A row is an item by its number: "
@@ -53,13 +42,15 @@ def read_array(path: Path, ids: list[str], interacted: int) -> ForeignFeatures:
     missed = _missed(path.parent / MISSED, len(array)) if path.name == _IMAGES else np.empty(0, np.int64)
     kept = np.setdiff1d(np.arange(len(array)), missed)
 
-    def blocks() -> Iterator[np.ndarray]:
-        for start in range(0, len(kept), _BLOCK):
-            yield np.asarray(array[kept[start : start + _BLOCK]], dtype=np.float32)
-
     about = {"format": "mmrec", "file": path.name}
     named = pl.Series("item_id", ids, dtype=pl.String).gather(kept)
-    return ForeignFeatures(path.name.removesuffix("_feat.npy"), named, array.shape[1:], blocks, about)
+    return ForeignFeatures(
+        name=path.name.removesuffix("_feat.npy"),
+        ids=named,
+        shape=array.shape[1:],
+        blocks=lambda: blocks_of_rows(array, kept),
+        about=about,
+    )
 
 
 def _missed(path: Path, n: int) -> np.ndarray:
@@ -77,11 +68,7 @@ def by_array(features: tuple[ForeignFeatures, ...]) -> dict[str, ForeignFeatures
     """The features by the file that they become; `DataError` for regions, and for two of one file."""
     made: dict[str, ForeignFeatures] = {}
     for one in features:
-        if len(one.shape) != 1:
-            raise DataError(
-                f"Features {one.name}: {' x '.join(map(str, one.shape))} numbers an item; MMRec's arrays hold one "
-                f"vector each. Bring features that are pooled."
-            )
+        need_vectors(one, "MMRec")
         file = _TEXTS if one.name.startswith("text") else _IMAGES
         if file in made:
             raise DataError(

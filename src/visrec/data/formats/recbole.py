@@ -11,7 +11,6 @@ from pathlib import Path
 
 import polars as pl
 
-from visrec.data.file_names import is_plain
 from visrec.data.foreign import ForeignData, ForeignFeatures, file_row, places_as_times
 from visrec.data.formats.atomic_files import (
     AtomicFile,
@@ -22,7 +21,9 @@ from visrec.data.formats.atomic_files import (
     write_vectors,
 )
 from visrec.data.formats.format import Format
-from visrec.data.formats.separated import numbered_times, refuse_ids, write_separated
+from visrec.data.formats.moments import numbered_times
+from visrec.data.formats.requirements import need_interactions, need_plain_name
+from visrec.data.formats.tab_separated import refuse_ids, write_separated
 from visrec.errors import ConfigError, DataError
 from visrec.progress import Progress
 
@@ -149,15 +150,10 @@ def write_recbole(
     Raises:
         DataError: there are no interactions, an id cannot stand in such a table, or features are regions.
     """
-    if not is_plain(name):
-        raise ConfigError(f"--set name={name}: is no plain file name; use letters, digits, - and _.")
-    if data.interactions is None:
-        raise DataError("RecBole: the data set has no interactions, which all of its models learn from.")
-    ids = data.interactions.select("user_id", "item_id").unique()
-    refuse_ids(ids["user_id"], kind="user", program="RecBole")
-    refuse_ids(ids["item_id"], kind="item", program="RecBole")
-    times, note = numbered_times(data.interactions["timestamp"])
-    notes = [note] if note else []
+    need_plain_name(name)
+    rows, notes = numbered_times(need_interactions(data, "RecBole"))
+    for kind in ("user", "item"):
+        refuse_ids(rows[f"{kind}_id"].unique(), kind=kind, program="RecBole")
     types = {
         "user_id": "token",
         "item_id": "token",
@@ -165,7 +161,6 @@ def write_recbole(
         "rating": "float",
         "weight": "float",
     }
-    rows = data.interactions.with_columns(times.alias("timestamp"))
     header = {field: f"{field}:{kind}" for field, kind in types.items() if field in rows.columns}
     write_separated(rows.select(*header).rename(header), folder / f"{name}.inter", header=True)
     there = [] if "evaluation" not in rows.columns else [p for p in PARTS if (rows["evaluation"] == p).any()]

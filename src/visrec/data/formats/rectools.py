@@ -12,24 +12,13 @@ from typing import Literal
 import polars as pl
 
 from visrec.data.dataset import Dataset
-from visrec.data.foreign import ForeignData, file_row
+from visrec.data.foreign import ForeignData
 from visrec.data.formats.format import Format
-from visrec.data.formats.tables import (
-    dated_times,
-    find_interactions,
-    interactions_in,
-    interactions_of,
-    need_interactions,
-    read_items,
-    rows_of,
-    sole_table,
-    with_times,
-    write_items,
-    write_table,
-)
-from visrec.data.formats.vector_files import read_vectors, write_vectors
+from visrec.data.formats.interaction_tables import interactions_in, rows_of
+from visrec.data.formats.moments import dated_times
+from visrec.data.formats.requirements import need_interactions
+from visrec.data.formats.table_folders import read_tables, write_tables
 from visrec.data.interactions import Interactions
-from visrec.data.picture_files import pictures_by_item
 from visrec.progress import Progress
 
 
@@ -40,7 +29,7 @@ def to_frame(data: Interactions | Dataset) -> pl.DataFrame:
     Numbers that are no Unix times (ranks, days of a survey) stay numbers, which RecTools takes for nanoseconds: their
     order is right, and nothing else.
     """
-    rows = dated_times(rows_of(interactions_in(data)))
+    rows, _ = dated_times(rows_of(interactions_in(data)))
     return rows.select("user_id", "item_id", pl.col("weight").cast(pl.Float64), datetime="timestamp")
 
 
@@ -63,21 +52,13 @@ def read(
     Raises:
         DataError: names the row that holds no id, number or time.
     """
-    path = find_interactions(source, what="RecTools' interactions")
-    table = sole_table(path)
-    rows, notes = interactions_of(
-        path, table, user_column=user_column, item_column=item_column, times=("datetime",)
-    )
-    rows, more = with_times(rows)
-    items, item_files = read_items(path.parent)
-    features, feature_files = read_vectors(path.parent)
-    return ForeignData(
-        interactions=rows,
-        items=items,
-        pictures={} if images is None else pictures_by_item(images),
-        features=tuple(features),
-        files=(file_row(path, "interactions", "interactions"), *item_files, *feature_files),
-        notes=(*notes, *more),
+    return read_tables(
+        source,
+        of="RecTools",
+        user_column=user_column,
+        item_column=item_column,
+        images=images,
+        times=("datetime",),
     )
 
 
@@ -95,8 +76,7 @@ def write(
         folder: an empty one.
         table: the kind of file.
     """
-    rows = dated_times(need_interactions(data, "RecTools"))
-    notes = []
+    rows, notes = dated_times(need_interactions(data, "RecTools"))
     if rows["timestamp"].dtype.is_numeric():
         notes.append("Times are no Unix times: they stay numbers, which RecTools takes for nanoseconds.")
     known = next((name for name in ("weight", "rating") if name in rows.columns), None)
@@ -105,12 +85,9 @@ def write(
     rows = rows.select(
         "user_id", "item_id", weight.alias("weight"), pl.col("timestamp").alias("datetime"), *extra
     )
-    write_table(rows, folder / "interactions", kind=table)
-    if data.items is not None:
-        write_items(data.items, folder, kind=table)
     if data.pictures:
         notes.append("Pictures have no place in RecTools' tables: left out.")
-    return (*notes, *write_vectors(data.features, folder)[1])
+    return (*notes, *write_tables(data, rows, folder, kind=table))
 
 
 RECTOOLS = Format(

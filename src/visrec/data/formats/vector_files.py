@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from visrec.data.foreign import ForeignFeatures, file_row
+from visrec.data.formats.arrays import blocks_of_rows, read_array
 from visrec.data.formats.id_lines import check_lines, read_lines
 from visrec.errors import DataError
-
-_BLOCK = 4096  # rows at a time
 
 
 def write_vectors(features: Iterable[ForeignFeatures], folder: Path) -> tuple[list[pl.Series], list[str]]:
@@ -61,31 +60,18 @@ def read_vectors(source: Path) -> tuple[list[ForeignFeatures], list[dict[str, st
 
 def _features(path: Path, listing: Path) -> ForeignFeatures:
     ids = read_lines(listing)
-    try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise DataError(
-            f"{path}: is no array of numbers as np.save writes it, or is cut short ({error})."
-        ) from None
-    if values.ndim != 2 or values.dtype.kind not in "fiu" or values.shape[1] == 0:
-        raise DataError(
-            f"{path}: holds {values.dtype} of shape {values.shape}; expected numbers, one row an item."
-        )
+    values = read_array(path, dimensions=(2,))
     if len(values) != len(ids):
         raise DataError(
             f"{path}: has {len(values):,} rows, {listing.name} has {len(ids):,} ids; expected one id a row. "
             f"Write both anew from one list."
         )
 
-    def blocks() -> Iterator[np.ndarray]:
-        for start in range(0, len(values), _BLOCK):
-            yield np.asarray(values[start : start + _BLOCK])
-
     return ForeignFeatures(
         name=path.stem,
         ids=pl.Series(ids, dtype=pl.String),
         shape=values.shape[1:],
-        blocks=blocks,
+        blocks=lambda: blocks_of_rows(values),
         about={"file": path.name},
         dtype="float16" if values.dtype == np.float16 else "float32",
     )

@@ -163,7 +163,7 @@ def test_vectors_of_regions_are_left_out_and_noted(tmp_path):
     [
         ("a\nb\nc\n", lambda data: data, "has 2 rows, looks.ids.txt has 3 ids"),
         ("a\nb\n", lambda data: data[:-1], "is cut short"),
-        ("a\nb\n", lambda data: b"not an array", "is no array of numbers"),
+        ("a\nb\n", lambda data: b"not an array", "is not a readable .npy file of numbers"),
         ("a\na\n", lambda data: data, "item 'a' has two rows"),
     ],
 )
@@ -187,7 +187,7 @@ def test_an_array_of_objects_is_never_unpickled(tmp_path):
     (source / "interactions.tsv").write_text("u\ta\t1\n")
     np.save(source / "looks.npy", np.array([Trap()], dtype=object), allow_pickle=True)
     (source / "looks.ids.txt").write_text("a\n")
-    with pytest.raises(DataError, match="is no array of numbers"):
+    with pytest.raises(DataError, match=r"is not a readable \.npy file of numbers"):
         convert("cornac", source, tmp_path / "made")
     assert not (tmp_path / "sprung").exists()
 

@@ -8,6 +8,7 @@ from visrec.converting.conversion import convert, export
 from visrec.converting.own import read_own, write_own
 from visrec.data.dataset import load_dataset
 from visrec.data.foreign import ForeignData, ForeignFeatures
+from visrec.data.formats.elliot import ELLIOT
 from visrec.errors import ConfigError, DataError
 from visrec.features.features import Features
 
@@ -200,3 +201,32 @@ def test_names_that_are_no_file_names_are_refused(tmp_path):
     folder, _ = ours(tmp_path, ("10", "20", "5"))
     with pytest.raises(ConfigError, match=r"--set name=\.\./x"):
         export("elliot", folder, tmp_path / "out", options={"name": "../x"})
+
+
+def test_without_ratings_elliot_is_told_to_take_one_for_all(tmp_path):
+    folder, _ = ours(tmp_path, ("10", "20", "5"))
+    export("elliot", folder, tmp_path / "out")
+    assert "  binarize: True\n" in (tmp_path / "out" / "visrec.yml").read_text()
+
+
+def test_ratings_are_what_elliot_learns_from(tmp_path):
+    folder, _ = ours(tmp_path, ("10", "20", "5"), rating=[0.0, -1.0, 3.0])
+    export("elliot", folder, tmp_path / "out")
+    assert "binarize" not in (tmp_path / "out" / "visrec.yml").read_text()
+    assert (tmp_path / "out" / "dataset.tsv").read_text() == "1\t10\t0.0\t3\n2\t10\t-1.0\t1\n1\t20\t3.0\t2\n"
+
+
+def test_regions_are_written_and_not_named_as_vectors(tmp_path):
+    rows = pl.DataFrame({"user_id": ["1"], "item_id": ["10"], "timestamp": [1]})
+    regions, vectors = np.arange(6, dtype=np.float32).reshape(1, 2, 3), np.ones((1, 4), dtype=np.float32)
+    features = tuple(
+        ForeignFeatures(name, pl.Series(["10"]), values.shape[1:], lambda values=values: iter([values]))
+        for name, values in (("parts", regions), ("whole", vectors))
+    )
+    (out := tmp_path / "out").mkdir()
+    notes = ELLIOT.write(ForeignData(interactions=rows, features=features), out)
+    assert "parts: vectors of regions, which visrec.yml does not name." in notes
+    assert np.load(out / "parts" / "10.npy").tolist() == regions[0].tolist()
+    text = (out / "visrec.yml").read_text()
+    assert "visual_features: ../data/{0}/whole" in text
+    assert "parts" not in text

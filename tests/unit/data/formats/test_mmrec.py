@@ -8,6 +8,7 @@ from visrec.converting.conversion import convert, export
 from visrec.converting.own import read_own, write_own
 from visrec.data.dataset import load_dataset
 from visrec.data.foreign import ForeignData, ForeignFeatures
+from visrec.data.formats.mmrec import MMREC
 from visrec.data.splits import leave_last_out
 from visrec.errors import ConfigError, DataError
 from visrec.features.features import Features
@@ -259,3 +260,11 @@ def test_what_mmrec_cannot_hold_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="--set name="):
         export("mmrec", folder, tmp_path / "out", options={"name": "a/b"})
     assert not (tmp_path / "out").exists()
+
+
+def test_columns_whose_names_mmrec_has_for_itself_are_left_out_and_named(tmp_path):
+    rows = pl.DataFrame({"user_id": ["u"], "item_id": ["a"], "timestamp": [1]})
+    items = pl.DataFrame({"item_id": ["a"], "asin": ["B0"], "title": ["A"]})
+    notes = MMREC.write(ForeignData(interactions=rows, items=items), tmp_path)
+    assert "Columns asin of items are left out: MMRec has these names for itself." in notes
+    assert (tmp_path / "meta-visrec.csv").read_text() == "itemID,asin,title\n0,a,A\n"

@@ -117,7 +117,7 @@ def test_a_table_without_datetime_is_in_the_order_of_its_rows(tmp_path):
     (tmp_path / "interactions.csv").write_text("user_id,item_id\nu,a\nv,b\nu,b\n")
     made = convert("rectools", tmp_path, tmp_path / "made")
     assert read_own(tmp_path / "made").interactions["timestamp"].to_list() == [0, 0, 1]
-    assert made.notes[0] == "There are no times: the order of a user's rows is taken for one."
+    assert made.notes[0] == "There are no times: the place of a row among those of its user stands for them."
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_several_tables_are_not_guessed_among(tmp_path):
 def test_data_without_interactions_are_not_written(tmp_path):
     (tmp_path / "data" / "images").mkdir(parents=True)
     (tmp_path / "data" / "images" / "a.jpg").write_bytes(b"\xff\xd8\xff")
-    with pytest.raises(DataError, match="has no interactions; RecTools is about nothing else"):
+    with pytest.raises(DataError, match="has no interactions, which all models of RecTools learn from"):
         export("rectools", tmp_path / "data", tmp_path / "out")
 
 

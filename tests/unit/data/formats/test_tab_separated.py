@@ -3,9 +3,8 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from visrec.data.formats import separated
-from visrec.data.formats.separated import (
-    numbered_times,
+from visrec.data.formats import tab_separated
+from visrec.data.formats.tab_separated import (
     one_line,
     read_separated,
     refuse_ids,
@@ -22,7 +21,7 @@ def file(tmp_path, content: bytes):
 @pytest.fixture(params=[1, 3, 7, 1 << 22])
 def blocks(request, monkeypatch):
     """Lines that fall into one block, and lines that blocks cut."""
-    monkeypatch.setattr(separated, "_BLOCK", request.param)
+    monkeypatch.setattr(tab_separated, "_BLOCK", request.param)
 
 
 @pytest.mark.parametrize(
@@ -113,15 +112,6 @@ def test_ids_that_pandas_would_lose_are_refused(word):
     with pytest.raises(DataError, match="RecBole: the item id"):
         refuse_ids(pl.Series(["x", word]), kind="item", program="RecBole")
     refuse_ids(pl.Series(["x", "na", "007", 'a "b"']), kind="item", program="RecBole")
-
-
-def test_dates_become_seconds_and_numbers_stay():
-    times, note = numbered_times(pl.Series(["1970-01-02T00:00:00", "1970-01-01T00:00:01"]))
-    assert times.to_list() == [86400, 1]
-    assert note is not None
-    assert numbered_times(pl.Series(["1970-01-01T00:00:01.5"]))[0].to_list() == [1.5]
-    assert numbered_times(pl.Series([5, 3]))[0].to_list() == [5, 3]
-    assert numbered_times(pl.Series(["1.5", "2"]))[0].to_list() == [1.5, 2.0]
 
 
 def test_texts_of_several_lines_become_one():

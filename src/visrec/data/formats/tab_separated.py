@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from visrec.data.tables import parse_times
+from visrec.data.tables import not_text
 from visrec.errors import DataError
 
 NO_VALUE = frozenset(
@@ -111,7 +111,7 @@ def read_header(path: Path, *, separator: str = "\t") -> list[str]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             line = file.readline(1 << 20)
     except UnicodeDecodeError:
-        raise _not_text(path) from None
+        raise not_text(path) from None
     names = line.rstrip("\r\n").split(separator)
     if not line.strip():
         raise DataError(f"{path}: is empty; expected a first line with the names of the columns.")
@@ -155,7 +155,7 @@ def read_separated(path: Path, *, names: list[str] | None = None, separator: str
         rows = pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         if "utf" in str(error).lower():
-            raise _not_text(path) from None
+            raise not_text(path) from None
         what = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise DataError(f"{path}: cannot be read as a table ({what}).") from None
     return SeparatedTable(path, rows.head(lines - above).select(map(_unquoted, columns)), above)
@@ -197,22 +197,6 @@ def one_line(texts: pl.Series) -> tuple[pl.Series, int]:
     return plain, int((plain != texts).sum())
 
 
-def numbered_times(times: pl.Series) -> tuple[pl.Series, str | None]:
-    """Times as numbers, for programs that know no dates, and a note where dates became Unix seconds."""
-    if times.dtype.is_numeric():
-        return times, None
-    if times.dtype == pl.String:
-        numbers = times.str.strip_chars().cast(pl.Float64, strict=False)
-        if numbers.null_count() == 0:
-            return numbers, None
-    micro = parse_times(times)
-    if micro is None or micro.null_count():
-        raise DataError("Column timestamp: neither numbers nor dates of one form; expected one of them.")
-    whole = (micro % 1_000_000 == 0).all()
-    seconds = micro // 1_000_000 if whole else micro / 1e6
-    return seconds, "Times: dates are written as Unix seconds (UTC)."
-
-
 # ---- helpers ---------------------------------------------------------------------------------------
 
 
@@ -221,7 +205,7 @@ def _first_line(path: Path, separator: str) -> list[str]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             line = file.readline(1 << 20).rstrip("\r\n")
     except UnicodeDecodeError:
-        raise _not_text(path) from None
+        raise not_text(path) from None
     if not line:
         raise DataError(f"{path}: is empty, or its first line is; expected a table.")
     return line.split(separator)
@@ -278,10 +262,3 @@ def _unquoted(column: str) -> pl.Expr:
     quoted = whole & ~rest.str.contains('"', literal=True)
     text = pl.when(quoted).then(inner.str.replace_all('""', '"', literal=True)).otherwise(cell)
     return pl.when(text != "").then(text).alias(column)
-
-
-def _not_text(path: Path) -> DataError:
-    return DataError(
-        f"{path}: is not UTF-8 text. Convert it, for example: "
-        f"iconv -f latin1 -t utf-8 {path.name} > new && mv new {path.name}"
-    )

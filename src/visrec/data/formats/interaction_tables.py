@@ -9,21 +9,15 @@ import numpy as np
 import polars as pl
 
 from visrec.data.dataset import Dataset
-from visrec.data.foreign import ForeignData, file_row, places_as_times, the_file
-from visrec.data.formats.columns import plain_columns
 from visrec.data.interactions import Interactions
 from visrec.data.tables import (
     columns_of,
-    find_table,
-    first_row,
     id_column,
     number_column,
-    parse_times,
     part_column,
     read_table,
     time_column,
 )
-from visrec.data.times import unit_of
 from visrec.errors import DataError
 
 PARTS = np.array(["train", "valid", "test"])
@@ -66,7 +60,7 @@ def interactions_of(
         table: with `rating` and `evaluation`, if it has them, by these names.
         user_column: another name than the usual ones.
         item_column: the same.
-        times: names of the column of times; without one there is no `timestamp`, see `with_times`.
+        times: names of the column of times; without one there is no `timestamp`.
         weights: names of the column of weights.
 
     Raises:
@@ -89,13 +83,6 @@ def interactions_of(
     rows = pl.DataFrame(columns)
     weight = next((name for name in weights if name in table.columns), None)
     return (rows, []) if weight is None else _with_weights(rows, number_column(path, table, weight))
-
-
-def with_times(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
-    """Interactions with `timestamp`: where there is none, the order of a user's rows."""
-    if "timestamp" in rows.columns:
-        return rows, []
-    return places_as_times(rows), ["There are no times: the order of a user's rows is taken for one."]
 
 
 def _times(path: Path, table: pl.DataFrame, name: str) -> pl.Series:
@@ -148,88 +135,3 @@ def rows_of(interactions: Interactions) -> pl.DataFrame:
 def interactions_in(data: Interactions | Dataset) -> Interactions:
     """The interactions of a data set, or those given."""
     return data.interactions if isinstance(data, Dataset) else data
-
-
-def numbered_times(rows: pl.DataFrame) -> pl.DataFrame:
-    """Interactions whose timestamps are numbers; dates as Unix seconds, or microseconds where some are not whole."""
-    times = rows["timestamp"]
-    if times.dtype.is_numeric():
-        return rows
-    parsed = parse_times(times)
-    if parsed is None or parsed.null_count():
-        raise DataError(
-            f"Column timestamp is of type {times.dtype} and not all of it are times; mend the data set."
-        )
-    dates = times.dtype.is_temporal() or (
-        times.dtype == pl.String and times.str.strip_chars().cast(pl.Float64, strict=False).null_count() > 0
-    )
-    if dates and (parsed % 1_000_000 == 0).all():
-        parsed = parsed // 1_000_000
-    return rows.with_columns(parsed.alias("timestamp"))
-
-
-def dated_times(rows: pl.DataFrame) -> pl.DataFrame:
-    """Interactions whose timestamps are moments, where their numbers are Unix times; else as numbers."""
-    rows = numbered_times(rows)
-    unit = unit_of(rows["timestamp"])
-    if not unit:
-        return rows
-    micro = pl.col("timestamp").cast(pl.Float64) * (1e6 / unit)
-    if rows["timestamp"].dtype.is_integer() and unit <= 1e6:
-        micro = pl.col("timestamp") * int(1e6 / unit)
-    return rows.with_columns(timestamp=micro.cast(pl.Int64).cast(pl.Datetime("us")))
-
-
-def need_interactions(data: ForeignData, program: str) -> pl.DataFrame:
-    """The interactions of a data set that is to be written.
-
-    Raises:
-        DataError: there are none.
-    """
-    if data.interactions is None:
-        raise DataError(f"The data set has no interactions; {program} is about nothing else.")
-    return data.interactions
-
-
-def first_lines(path: Path, bad: pl.Series, what: str) -> DataError:
-    """The error for the first of some lines (a mask) of a file without a header."""
-    return DataError(
-        f"{path}: line {first_row(bad)} {what} (so in {int(bad.sum()):,} of {len(bad):,} lines)."
-    )
-
-
-# ---- files -----------------------------------------------------------------------------------------
-
-
-def find_interactions(source: Path, *, what: str) -> Path:
-    """The CSV or Parquet file of interactions: the source itself, or the one in it."""
-    return the_file(
-        source,
-        *(f"{stem}.{suffix}" for stem in ("interactions", "ratings") for suffix in ("parquet", "csv")),
-        "*.parquet",
-        "*.csv",
-        what=what,
-    )
-
-
-def read_items(folder: Path) -> tuple[pl.DataFrame | None, list[dict[str, str]]]:
-    """`items.parquet` or `items.csv` in a folder, with its row of the report; None where there is none."""
-    path = find_table(folder, "items")
-    if path is None:
-        return None, []
-    table = read_table(path, required=("item_id",))
-    ids = id_column(path, table, "item_id").cast(pl.String)
-    return table.with_columns(ids.alias("item_id")), [file_row(path, "what is known of items", "items")]
-
-
-def write_table(table: pl.DataFrame, target: Path, *, kind: str) -> None:
-    """A table as `target.csv` or `target.parquet`."""
-    if kind == "csv":
-        table.write_csv(target.with_suffix(".csv"), datetime_format="%Y-%m-%d %H:%M:%S%.f")
-    else:
-        table.write_parquet(target.with_suffix(".parquet"))
-
-
-def write_items(items: pl.DataFrame, folder: Path, *, kind: str) -> None:
-    """`items.csv` or `items.parquet`."""
-    write_table(plain_columns(items) if kind == "csv" else items, folder / "items", kind=kind)
