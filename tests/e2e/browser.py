@@ -14,6 +14,16 @@ import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 SIZES = {"desktop": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
+LOOKS = [
+    pytest.param(
+        (scheme, size),
+        id=f"{scheme}-{size}",
+        marks=() if (scheme, size) in {("light", "desktop"), ("dark", "phone")} else pytest.mark.slow,
+    )
+    for scheme in ("light", "dark")
+    for size in SIZES
+]
+"""Scheme and size; two that differ in both by default, the other two among the slow tests."""
 SHIFTS = """
 window.shifts = [];
 new PerformanceObserver(list => {

@@ -512,6 +512,7 @@ def test_a_killed_run_goes_on_to_the_same_result(visrec, shop, finished, tmp_pat
     ]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_says_how_to_go_on(shop, tmp_path):
     command = [
         sys.executable,

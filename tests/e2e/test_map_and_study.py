@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.browser import SIZES, needs_chromium, serious_faults, serving
+from tests.e2e.browser import LOOKS, SIZES, needs_chromium, serious_faults, serving
 from tests.e2e.browser import opened as opened_as
 
 pytest.importorskip("playwright.sync_api", reason="playwright is absent: uv sync installs it")
 
-LOOKS = [(scheme, size) for scheme in ("light", "dark") for size in SIZES]
 STUDY = """
 name = "small"
 title = "A small study"
@@ -52,7 +51,7 @@ def address(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield found
 
 
-@pytest.fixture(params=LOOKS, ids="-".join)
+@pytest.fixture(params=LOOKS)
 def page(request: pytest.FixtureRequest, browser: Any) -> Iterator[Any]:
     scheme, size = request.param
     found = opened(browser, scheme=scheme, size=size)

@@ -9,20 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.browser import SHIFTS, check_reached_by_keyboard, needs_chromium, serious_faults, serving
+from tests.e2e.browser import (
+    LOOKS,
+    SHIFTS,
+    check_reached_by_keyboard,
+    needs_chromium,
+    serious_faults,
+    serving,
+)
 from tests.e2e.browser import opened as opened_as
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is absent: uv sync installs it")
 pytest.importorskip("fastapi", reason="the service is absent: uv sync --all-extras installs it")
 
-LOOKS = [
-    pytest.param(("light", "desktop"), id="light-desktop"),
-    pytest.param(("dark", "phone"), id="dark-phone"),
-    *(
-        pytest.param(look, id="-".join(look), marks=pytest.mark.slow)
-        for look in (("light", "phone"), ("dark", "desktop"))
-    ),
-]
 pytestmark = needs_chromium
 
 opened = partial(opened_as, reduced_motion="reduce")

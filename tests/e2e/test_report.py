@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.browser import needs_chromium, serious_faults
+from tests.e2e.browser import LOOKS, needs_chromium, serious_faults
 
 SIZES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
 
 pytestmark = needs_chromium
 
 
-@pytest.fixture(params=[(scheme, size) for scheme in ("light", "dark") for size in SIZES], ids="-".join)
+@pytest.fixture(params=LOOKS)
 def page(request: pytest.FixtureRequest, browser: Any, finished: Path) -> Iterator[Any]:
     """The report of a run, and what the browser did on its account: `page.asked`, `page.said`."""
     scheme, size = request.param

@@ -36,6 +36,7 @@ def point(link: Path, target: Path) -> None:
     new.replace(link)
 
 
+@pytest.mark.slow
 def test_answers_are_of_one_run_while_runs_are_swapped(runs: list[Path], tmp_path: Path) -> None:
     engines = [Engine.open(folder) for folder in runs]
     users = [f"u{number:04}" for number in range(0, 40, 4)]

@@ -389,6 +389,7 @@ def test_a_grid_without_regions_is_refused():
         Backbone("resnet18", weights="random", grid=2)
 
 
+@pytest.mark.slow
 def test_tokens_are_split_into_class_and_patches():
     cls = Backbone("vit_b_32", weights="random", pool="cls", precision="float32")
     mean = Backbone("vit_b_32", weights="random", pool="mean", precision="float32")
