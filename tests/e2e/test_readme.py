@@ -27,7 +27,7 @@ def test_commands_of_the_readme_work(here, folder):
     commands = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("visrec ")]
     assert len(commands) >= 4
     for line in commands:
-        here(*shlex.split(line)[1:], cwd=folder)
+        here(*shlex.split(line, comments=True)[1:], cwd=folder)
 
 
 def test_python_of_the_readme_works(folder, capsys):

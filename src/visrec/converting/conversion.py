@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -126,9 +127,35 @@ def export(
     found = read_own(Path(data), features=features, min_rating=min_rating)
     with replacing_folder(out) as folder:
         notes = entry.write(found, folder, progress=progress, **chosen)
-        names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    shown = names if len(names) <= 12 else [*names[:12], f"… and {len(names) - 12:,} more"]
-    return Conversion([{"file": one, "what": "written", "became": str(out / one)} for one in shown], [*notes])
+        written = _listed_files(folder)
+    return Conversion(
+        [{"file": one, "what": what, "became": str(out / one)} for one, what in written.items()], [*notes]
+    )
+
+
+def _listed_files(folder: Path) -> dict[str, str]:
+    """What was written, by name: how large; a folder of many files counts as one."""
+    within: dict[Path, list[Path]] = {}
+    for path in sorted(one for one in folder.rglob("*") if one.is_file()):
+        within.setdefault(path.parent.relative_to(folder), []).append(path)
+    listed = {}
+    for where, files in within.items():
+        size = sum(path.stat().st_size for path in files)
+        if len(files) > _MANY and where != Path():
+            listed[f"{where.as_posix()}/"] = f"{len(files):,} files, {_in_words(size)}"
+        else:
+            listed |= {(where / one.name).as_posix(): _in_words(one.stat().st_size) for one in files}
+    return dict(sorted(listed.items()))
+
+
+_MANY = 6  # files of a folder that are listed one by one
+
+
+def _in_words(size: int) -> str:
+    for unit, least in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= least:
+            return f"{size / least:,.1f} {unit}"
+    return f"{size} B"
 
 
 def _entry(name: str) -> Format | NamedDataset:
@@ -161,15 +188,38 @@ def listed_formats() -> list[dict[str, str]]:
 
 
 def listed_options(name: str) -> list[dict[str, str]]:
-    """One row an option of a format or data set: command, name, default."""
+    """One row an option of a format or data set: command, name, default, what it means."""
     entry = _entry(name)
     makers = {"convert": entry.convert or entry.read, "export": getattr(entry, "write", None)}
     return [
-        {"command": command, "option": f"--set {key}=…", "default": "" if default is None else str(default)}
+        {
+            "command": command,
+            "option": f"--set {key}=…",
+            "default": "" if default is None else _as_typed(default),
+            "what": explained(make).get(key, ""),
+        }
         for command, make in makers.items()
         if make is not None
         for key, (_, default) in options_of(make).items()
     ]
+
+
+def _as_typed(default: Any) -> str:
+    """A default as a person would type it."""
+    return (
+        str(default).lower() if isinstance(default, bool) else str(default).encode("unicode_escape").decode()
+    )
+
+
+def explained(make: Callable[..., Any]) -> dict[str, str]:
+    """What the docstring says of each argument."""
+    _, _, after = (inspect.getdoc(make) or "").partition("Args:\n")
+    told, name = dict[str, str](), ""
+    for line in after.partition("\n\n")[0].splitlines():
+        begun = re.match(r" {4}(\w+): (.*)", line)
+        name, said = (begun[1], begun[2]) if begun else (name, line.strip())
+        told[name] = f"{told.get(name, '')} {said}".strip()
+    return told
 
 
 # ---- options ---------------------------------------------------------------------------------------

@@ -104,7 +104,9 @@ def find_file(source: Path, *names: str) -> Path | None:
         )
         if len(found) > 1:
             several = ", ".join(path.relative_to(source).as_posix() for path in found[:4])
-            raise DataError(f"{source}: holds several {name}: {several}. Name the folder of one.")
+            raise DataError(
+                f"{source}: holds several {name}: {several}. Name the one that is meant, or its folder."
+            )
         if found:
             return found[0]
     return None

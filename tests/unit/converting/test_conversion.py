@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 from visrec import registry
-from visrec.converting.conversion import convert, export
+from visrec.converting import conversion
+from visrec.converting.conversion import convert, export, listed_options
 from visrec.converting.own import read_own, write_own
 from visrec.data.dataset import load_dataset
 from visrec.data.foreign import ForeignData, ForeignFeatures, places_as_times
@@ -130,3 +131,50 @@ def test_a_format_that_is_only_read_is_not_written(tmp_path):
 def test_places_as_times_count_within_a_user():
     table = pl.DataFrame({"user_id": ["u", "v", "u"], "item_id": ["a", "b", "c"]})
     assert places_as_times(table)["timestamp"].to_list() == [0, 0, 1]
+
+
+@pytest.mark.parametrize("name", [*registry.names("formats"), *registry.names("datasets")])
+def test_each_option_says_what_it_means(name):
+    for row in listed_options(name):
+        assert len(row["what"]) > 5, f"{name}: {row['option']}"
+
+
+def test_an_option_is_explained_as_its_reader_does():
+    def read(source, *, progress=None, shown: str = "a", both: bool = False) -> ForeignData:
+        """Read.
+
+        Args:
+            source: where.
+            progress: unused.
+            shown: a text
+                of two lines.
+            both: one line.
+
+        Returns:
+            both: not this.
+        """
+        return foreign()
+
+    assert conversion.explained(read) == {
+        "source": "where.",
+        "progress": "unused.",
+        "shown": "a text of two lines.",
+        "both": "one line.",
+    }
+
+
+def test_an_export_lists_files_and_folders_of_many(toy, tmp_path, monkeypatch):
+    def write(data, folder, *, progress=None) -> tuple[str, ...]:
+        (folder / "table.tsv").write_text("x" * 1500)
+        (folder / "vectors").mkdir()
+        for n in range(20):
+            (folder / "vectors" / f"{n}.npy").write_bytes(b"x" * 100)
+        (folder / "few").mkdir()
+        (folder / "few" / "one.npy").write_bytes(b"x")
+        return ()
+
+    convert("toy", tmp_path, tmp_path / "data")
+    made = Format("toy", "Toy", "toys", None, write)
+    monkeypatch.setattr(registry, "resolve", lambda kind, name: made)
+    listed = [(row["file"], row["what"]) for row in export("toy", tmp_path / "data", tmp_path / "out").files]
+    assert listed == [("few/one.npy", "1 B"), ("table.tsv", "1.5 kB"), ("vectors/", "20 files, 2.0 kB")]
