@@ -428,6 +428,7 @@ def test_models_extractors_and_datasets_are_listed(here):
     layers = json.loads(here("extractors", "--layers", "resnet18", "--json").stdout)
     assert {"layer": "layer4", "kind": "Sequential", "gives": "512 x 7 x 7"} in layers
     assert "synthetic" in here("datasets").stdout
+    assert "visrec datasets synthetic --out FOLDER" in here("datasets", "synthetic").stdout
 
 
 def test_datasets_makes_the_synthetic_one(here, tmp_path):
@@ -472,7 +473,6 @@ def test_extract_writes_features(here, shop, tmp_path):
         (["similar", "RUN", "--item", "3"], "Unknown item '3'"),
         (["similar", "RUN", "--item", "00003", "--model", "popularity"], "another model"),
         (["datasets", "movielens"], "movielens"),
-        (["datasets", "synthetic"], "--out"),
     ],
 )
 def test_wrong_input_ends_in_one_line_and_status_2(here, shop, finished, tmp_path, words, said):
