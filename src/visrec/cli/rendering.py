@@ -299,7 +299,7 @@ def print_rows(rows: list[dict[str, Any]], *, as_json: bool, title: str | None =
     from rich.table import Table
 
     console, columns = _console(), list(rows[0] if rows else [])
-    if console.width < _NARROW and len(columns) > 2:
+    if console.width < _NARROW:
         _print_one_by_one(console, rows, title)
         return
     table = Table(title=title, title_justify="left")
@@ -319,6 +319,9 @@ def _print_one_by_one(console: Console, rows: list[dict[str, Any]], title: str |
         console.print(title, style="bold", highlight=False, markup=False)
     for row in rows:
         (_, name), *rest = row.items()
+        if len(rest) == 1:
+            console.print(f"{_cell(name)}: {_cell(rest[0][1])}", highlight=False, markup=False)
+            continue
         console.print(_cell(name), style="bold", highlight=False, markup=False)
         for key, value in rest:
             if said := _cell(value):

@@ -193,8 +193,8 @@ def listed_options(name: str) -> list[dict[str, str]]:
     makers = {"convert": entry.convert or entry.read, "export": getattr(entry, "write", None)}
     return [
         {
-            "command": command,
             "option": f"--set {key}=…",
+            "command": command,
             "default": "" if default is None else _as_typed(default),
             "what": explained(make).get(key, ""),
         }
@@ -205,10 +205,9 @@ def listed_options(name: str) -> list[dict[str, str]]:
 
 
 def _as_typed(default: Any) -> str:
-    """A default as a person would type it."""
-    return (
-        str(default).lower() if isinstance(default, bool) else str(default).encode("unicode_escape").decode()
-    )
+    """A default as a person would type it; white space with its quotation marks, or it could not be seen."""
+    text = str(default).lower() if isinstance(default, bool) else str(default)
+    return text if text.strip() else repr(text)
 
 
 def explained(make: Callable[..., Any]) -> dict[str, str]:
