@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -24,12 +25,18 @@ def replacing(path: str | Path) -> Iterator[Path]:
     The temporary name keeps the suffix, since some writers look at it, and is synced to disk before the
     rename so that a crash cannot leave a renamed but empty file. It gets the mode that any new file gets, also from
     writers that choose one of their own, as safetensors does.
+
+    Raises:
+        IsADirectoryError: `path` is a folder, which is left as it is.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "is a folder; expected the name of a file", str(path))
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.tmp{path.suffix}")
-    try:
+    with _writable(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch()
+    try:
         mode = temporary.stat().st_mode
         yield temporary
         temporary.chmod(mode)
@@ -50,9 +57,10 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     if path.exists() and not path.is_dir():
         raise NotADirectoryError(f"{path} is a file; a folder cannot take its place.")
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    temporary.mkdir()
+    with _writable(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir()
     try:
         yield temporary
         if path.exists():
@@ -64,6 +72,15 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
             temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _writable(path: Path) -> Iterator[None]:
+    """Let errors name what was to be written, not the temporary name that nobody asked for."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 @contextmanager

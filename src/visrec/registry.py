@@ -81,14 +81,19 @@ def resolve(kind: str, name: str) -> Any:
         return getattr(import_module(module), attribute)
     for point in entry_points(group=f"visrec.{kind}", name=name):
         return point.load()
-    raise ConfigError(unknown_name(kind.removesuffix("s"), name, names(kind), f"visrec {kind}"))
+    noun = "data set" if kind == "datasets" else kind.removesuffix("s")
+    raise ConfigError(unknown_name(noun, name, names(kind), f"visrec {kind}"))
 
 
 def unknown_name(noun: str, name: str, known: list[str], *commands: str) -> str:
     """The message for a name that does not exist: near misses and the commands that list all."""
-    near = difflib.get_close_matches(name, known, n=3)
-    hint = f" Did you mean {' or '.join(near)}?" if near else ""
     lists = " and ".join(f"`{command}`" for command in commands) + (
         " lists" if len(commands) == 1 else " list"
     )
-    return f"There is no {noun} '{name}'.{hint} {lists} them all."
+    return f"There is no {noun} '{name}'.{near_misses(name, known)} {lists} them all."
+
+
+def near_misses(name: str, known: list[str]) -> str:
+    """ " Did you mean …?", or "" where no known name is like this one. Capitals make no difference."""
+    near = difflib.get_close_matches(name.lower(), known, n=3)
+    return f" Did you mean {' or '.join(near)}?" if near else ""

@@ -428,6 +428,7 @@ def test_models_extractors_and_datasets_are_listed(here):
     layers = json.loads(here("extractors", "--layers", "resnet18", "--json").stdout)
     assert {"layer": "layer4", "kind": "Sequential", "gives": "512 x 7 x 7"} in layers
     assert "synthetic" in here("datasets").stdout
+    assert "visrec datasets synthetic --out FOLDER" in here("datasets", "synthetic").stdout
 
 
 def test_datasets_makes_the_synthetic_one(here, tmp_path):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -101,3 +104,30 @@ def test_a_file_that_wants_to_run_code_is_one_line(here, source, tmp_path):
 
 def test_help_lists_it(here):
     assert "convert" in here("--help").stdout
+
+
+def test_formats_explains_options_and_says_what_to_type(here):
+    told = " ".join(here("formats", "recbole").stdout.split())
+    assert "RecBole's `benchmark_filename`" in told
+    assert "visrec convert recbole SOURCE my-data" in told
+    assert "visrec export recbole my-data OUT" in told
+    assert "behance has no options." in here("formats", "behance").stdout
+    assert "visrec export" not in here("formats", "images").stdout
+
+
+def test_a_narrow_terminal_gets_rows_below_each_other(here, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as a terminal
+    monkeypatch.setenv("COLUMNS", "40")
+    told = here("formats").stdout
+    assert "┃" not in told
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", told)
+    assert max(map(len, plain.splitlines())) <= 40
+    assert re.search(r"^  commands: convert, export *$", plain, re.MULTILINE)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert "┃" in here("formats").stdout
+
+
+def test_a_reader_that_has_seen_enough_is_no_bug(tmp_path):
+    command = f"set -o pipefail; {sys.executable} -m visrec.cli datasets | true"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

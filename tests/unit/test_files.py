@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -181,3 +182,23 @@ def test_a_lock_that_a_killed_process_left_holds_nobody(tmp_path: Path):
     with exclusive(tmp_path / "out"):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_the_place_of_a_file_is_refused_by_its_name(tmp_path: Path):
+    (tmp_path / "page.html").mkdir()
+    with pytest.raises(IsADirectoryError, match="is a folder") as caught:
+        write_text(tmp_path / "page.html", "new")
+    assert caught.value.filename == str(tmp_path / "page.html")
+    assert names_in(tmp_path) == ["page.html"]
+
+
+@pytest.mark.parametrize("replaced", [replacing, replacing_folder])
+def test_what_cannot_be_written_is_told_by_its_own_name(replaced, tmp_path: Path, monkeypatch):
+    def refuse(path: Path, *args, **kwargs) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(PermissionError) as caught, replaced(tmp_path / "new"):
+        pass
+    assert caught.value.filename == str(tmp_path / "new")

@@ -54,7 +54,7 @@ def test_unknown_name_is_answered_with_near_misses():
         registry.resolve("models", "vbrp")
     with pytest.raises(ConfigError) as caught:
         registry.resolve("datasets", "xyz")
-    assert str(caught.value) == "There is no dataset 'xyz'. `visrec datasets` lists them all."
+    assert str(caught.value) == "There is no data set 'xyz'. `visrec datasets` lists them all."
 
 
 def test_near_misses_include_other_packages(plugins: None):
@@ -70,3 +70,9 @@ def test_several_near_misses_are_all_named():
     assert message == (
         "There is no extractor 'resnet5'. Did you mean resnet50 or resnet? `visrec extractors` lists them all."
     )
+
+
+def test_capitals_are_near_misses():
+    assert registry.near_misses("VBPR", registry.names("models")).startswith(" Did you mean vbpr")
+    assert registry.near_misses("HM", ["hm", "microlens"]) == " Did you mean hm?"
+    assert registry.near_misses("xyz", ["hm"]) == ""

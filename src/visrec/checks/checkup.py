@@ -66,7 +66,10 @@ def check(
     parted = with_parts(newest_of_pairs(rows))
     found += check_untrained_items(parted)
     told(3, len(_STAGES), _STAGES[3])
-    more, facts = check_crowd(parted, len(tables.known_items))
+    items = pl.concat(
+        [tables.known_items, parted["item_id"].unique().cast(pl.String)]
+    )  # taken, or listed, or both
+    more, facts = check_crowd(parted, items.n_unique())
     found += more
     pictures = Pictures()
     if images:

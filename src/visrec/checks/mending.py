@@ -24,6 +24,7 @@ from visrec.data.tables import parse_parts
 from visrec.data.times import unit_of
 from visrec.errors import ConfigError, DataError
 from visrec.files import replacing_folder, sweep_temporaries
+from visrec.registry import near_misses
 
 _REENCODED = (
     "cmyk-image",
@@ -55,6 +56,8 @@ _WHATEVER = (
     "missing-item-id",
 )
 """What a new folder, in which each item stands once, cannot have: mended whatever is asked for."""
+_MADE = ("features", "triples", "models", "indices")
+"""What is made of a data set and need not fit the mended one: not copied."""
 _QUALITY = 95  # of a JPEG that is saved again
 
 
@@ -66,15 +69,22 @@ class Mended:
         out: the new folder.
         done: by code, what was done in words.
         left: what is still wrong there, without looking into the pictures again.
+        not_copied: folders of the original with what was made of it, such as features.
     """
 
     out: Path
     done: dict[str, str]
     left: Diagnosis
+    not_copied: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
-        return {"out": str(self.out), "done": self.done, "left": self.left.as_dict()}
+        return {
+            "out": str(self.out),
+            "done": self.done,
+            "left": self.left.as_dict(),
+            "not_copied": [*self.not_copied],
+        }
 
 
 def fix(
@@ -103,7 +113,7 @@ def fix(
 
     Raises:
         ConfigError: a code is unknown or cannot be mended.
-        DataError: `out` holds something, or a table of the data set cannot be read.
+        DataError: `out` holds something, a table of the data set cannot be read, or no item would be left.
     """
     folder, out = Path(folder), Path(out)
     codes = _chosen(only, also)
@@ -118,20 +128,26 @@ def fix(
     if unreadable:
         raise DataError(f"{unreadable[0].examples[0]} That cannot be mended for you; then run fix again.")
     plan = _Plan.of(found, [one for one in found.findings if one.code in codes], allow_missing_images)
+    if plan.items and plan.items.issuperset(found.tables.known_items):
+        raise DataError(
+            f"{folder}: nothing would be left, since no item has a picture that can be used. Bring pictures "
+            f"(addresses that are listed: visrec fetch-images {folder}), or keep the items: --allow-missing-images."
+        )
     if out.parent.is_dir():
         sweep_temporaries(out.parent, of=out.name)
     with replacing_folder(out) as unfinished:
         plan.write(found, unfinished)
     left = check(out, images=False, allow_missing_images=allow_missing_images, now=now)
-    return Mended(out, plan.done, left)
+    return Mended(out, plan.done, left, tuple(name for name in _MADE if (folder / name).is_dir()))
 
 
 def _chosen(only: Sequence[str] | None, also: Sequence[str]) -> set[str]:
     for code in (*(only or ()), *also):
         if code not in CODES or CODES[code].mend is None:
             what = "is no code of `visrec check`" if code not in CODES else "cannot be mended for you"
-            mendable = ", ".join(name for name, one in CODES.items() if one.mend)
-            raise ConfigError(f"'{code}' {what}. What can be mended: {mendable}.")
+            mendable = [name for name, one in CODES.items() if one.mend]
+            hint = near_misses(code, mendable) or f" What can be mended: {', '.join(mendable)}."
+            raise ConfigError(f"'{code}' {what}.{hint}")
     always = {code for code, one in CODES.items() if one.mend == "always"}
     return (always if only is None else set(only)) | set(also) | set(_WHATEVER)
 

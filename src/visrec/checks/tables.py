@@ -13,6 +13,7 @@ import polars as pl
 
 from visrec.checks.findings import N_EXAMPLES, Finding, finding
 from visrec.data.catalog import IMAGE_SUFFIXES
+from visrec.data.dataset import NO_DATA_SET
 from visrec.data.tables import columns_of, find_table, parse_parts, parse_times, read_table, row_name
 from visrec.errors import DataError
 
@@ -22,6 +23,7 @@ _NO_ROWS = {
     "item_id": pl.Categorical,
     "time": pl.Float64,
 }
+_NOTHING = {"no-interactions", "ignored-file"}
 _NO_IMAGES = {"item_id": pl.String, "path": pl.String}
 
 
@@ -72,7 +74,7 @@ def read_tables(folder: Path) -> Tables:
     """Read what there is.
 
     Raises:
-        DataError: there is no such folder.
+        DataError: there is no such folder, or nothing in it that a data set has.
     """
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
@@ -81,6 +83,8 @@ def read_tables(folder: Path) -> Tables:
     items_file, items, more = _items(folder)
     listing, images, yet_more = _images(folder)
     faults = (*found, *more, *yet_more)
+    if source is None and items_file is None and not len(images) and {one.code for one in faults} <= _NOTHING:
+        raise DataError(f"{folder}: {NO_DATA_SET}")
     return Tables(folder, source, written, rows, items_file, items, listing, images, faults)
 
 
@@ -222,7 +226,7 @@ def _images(folder: Path) -> tuple[Path | None, pl.DataFrame, list[Finding]]:
         if name.startswith(".") or name.lower() in {"thumbs.db", "desktop.ini"}:
             continue
         if f".{suffix.lower()}" not in IMAGE_SUFFIXES:
-            ignored += [] if is_folder else [name]
+            ignored.append(f"{name}/" if is_folder else name)
         elif not _is_text(name):
             misnamed.append(name)
         else:

@@ -10,7 +10,7 @@ import typer
 
 from visrec.cli.options import Json, MinRating
 from visrec.cli.parsing import pairs
-from visrec.cli.rendering import print_facts, print_rows, show_conversion, show_dataset, stage
+from visrec.cli.rendering import print_facts, print_rows, show_conversion, show_dataset, show_options, stage
 from visrec.errors import ConfigError
 
 _Options = Annotated[
@@ -61,11 +61,10 @@ def formats(
     """The formats of other programs that `visrec convert` reads and `visrec export` writes."""
     from visrec.converting.conversion import listed_formats, listed_options
 
-    rows = listed_formats() if name is None else listed_options(name)
-    if rows or as_json:
-        print_rows(rows, as_json=as_json)
+    if name is None:
+        print_rows(listed_formats(), as_json=as_json)
     else:
-        print(f"{name} has no options.")
+        show_options(name, listed_options(name), as_json=as_json)
 
 
 def convert(

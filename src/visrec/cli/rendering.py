@@ -231,18 +231,28 @@ def show_mended(made: Mended, *, as_json: bool) -> None:
     for code, what in made.done.items():
         print(f"{code}: {what}")
     if not made.done:
-        print("There was nothing to mend; the copy is as the original.")
+        print("There was nothing to mend.")
+    if made.not_copied:
+        print(
+            f"not copied: {', '.join(f'{name}/' for name in made.not_copied)}. Features go by id: where pictures are "
+            "as they were, those of the original serve (--features); else make them again (visrec extract)."
+        )
     for one in made.left.of("error"):
-        print(f"left: {one.code}: {one.what}. {made.left.command(one) or one.advice}")
+        remedy = made.left.command(one) or " ".join([*one.examples[:1], one.advice])
+        print(f"left: {one.code}: {one.what}. {remedy}")
     print(f"out: {made.out}\nNext: visrec check {made.out}")
 
 
 def show_statistics(found: Statistics, notes: tuple[str, ...], written: list[Path]) -> None:
     """A table of numbers, and the files that were written."""
+    from visrec.data.statistics import LEGEND
+
     console = _console()
     for note in notes:
         console.print(note, highlight=False, markup=False)
     print_rows([{"what": name, "value": value} for name, value in found.lines()], as_json=False)
+    if found.n_interactions:
+        console.print(LEGEND, style="dim", highlight=False, markup=False)
     for path in written:
         console.print(f"{path}", highlight=False, markup=False)
 
@@ -286,16 +296,37 @@ def print_rows(rows: list[dict[str, Any]], *, as_json: bool, title: str | None =
     if as_json:
         print(json.dumps(rows, indent=2, ensure_ascii=False))
         return
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
+    console, columns = _console(), list(rows[0] if rows else [])
+    if console.width < _NARROW:
+        _print_one_by_one(console, rows, title)
+        return
     table = Table(title=title, title_justify="left")
-    for number, key in enumerate(rows[0] if rows else []):
+    for number, key in enumerate(columns):
         table.add_column(key, overflow="fold", no_wrap=number == 0)
     for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
-    width = None if Console().is_terminal else 140
-    Console(width=width, markup=False, emoji=False).print(table)  # names of files are written as they are
+        table.add_row(*(Text(_cell(value)) for value in row.values()))  # as it is: brackets are no markup
+    console.print(table)
+
+
+_NARROW = 60  # characters; in fewer, columns side by side break in the midst of words
+
+
+def _print_one_by_one(console: Console, rows: list[dict[str, Any]], title: str | None) -> None:
+    """Rows below each other, a line a cell, where a terminal is too narrow for columns."""
+    if title is not None:
+        console.print(title, style="bold", highlight=False, markup=False)
+    for row in rows:
+        (_, name), *rest = row.items()
+        if len(rest) == 1:
+            console.print(f"{_cell(name)}: {_cell(rest[0][1])}", highlight=False, markup=False)
+            continue
+        console.print(_cell(name), style="bold", highlight=False, markup=False)
+        for key, value in rest:
+            if said := _cell(value):
+                _indented(console, f"{key}: {said}")
 
 
 def facts_of(features: Features) -> dict[str, Any]:
@@ -328,8 +359,12 @@ def _console() -> Console:
     """As wide as the terminal; where there is none, wide enough for all columns."""
     from rich.console import Console
 
-    console = Console()
-    return console if console.is_terminal else Console(width=140)
+    class Piped(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # ends quietly; rich would end with status 1, which means a bug
+
+    console = Piped()
+    return console if console.is_terminal else Piped(width=140)
 
 
 def _cell(value: object) -> str:
@@ -391,3 +426,25 @@ def show_dataset(found: NamedDataset, *, as_json: bool) -> None:
         addresses = [where_from(one) for one in found.files if one.address is not None]
         print("\n".join([*addresses, f"Its options: visrec formats {found.name}"]))
         print(f"Then: visrec convert {found.name} FOLDER-WITH-THESE-FILES my-data")
+
+
+def show_options(name: str, rows: list[dict[str, str]], *, as_json: bool) -> None:
+    """The options of a format, and the commands that take them."""
+    from visrec import registry
+
+    if rows or as_json:
+        print_rows(rows, as_json=as_json)
+    else:
+        print(f"{name} has no options.")
+    if as_json:
+        return
+    if name in registry.names("datasets"):
+        print(
+            f"Its files: visrec datasets {name}\nThen: visrec convert {name} FOLDER-WITH-THESE-FILES my-data"
+        )
+        return
+    entry = registry.resolve("formats", name)
+    if entry.read or entry.convert:
+        print(f"From it: visrec convert {name} SOURCE my-data")
+    if entry.write:
+        print(f"To it: visrec export {name} my-data OUT")

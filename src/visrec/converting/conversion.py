@@ -127,9 +127,35 @@ def export(
     found = read_own(Path(data), features=features, min_rating=min_rating)
     with replacing_folder(out) as folder:
         notes = entry.write(found, folder, progress=progress, **chosen)
-        names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    shown = names if len(names) <= 12 else [*names[:12], f"… and {len(names) - 12:,} more"]
-    return Conversion([{"file": one, "what": "written", "became": str(out / one)} for one in shown], [*notes])
+        written = _listed_files(folder)
+    return Conversion(
+        [{"file": one, "what": what, "became": str(out / one)} for one, what in written.items()], [*notes]
+    )
+
+
+def _listed_files(folder: Path) -> dict[str, str]:
+    """What was written, by name: how large; a folder of many files counts as one."""
+    within: dict[Path, list[Path]] = {}
+    for path in sorted(one for one in folder.rglob("*") if one.is_file()):
+        within.setdefault(path.parent.relative_to(folder), []).append(path)
+    listed = {}
+    for where, files in within.items():
+        size = sum(path.stat().st_size for path in files)
+        if len(files) > _MANY and where != Path():
+            listed[f"{where.as_posix()}/"] = f"{len(files):,} files, {_in_words(size)}"
+        else:
+            listed |= {(where / one.name).as_posix(): _in_words(one.stat().st_size) for one in files}
+    return dict(sorted(listed.items()))
+
+
+_MANY = 6  # files of a folder that are listed one by one
+
+
+def _in_words(size: int) -> str:
+    for unit, least in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= least:
+            return f"{size / least:,.1f} {unit}"
+    return f"{size} B"
 
 
 def _entry(name: str) -> Format | NamedDataset:
@@ -162,13 +188,13 @@ def listed_formats() -> list[dict[str, str]]:
 
 
 def listed_options(name: str) -> list[dict[str, str]]:
-    """One row an option of a format or data set: command, name, what it means, what it takes, default."""
+    """One row an option of a format or data set: name, command, what it means, what it takes, default."""
     entry = _entry(name)
     makers = {"convert": entry.convert or entry.read, "export": getattr(entry, "write", None)}
     return [
         {
-            "command": command,
             "option": f"--set {key}=…",
+            "command": command,
             "what": one.what,
             "takes": _words_of(one.type),
             "default": _shown(one.default),

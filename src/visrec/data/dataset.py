@@ -18,6 +18,12 @@ from visrec.data.tables import find_table, id_column, read_table, row_name
 from visrec.errors import DataError
 from visrec.progress import Progress
 
+NO_DATA_SET = (
+    "is no data set folder: it holds neither interactions.csv nor pictures in images/. Files of another program "
+    "or of a published data set become one by visrec convert (see visrec formats, visrec datasets)."
+)
+"""What is said of a folder with nothing that a data set has."""
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:

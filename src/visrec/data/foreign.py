@@ -118,7 +118,9 @@ def find_file(source: Path, *names: str) -> Path | None:
         found = [path for path in files if path.match(name)]
         if len(found) > 1:
             several = ", ".join(path.relative_to(source).as_posix() for path in found[:4])
-            raise DataError(f"{source}: holds several {name}: {several}. Name the folder of one.")
+            raise DataError(
+                f"{source}: holds several {name}: {several}. Name the one that is meant, or its folder."
+            )
         if found:
             return found[0]
     return None

@@ -140,7 +140,7 @@ def read_pairs(
         notes.append(f"{len(older):,} repeated user-item pairs: the newest row of each was kept.")
     if rating is not None:
         if min_rating is None:
-            notes.append("There is a column rating: all ratings count as liked. min_rating sets a limit.")
+            notes.append("There is a column rating: all ratings count as liked. --min-rating sets a limit.")
         else:
             enough = rating >= min_rating
             if not enough.any():

@@ -8,17 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from visrec.data.dataset import Dataset, load_catalog, load_dataset
+from visrec.data.dataset import NO_DATA_SET, Dataset, load_catalog, load_dataset
 from visrec.data.ids import IdMap
 from visrec.data.interactions import Interactions
 from visrec.data.order import order_of
 from visrec.data.tables import find_table
 from visrec.data.times import as_date, unit_of
+from visrec.errors import DataError
 from visrec.progress import Progress
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 HEADS = (1, 5, 10, 20)
 """Percent of the items, the most taken first, whose share is told."""
+LEGEND = (
+    "Five numbers are the least, the quartiles and the most. A basket is what one user took at one moment."
+)
 _PERIODS = 24  # about as many bars as a plot over time has
 _BLOCK = 1 << 14  # moments that are turned into dates at once
 _SECONDS = {"day": 86_400, "month": 30.44 * 86_400, "year": 365.25 * 86_400}
@@ -170,6 +174,8 @@ def load_counted(
     if min_rating is not None or not folder.is_dir() or find_table(folder, "interactions") is not None:
         return load_dataset(folder, min_rating=min_rating, missing_images="mask", progress=progress)
     catalog = load_catalog(folder, missing_images="mask")
+    if not len(catalog):
+        raise DataError(f"{folder}: {NO_DATA_SET}")
     nothing = np.zeros(0, dtype=np.int64)
     nobody = Interactions(nothing, nothing, nothing, nothing, IdMap([], kind="user"), catalog.items)
     return Dataset(folder, nobody, catalog, ("There is no table of interactions: items and pictures alone.",))
@@ -189,8 +195,8 @@ def card_of(found: Statistics, *, name: str, notes: tuple[str, ...] = ()) -> str
     rows = "\n".join(f"| {what} | {value} |" for what, value in found.lines())
     periods = "\n".join(f"| {start} | {n:,} |" for start, n in found.periods)
     time = f"## Over time\n\n| from | interactions |\n|---|---|\n{periods}\n\n" if found.periods else ""
-    words = "Five numbers are the least, the quartiles and the most. A basket is what one user took at one moment."
     said = "".join(f"- {note}\n" for note in notes)
+    legend = f"{LEGEND}\n\n" if found.n_interactions else ""
     return f"""# {name}
 
 ## What it is
@@ -203,8 +209,7 @@ _Who collected it, from where, and what an interaction means: a purchase, a like
 |---|---|
 {rows}
 
-{words + chr(10) if found.n_interactions else ""}{said and chr(10) + said}
-{time}## Licence and source
+{legend}{said and said + chr(10)}{time}## Licence and source
 
 _Under which terms it may be used and passed on; where it can be had; what to cite._
 

@@ -101,7 +101,7 @@ def _csv_header(path: Path) -> list[str]:
     except UnicodeDecodeError:
         raise not_text(path) from None
     except (OSError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read ({error}).") from None
+        raise DataError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}).") from None
     if not header:
         raise DataError(f"{path}: is empty; expected a first line with the names of the columns.")
     if any("\0" in name for name in header):

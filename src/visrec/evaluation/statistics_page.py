@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from visrec.data.dataset import Dataset
-from visrec.data.statistics import Statistics
+from visrec.data.statistics import LEGEND, Statistics
 from visrec.evaluation.charts import Chart, bars, concentration, histogram
 from visrec.evaluation.markup import template
 from visrec.evaluation.thumbnails import frame_of, thumbnails_of
@@ -32,6 +32,7 @@ def render_statistics_page(statistics: Statistics, dataset: Dataset, *, title: s
         facts=statistics.lines()[:5] + statistics.lines()[5:][-1:],
         notes=dataset.notes,
         lines=statistics.lines(),
+        legend=LEGEND,
         charts=_charts(statistics) if statistics.n_interactions else [],
         sheet=sheet,
         titles={item: dataset.catalog.title(item) for _, items in sheet for item in items},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import struct
 import zlib
 from collections import Counter
@@ -446,3 +447,50 @@ def test_milliseconds_throughout_are_no_fault_and_seconds_among_them_are(make_cl
     rows = pl.read_csv(tmp_path / "fixed" / "interactions.csv")
     mended = rows.filter((pl.col("user_id") == "u01") & (pl.col("item_id") == "i100"))
     assert mended["timestamp"].to_list() == [1000 * (START + DAY)]
+
+
+def test_a_folder_that_is_no_data_set_passes_no_check(tmp_path):
+    nested = tmp_path / "images" / "010"
+    nested.mkdir(parents=True)
+    (nested / "0108775015.jpg").write_bytes(b"a picture that is looked for elsewhere")
+    (tmp_path / "transactions_train.csv").write_text("t_dat,customer_id,article_id\n")
+    with pytest.raises(DataError, match=r"is no data set folder: .*visrec convert"):
+        check(tmp_path)
+
+
+def test_folders_among_the_pictures_are_told(make_clean, tmp_path):
+    folder = make_clean().write(tmp_path / "clean")
+    (folder / "images" / "more").mkdir()
+    (one,) = check(folder, n_workers=0, now=NOW).findings
+    assert (one.code, one.count, one.examples) == ("ignored-file", 1, ("more/",))
+
+
+def test_items_that_only_interactions_name_count_among_all(make_clean, tmp_path):
+    folder = make_clean().write(tmp_path / "clean")
+    (folder / "items.csv").unlink()
+    shutil.rmtree(folder / "images")
+    facts = check(folder, now=NOW).facts
+    assert (facts["items"], facts["items_taken"]) == (120, 120)
+    assert facts["density"] == pytest.approx(240 / (30 * 120), rel=1e-3)
+
+
+def test_fix_does_not_remove_every_item(make_clean, tmp_path):
+    folder = make_clean().write(tmp_path / "clean")
+    shutil.rmtree(folder / "images")
+    with pytest.raises(DataError, match=r"nothing would be left.*--allow-missing-images"):
+        fix(folder, tmp_path / "fixed", n_workers=0, now=NOW)
+    assert not (tmp_path / "fixed").exists()
+    assert not fix(folder, tmp_path / "fixed", allow_missing_images=True, now=NOW).left.has_errors
+
+
+def test_fix_says_what_it_does_not_copy(make_clean, tmp_path):
+    folder = make_clean().write(tmp_path / "clean")
+    (folder / "features" / "color").mkdir(parents=True)
+    assert fix(folder, tmp_path / "fixed", n_workers=0, now=NOW).not_copied == ("features",)
+    assert not (tmp_path / "fixed" / "features").exists()
+
+
+def test_a_mistyped_code_is_answered_with_the_ones_like_it(make_clean, tmp_path):
+    folder = make_clean().write(tmp_path / "clean")
+    with pytest.raises(ConfigError, match=r"is no code of `visrec check`\. Did you mean exact-duplicate"):
+        fix(folder, tmp_path / "fixed", also=["exact-duplicat"])

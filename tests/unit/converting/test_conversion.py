@@ -178,9 +178,9 @@ def test_options_are_told_in_the_words_of_the_docstring(monkeypatch):
         "visrec.converting.conversion._entry", lambda name: Format("toy", "Toy", "toys", read)
     )
     assert [tuple(row.values()) for row in listed_options("toy")] == [
-        ("convert", "--set kind=…", 'which of them; "a": the first, "b": the other.', "a or b", "a"),
-        ("convert", "--set place=…", "where else. None: nowhere.", "a path", ""),
-        ("convert", "--set deep=…", "folders too.", "true or false", "false"),
+        ("--set kind=…", "convert", 'which of them; "a": the first, "b": the other.', "a or b", "a"),
+        ("--set place=…", "convert", "where else. None: nowhere.", "a path", ""),
+        ("--set deep=…", "convert", "folders too.", "true or false", "false"),
     ]
 
 
@@ -189,3 +189,20 @@ def test_each_option_says_what_it_means(kind):
     rows = [row | {"of": name} for name in registry.names(kind) for row in listed_options(name)]
     assert rows
     assert [row for row in rows if not row["what"] or "typing." in row["takes"]] == []
+
+
+def test_an_export_lists_files_and_folders_of_many(toy, tmp_path, monkeypatch):
+    def write(data, folder, *, progress=None) -> tuple[str, ...]:
+        (folder / "table.tsv").write_text("x" * 1500)
+        (folder / "vectors").mkdir()
+        for n in range(20):
+            (folder / "vectors" / f"{n}.npy").write_bytes(b"x" * 100)
+        (folder / "few").mkdir()
+        (folder / "few" / "one.npy").write_bytes(b"x")
+        return ()
+
+    convert("toy", tmp_path, tmp_path / "data")
+    made = Format("toy", "Toy", "toys", None, write)
+    monkeypatch.setattr(registry, "resolve", lambda kind, name: made)
+    listed = [(row["file"], row["what"]) for row in export("toy", tmp_path / "data", tmp_path / "out").files]
+    assert listed == [("few/one.npy", "1 B"), ("table.tsv", "1.5 kB"), ("vectors/", "20 files, 2.0 kB")]

@@ -150,7 +150,12 @@ def test_names_of_files_are_shown_as_they_are(capsys):
 
 def test_a_format_without_options_says_so():
     run = CliRunner()
-    assert run.invoke(app, ["formats", "wikimedia"]).stdout == "wikimedia has no options.\n"
+    said = run.invoke(app, ["formats", "wikimedia"]).stdout.splitlines()
+    assert said == [
+        "wikimedia has no options.",
+        "Its files: visrec datasets wikimedia",
+        "Then: visrec convert wikimedia FOLDER-WITH-THESE-FILES my-data",
+    ]
     assert run.invoke(app, ["formats", "wikimedia", "--json"]).stdout == "[]\n"
 
 

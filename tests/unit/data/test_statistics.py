@@ -91,3 +91,8 @@ def test_ratings_are_asked_of_a_table_of_interactions_alone(tmp_path):
     (tmp_path / "items.csv").write_text("item_id\na\n")
     with pytest.raises(DataError, match="no interactions"):
         load_counted(tmp_path, min_rating=4)
+
+
+def test_an_empty_folder_is_no_data_set(tmp_path):
+    with pytest.raises(DataError, match="is no data set folder"):
+        load_counted(tmp_path)

@@ -20,7 +20,8 @@ PICTURES: dict[str, Code] = {
         "error", "items have no picture",
         "They can have no visual features: models that look at pictures cannot place them.",
         "always", "removes the items and their interactions",
-        advice="add the pictures, or keep such items with --allow-missing-images",
+        advice="add the pictures (where addresses are listed: visrec fetch-images), or keep such items with "
+        "--allow-missing-images",
     ),
     "listed-image-missing": Code(
         "error", "rows of the list of images point to no file",
@@ -39,10 +40,10 @@ PICTURES: dict[str, Code] = {
         "always", "leaves them out",
     ),
     "ignored-file": Code(
-        "note", "files among the images have no ending of a picture",
-        "Only .jpg, .jpeg, .png, .webp and .gif are looked at.",
+        "note", "files or folders among the images are not looked at",
+        "Only .jpg, .jpeg, .png, .webp and .gif directly in images/ are.",
         "always", "leaves them out",
-        advice="rename or convert them, where they are pictures of items",
+        advice="rename or convert them where they are pictures of items; list what lies in folders in images.csv",
     ),
     "bad-file-name": Code(
         "error", "names of picture files are not UTF-8",
