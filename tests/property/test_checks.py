@@ -100,7 +100,12 @@ def test_what_is_no_folder_is_refused(tmp_path, name):
 
 
 def test_a_folder_with_nothing_in_it_is_told_so(tmp_path):
-    assert [one.code for one in check(tmp_path, now=NOW).findings] == ["no-interactions"]
+    with pytest.raises(DataError, match="is no data set folder"):  # or a mistyped folder would pass
+        check(tmp_path, now=NOW)
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (40, 40), "red").save(tmp_path / "images" / "a.png")
+    codes = [one.code for one in check(tmp_path, n_workers=0, now=NOW).findings]
+    assert codes == ["blank-image", "no-interactions"]
 
 
 @settings(max_examples=30, deadline=None)

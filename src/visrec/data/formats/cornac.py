@@ -131,7 +131,7 @@ def read(
     for part, path in given.items():
         table = _read_tuples(path, fmt, sep, values)
         tables.append(table.with_columns(evaluation=pl.lit(part)) if part else table)
-        files.append(file_row(path, f"{table.width - (not part)} fields a line", "interactions"))
+        files.append(file_row(path, f"{table.height:,} interactions", "interactions"))
     if len({table.width for table in tables}) > 1:
         raise DataError(f"{source}: its files have different numbers of fields; expected one format.")
     rows = pl.concat(tables)

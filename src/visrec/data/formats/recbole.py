@@ -108,11 +108,11 @@ def read_recbole(
         running = tuple(one.strip() for one in text.split(",") if one.strip())
         items, more = item_columns(found, item, running=running, separator=separator)
         notes += more
-        files.append(file_row(about.name, f"{items.height:,} items", "items"))
+        vectors_of = [field for field, kind in found.types.items() if kind == "float_seq"]
+        became = ", ".join(["items", *(f"features/{field}" for field in vectors_of)])
+        files.append(file_row(about.name, f"{items.height:,} items", became))
         features += [
-            read_vectors(found, item, field, name=field, separator=separator)
-            for field, kind in found.types.items()
-            if kind == "float_seq"
+            read_vectors(found, item, field, name=field, separator=separator) for field in vectors_of
         ]
     beginnings = tuple(one.strip() for one in vectors.split(",") if one.strip())
     for path in sorted(path for path in folder.iterdir() if path.name.startswith(f"{name}.")):

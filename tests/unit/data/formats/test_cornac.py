@@ -232,3 +232,9 @@ def test_tuples_have_a_rating_that_can_be_asked_for():
 def test_other_tuples_are_refused(tuples, message):
     with pytest.raises(DataError, match=message):
         from_tuples(tuples)
+
+
+def test_what_was_found_says_how_many(tmp_path):
+    (tmp_path / "ratings.txt").write_bytes(b"u1\t007\t4\t10\nu2\t7\t3\t11\n")
+    made = convert("cornac", tmp_path / "ratings.txt", tmp_path / "made")
+    assert [row["what"] for row in made.files] == ["2 interactions"]

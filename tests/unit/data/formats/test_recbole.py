@@ -252,3 +252,10 @@ def test_regions_and_names_that_are_none_are_refused(tmp_path):
         export("recbole", folder, tmp_path / "out", features=[folder / "features" / "grid"])
     with pytest.raises(ConfigError, match=r"--set name=a/b"):
         export("recbole", folder, tmp_path / "out", options={"name": "a/b"})
+
+
+def test_vectors_among_the_items_are_told(tmp_path):
+    (tmp_path / "x.inter").write_text("user_id:token\titem_id:token\nu\ta\n")
+    (tmp_path / "x.item").write_text("item_id:token\tlooks:float_seq\na\t0.5 1\n")
+    made = convert("recbole", tmp_path, tmp_path / "made")
+    assert [row["became"] for row in made.files] == ["interactions", "items, features/looks"]
