@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
+from visrec.cli.data_rendering import show_diagnosis, show_mended, show_statistics
 from visrec.cli.options import AllowMissingImages, Json, MinRating
 from visrec.cli.parsing import names
-from visrec.cli.rendering import show_diagnosis, show_mended, show_statistics, stage
+from visrec.cli.rendering import stage
 
 _Data = Annotated[Path, typer.Argument(help="A data set folder.")]
 

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
+from visrec.cli.data_rendering import show_conversion, show_dataset, show_options
 from visrec.cli.options import Json, MinRating
 from visrec.cli.parsing import pairs
-from visrec.cli.rendering import print_facts, print_rows, show_conversion, show_dataset, show_options, stage
+from visrec.cli.rendering import print_facts, print_rows, stage
 from visrec.errors import ConfigError
 
 _Options = Annotated[

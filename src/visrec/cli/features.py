@@ -24,7 +24,8 @@ from visrec.cli.options import (
     Whiten,
 )
 from visrec.cli.parsing import apply, experiment_values, features_settings, names, pairs, weights_of
-from visrec.cli.rendering import facts_of, print_facts, print_rows, show_comparison, stage
+from visrec.cli.rendering import print_facts, print_rows, stage
+from visrec.cli.run_rendering import facts_of, show_comparison
 from visrec.errors import ConfigError
 
 

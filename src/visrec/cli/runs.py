@@ -44,7 +44,8 @@ from visrec.cli.parsing import (
     weights_of,
     whole_numbers,
 )
-from visrec.cli.rendering import show_contest, show_items, show_run, show_table, show_tuning, stage
+from visrec.cli.rendering import stage
+from visrec.cli.run_rendering import show_contest, show_items, show_run, show_table, show_tuning
 from visrec.cli.serving import serve_run
 from visrec.errors import ConfigError
 

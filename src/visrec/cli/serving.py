@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from visrec.cli.rendering import show_served
+from visrec.cli.run_rendering import show_served
 
 if TYPE_CHECKING:
     from visrec.serving.settings import ServiceSettings

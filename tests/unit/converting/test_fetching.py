@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from visrec import registry
 from visrec.cli import app
-from visrec.cli.rendering import show_conversion, show_dataset
+from visrec.cli.data_rendering import show_conversion, show_dataset
 from visrec.converting.conversion import Conversion, convert
 from visrec.data.datasets.movielens import MOVIELENS
 from visrec.errors import ConfigError, DataError
