@@ -36,6 +36,7 @@ def fuzz(address: str, folder: Path, *words: str) -> None:
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2000:]
 
 
+@pytest.mark.slow
 def test_whatever_is_asked_is_answered_as_documented(address: str, tmp_path: Path) -> None:
     fuzz(address, tmp_path, "--phases", "examples,coverage,fuzzing", "--max-examples", "6")
 

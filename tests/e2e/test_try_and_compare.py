@@ -370,6 +370,7 @@ def test_who_keeps_nothing_offers_nothing(browser: Any, folder: Path, photo: Pat
         page.context.close()
 
 
+@pytest.mark.slow
 def test_a_run_without_models_for_visitors_says_what_to_train(
     browser: Any, visrec: Any, shop: Path, tmp_path: Path
 ) -> None:

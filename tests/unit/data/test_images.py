@@ -383,6 +383,7 @@ def differences(path: Path, extractor: Callable[[], object]) -> tuple[float, int
     return float(levels.mean()), int(levels.max()), cosine(net.encode(seen[0]), net.encode(seen[1]))
 
 
+@pytest.mark.slow
 def test_a_network_hardly_sees_the_reduction(tmp_path: Path):
     """Measured: .23 levels in the mean, 2 at most, cosine .999998."""
     from visrec.features.backbones import Backbone

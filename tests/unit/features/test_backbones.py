@@ -437,6 +437,7 @@ def test_registers_alone_are_no_class_token():
     assert Backbone("test_vit", weights="random", pool="cls").shape == (64,)
 
 
+@pytest.mark.slow
 def test_a_cubic_map_of_a_network_with_channels_last_is_read_so():
     from torchvision import models
 
