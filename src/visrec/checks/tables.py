@@ -14,6 +14,7 @@ import polars as pl
 from visrec.checks.findings import N_EXAMPLES, Finding, finding
 from visrec.data.catalog import IMAGE_SUFFIXES
 from visrec.data.dataset import NO_DATA_SET
+from visrec.data.file_names import is_utf8
 from visrec.data.tables import columns_of, find_table, parse_parts, parse_times, read_table, row_name
 from visrec.errors import DataError
 
@@ -227,7 +228,7 @@ def _images(folder: Path) -> tuple[Path | None, pl.DataFrame, list[Finding]]:
             continue
         if f".{suffix.lower()}" not in IMAGE_SUFFIXES:
             ignored.append(f"{name}/" if is_folder else name)
-        elif not _is_text(name):
+        elif not is_utf8(name):
             misnamed.append(name)
         else:
             items.append(item)
@@ -239,14 +240,6 @@ def _images(folder: Path) -> tuple[Path | None, pl.DataFrame, list[Finding]]:
 
 def _pictures(items: Sequence[str], paths: Sequence[str]) -> pl.DataFrame:
     return pl.DataFrame({"item_id": items, "path": paths}, schema=_NO_IMAGES)
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _listed(folder: Path, listing: Path, table: pl.DataFrame) -> tuple[pl.DataFrame, list[Finding]]:

@@ -58,6 +58,15 @@ def is_plain(name: str) -> bool:
     )
 
 
+def is_utf8(name: str) -> bool:
+    """Whether a name that the system gave is text: bytes that are no UTF-8 come as surrogates."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _key(name: str) -> str:
     """What a disk without capitals, or one that composes accents, takes for the same name."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

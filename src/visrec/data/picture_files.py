@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from visrec.data.catalog import IMAGE_SUFFIXES
+from visrec.data.file_names import is_utf8
 from visrec.errors import DataError
 
 
@@ -32,7 +33,8 @@ def pictures_in(folder: Path) -> tuple[list[str], list[str]]:
             if name.startswith(".") or not path.is_file():
                 continue
             relative = path.relative_to(folder).as_posix()
-            _check_utf8(folder, relative)
+            if not is_utf8(relative):
+                raise DataError(f"{folder}: the file name {os.fsencode(relative)!r} is not UTF-8; rename it.")
             (pictures if path.suffix.lower() in IMAGE_SUFFIXES else others).append(relative)
     return sorted(pictures), sorted(others)
 
@@ -92,10 +94,3 @@ def inside(folder: Path, name: str) -> Path | None:
 
 def _refuse(error: OSError) -> None:
     raise DataError(f"{error.filename}: cannot be read ({error.strerror}).") from None
-
-
-def _check_utf8(folder: Path, name: str) -> None:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        raise DataError(f"{folder}: the file name {os.fsencode(name)!r} is not UTF-8; rename it.") from None

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from visrec.data.catalog import IMAGE_SUFFIXES, Paths
+from visrec.data.file_names import is_utf8
 from visrec.data.tables import find_table, first_row, id_column, read_table, row_name
 from visrec.errors import DataError
 
@@ -90,7 +91,7 @@ def _in_folder(images: Path) -> Pictures:
         item, _, suffix = name.rpartition(".")
         if f".{suffix.lower()}" not in IMAGE_SUFFIXES or name.startswith("."):
             continue
-        if not name.isascii() and not _is_utf8(name):
+        if not name.isascii() and not is_utf8(name):
             _refuse_two(_named(images, items, names))
             raise DataError(f"{images}: the file name {os.fsencode(name)!r} is not UTF-8; rename it.")
         items.append(item)
@@ -98,14 +99,6 @@ def _in_folder(images: Path) -> Pictures:
     pictures = _named(images, items, names)
     _refuse_two(pictures)
     return pictures
-
-
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _refuse_two(pictures: Pictures) -> None:

@@ -11,7 +11,7 @@ import polars as pl
 
 from visrec.data.catalog import IMAGE_SUFFIXES
 from visrec.data.downloads.failures import Refused
-from visrec.data.file_names import file_stems
+from visrec.data.file_names import file_stems, is_utf8
 from visrec.data.images import loaded, suffix_of
 from visrec.data.tables import find_table, id_column, read_table
 from visrec.errors import ImageError
@@ -108,17 +108,9 @@ def _by_stem(images: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for name in names:
         stem, _, suffix = name.rpartition(".")
-        if f".{suffix.lower()}" in IMAGE_SUFFIXES and _is_utf8(name):
+        if f".{suffix.lower()}" in IMAGE_SUFFIXES and is_utf8(name):
             found.setdefault(stem, name)
     return found
-
-
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _suffix_of(data: bytes) -> str:
