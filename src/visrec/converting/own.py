@@ -15,7 +15,8 @@ from visrec.data.file_names import file_stem
 from visrec.data.foreign import KNOWN, ForeignData, ForeignFeatures
 from visrec.data.ids import IdMap
 from visrec.data.images import suffix_of
-from visrec.data.tables import find_table, id_column, number_column, part_column, read_table
+from visrec.data.interactions import Interactions
+from visrec.data.tables import find_table, id_column, number_column, part_column, part_words, read_table
 from visrec.errors import DataError
 from visrec.features.features import VALUES, Features
 from visrec.files import replacing_folder
@@ -23,7 +24,6 @@ from visrec.progress import Progress
 
 LARGE = 1_000_000
 """Rows from which a table is written as Parquet instead of CSV."""
-PARTS = ("train", "valid", "test")
 _BLOCK = 4096  # vectors at a time
 
 
@@ -77,14 +77,16 @@ def read_own(
         FeaturesError: features cannot be read, or are of another catalogue.
     """
     source = find_table(folder, "interactions") if folder.is_dir() else None
-    catalog = (
-        load_catalog(folder, missing_images="mask")
-        if source is None
-        else load_dataset(folder, min_rating=min_rating, missing_images="mask").catalog
-    )
+    if source is None:
+        catalog, rows = load_catalog(folder, missing_images="mask"), None
+    else:
+        data = load_dataset(folder, min_rating=min_rating, missing_images="mask")
+        catalog, rows = data.catalog, _rows(source)
+        if min_rating is not None:
+            rows = _rated(rows, data.interactions, min_rating)
     written = catalog.items.written.to_list()
     return ForeignData(
-        interactions=None if source is None else _interactions(folder, source, min_rating),
+        interactions=rows,
         items=catalog.metadata.with_columns(pl.col("item_id").cast(pl.String)),
         pictures={item: path for item, path in zip(written, catalog.paths, strict=True) if path is not None},
         features=tuple(_foreign(Path(one), Features.load(one).align(catalog.items)) for one in features),
@@ -123,8 +125,8 @@ def _write_table(table: pl.DataFrame, target: Path) -> None:
         table.write_csv(target.with_suffix(".csv"))
 
 
-def _interactions(folder: Path, source: Path, min_rating: float | None) -> pl.DataFrame:
-    """The rows as they stand, numbers as numbers; with `min_rating` the newest of each pair that is rated so."""
+def _rows(source: Path) -> pl.DataFrame:
+    """The interactions as they stand, numbers as numbers."""
     table = read_table(source, required=("user_id", "item_id", "timestamp"))
     columns: dict[str, Any] = {
         name: id_column(source, table, name).cast(pl.String) for name in ("user_id", "item_id")
@@ -134,15 +136,16 @@ def _interactions(folder: Path, source: Path, min_rating: float | None) -> pl.Da
         if name in table.columns:
             columns[name] = number_column(source, table, name)
     if "evaluation" in table.columns:
-        parts = part_column(source, table, "evaluation")
-        columns["evaluation"] = pl.Series([PARTS[part] for part in parts.tolist()], dtype=pl.String)
+        columns["evaluation"] = part_words(part_column(source, table, "evaluation"))
     rows = pl.DataFrame(columns)
     whole = rows["timestamp"].cast(pl.Int64, strict=False)
     if rows["timestamp"].dtype == pl.String and whole.null_count() == 0:
         rows = rows.with_columns(timestamp=whole)
-    if min_rating is None:
-        return rows
-    kept = load_dataset(folder, min_rating=min_rating, missing_images="mask").interactions
+    return rows
+
+
+def _rated(rows: pl.DataFrame, kept: Interactions, min_rating: float) -> pl.DataFrame:
+    """The rows rated at least so, of the pairs whose newest rating is."""
     pairs = pl.DataFrame(
         {
             "user_id": kept.users.take(kept.user).cast(pl.String),

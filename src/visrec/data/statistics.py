@@ -68,9 +68,8 @@ class Statistics:
             return cls(0, rows.n_items, 0, n_images, 0, nothing, nothing, nothing, "", "", ())
         users, items = rows.user_counts(), rows.item_counts()
         n = len(rows)
-        unit = unit_of(
-            rows.timestamp[(n - 1) // 2 : n // 2 + 1]
-        )  # which have the median of all: rows are in time order
+        # Rows are in time order: those in the middle have the median of all.
+        unit = unit_of(rows.timestamp[(n - 1) // 2 : n // 2 + 1])
         return cls(
             n_users=int((users > 0).sum()),
             n_items=rows.n_items,

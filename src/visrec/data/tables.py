@@ -22,6 +22,8 @@ _TIME_FORMATS = (
     "%Y-%m-%d",
     "%Y/%m/%d",
 )
+PARTS = ("train", "valid", "test")
+"""The words for the numbers of parts, 0, 1, 2."""
 _PARTS = {"0": 0, "false": 0, "train": 0, "1": 2, "true": 2, "test": 2, "valid": 1, "validation": 1}
 _OTHER_FILES = {  # what a file that is not UTF-8 begins with: what it is, what to do
     b"PAR1": ("is a Parquet file", "Rename it to .parquet."),
@@ -318,6 +320,11 @@ def part_column(path: Path, table: pl.DataFrame, name: str) -> np.ndarray:
             f"Expected true or false (true: test), 1 or 0, or one of train, valid, test."
         )
     return parts.to_numpy()
+
+
+def part_words(parts: np.ndarray) -> pl.Series:
+    """The column `evaluation` in words, of 0 train, 1 valid, 2 test `(N,)`."""
+    return pl.Series("evaluation", parts).replace_strict(dict(enumerate(PARTS)), return_dtype=pl.String)
 
 
 def parse_parts(column: pl.Series) -> pl.Series:

@@ -26,11 +26,11 @@ from visrec.data.formats.vector_files import read_vectors, write_vectors
 from visrec.data.frames import from_frame
 from visrec.data.interactions import Interactions
 from visrec.data.picture_files import pictures_by_item
+from visrec.data.tables import PARTS
 from visrec.errors import DataError
 from visrec.progress import Progress
 
 _FIELDS = {"UI": 2, "UIR": 3, "UIRT": 4}
-_PARTS = ("train", "valid", "test")
 _WHOLE = "interactions.tsv"
 
 # ---- in Python -------------------------------------------------------------------------------------
@@ -122,8 +122,8 @@ def read(
     sep = sep.replace("\\t", "\t")
     if not sep:
         raise DataError("sep is empty; expected the sign between the fields, as --set sep=, has it.")
-    parts = [source / f"{part}.tsv" for part in _PARTS]
-    given = {part: path for part, path in zip(_PARTS, parts, strict=True) if path.is_file()}
+    parts = [source / f"{part}.tsv" for part in PARTS]
+    given = {part: path for part, path in zip(PARTS, parts, strict=True) if path.is_file()}
     if not given:
         found = the_file(source, _WHOLE, "*.tsv", "*.csv", "*.txt", "*.dat", "*.data", what="Cornac's tuples")
         given = {"": source if source.is_file() else found}
@@ -230,7 +230,7 @@ def write(
     fields = ["user_id", "item_id", rating or "rating", *(["timestamp"] if fmt == "UIRT" else [])]
     lines = pl.concat_str([pl.col(name).cast(pl.String) for name in fields], separator=sep)
     if "evaluation" in rows.columns:
-        for part in _PARTS:
+        for part in PARTS:
             some = rows.filter(pl.col("evaluation") == part)
             if some.height:
                 _write_lines(some.select(lines), folder / f"{part}.tsv")

@@ -15,12 +15,12 @@ from visrec.data.tables import (
     id_column,
     number_column,
     part_column,
+    part_words,
     read_table,
     time_column,
 )
 from visrec.errors import DataError
 
-PARTS = np.array(["train", "valid", "test"])
 ID_NAMES = {"user_id": ("user_id", "user", "userId"), "item_id": ("item_id", "item", "itemId")}
 """Under which names programs of the field have ids."""
 
@@ -79,7 +79,7 @@ def interactions_of(
         columns["rating"] = number_column(path, table, "rating")
     if "evaluation" in table.columns:
         parts = part_column(path, table, "evaluation")
-        columns["evaluation"] = pl.Series(PARTS[parts].tolist(), dtype=pl.String)
+        columns["evaluation"] = part_words(parts)
     rows = pl.DataFrame(columns)
     weight = next((name for name in weights if name in table.columns), None)
     return (rows, []) if weight is None else _with_weights(rows, number_column(path, table, weight))
@@ -126,9 +126,7 @@ def rows_of(interactions: Interactions) -> pl.DataFrame:
         }
     )
     if interactions.evaluation is not None:
-        rows = rows.with_columns(
-            pl.Series("evaluation", PARTS[interactions.evaluation].tolist(), dtype=pl.String)
-        )
+        rows = rows.with_columns(part_words(interactions.evaluation))
     return rows
 
 

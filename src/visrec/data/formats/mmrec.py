@@ -30,11 +30,10 @@ from visrec.data.formats.tab_separated import (
     refuse_ids,
     write_separated,
 )
+from visrec.data.tables import PARTS
 from visrec.errors import DataError
 from visrec.progress import Progress
 
-PARTS = ("train", "valid", "test")
-"""What 0, 1 and 2 mean in the column `x_label`."""
 USERS = "u_id_mapping.csv"
 
 

@@ -24,10 +24,10 @@ from visrec.data.formats.format import Format
 from visrec.data.formats.moments import numbered_times
 from visrec.data.formats.requirements import need_interactions, need_plain_name
 from visrec.data.formats.tab_separated import refuse_ids, write_separated
+from visrec.data.tables import PARTS
 from visrec.errors import ConfigError, DataError
 from visrec.progress import Progress
 
-PARTS = ("train", "valid", "test")
 _OTHER = {
     "user": "what is known of users: visrec has no table of users",
     "kg": "a knowledge graph",

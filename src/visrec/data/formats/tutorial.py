@@ -10,7 +10,15 @@ import numpy as np
 import polars as pl
 
 from visrec.data.formats.pickled import ObjectArray, read_object_array, shown
-from visrec.data.tables import first_row, id_column, part_column, read_table, row_name, time_column
+from visrec.data.tables import (
+    first_row,
+    id_column,
+    part_column,
+    part_words,
+    read_table,
+    row_name,
+    time_column,
+)
 from visrec.errors import DataError
 
 INTERACTIONS = ("user_id", "item_id", "timestamp")
@@ -18,7 +26,6 @@ KNOWN = (*INTERACTIONS, "evaluation", "weight", "rating")
 """Columns of a table of interactions that say something of the interaction."""
 EVALUATION = ("user_id", "predict", "profile")
 TRIPLES = ("profile", "pi", "ni", "ui")
-PARTS = np.array(["train", "valid", "test"])
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 
 
@@ -160,9 +167,7 @@ def read_interactions(path: Path) -> pl.DataFrame:
         id_column(path, table, name)
     time_column(path, table, "timestamp")
     if "evaluation" in table.columns:
-        table = table.with_columns(
-            pl.Series("evaluation", PARTS[part_column(path, table, "evaluation")].tolist())
-        )
+        table = table.with_columns(part_words(part_column(path, table, "evaluation")))
     return table
 
 

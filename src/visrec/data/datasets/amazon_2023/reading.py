@@ -11,10 +11,10 @@ from visrec.data.datasets.amazon_2023.interactions import read_parts, read_ratin
 from visrec.data.datasets.amazon_2023.items import Size, read_items
 from visrec.data.foreign import ForeignData
 from visrec.data.published import Published, PublishedFiles
+from visrec.data.tables import PARTS
 from visrec.errors import DataError
 from visrec.progress import Progress
 
-PARTS = ("train", "valid", "test")
 _NAME = re.compile(
     r"(?P<meta>meta_)?(?P<category>[A-Za-z_]+?)(?:\.(?P<part>train|valid|test))?\.(?P<kind>jsonl|csv)(?:\.gz)?"
 )
