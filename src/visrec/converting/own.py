@@ -63,7 +63,7 @@ def write_own(
         )
     items = IdMap(ids, kind="item")
     for features in data.features:
-        notes += _write_features(features, items, folder / "features" / features.name, progress=progress)
+        notes += write_features(features, items, folder / "features" / features.name, progress=progress)
     return notes
 
 
@@ -91,6 +91,67 @@ def read_own(
         pictures={item: path for item, path in zip(written, catalog.paths, strict=True) if path is not None},
         features=tuple(_foreign(Path(one), Features.load(one).align(catalog.items)) for one in features),
     )
+
+
+def write_features(
+    features: ForeignFeatures, items: IdMap, target: Path, *, progress: Progress | None = None
+) -> list[str]:
+    """Write features of all items of a data set, block by block; notes on what does not fit.
+
+    Raises:
+        DataError: ids and vectors are not one each, or a vector holds NaN or infinity.
+    """
+    ids = features.ids.cast(pl.String)
+    if ids.is_duplicated().any():
+        raise DataError(
+            f"Features {features.name}: item {ids.filter(ids.is_duplicated())[0]!r} has two rows."
+        )
+    place = items.lookup(ids).fill_null(-1).to_numpy()
+    missing = np.ones(len(items), dtype=bool)
+    missing[place[place >= 0]] = False
+    dtype = np.dtype(features.dtype)
+    with replacing_folder(target) as folder:
+        shape = (len(items), *features.shape)
+        values = np.lib.format.open_memmap(folder / VALUES, mode="w+", dtype=dtype, shape=shape)
+        done = 0
+        for block in features.blocks():
+            rows = place[done : done + len(block)]
+            if len(rows) < len(block):
+                raise DataError(
+                    f"Features {features.name}: more vectors than the {len(ids):,} ids; expected one each."
+                )
+            if not np.isfinite(block).all():
+                row = int(np.flatnonzero(~np.isfinite(block).reshape(len(block), -1).all(axis=1))[0])
+                raise DataError(
+                    f"Features {features.name}: the vector of item {ids[done + row]!r} holds NaN or infinity."
+                )
+            values[rows[rows >= 0]] = block[rows >= 0]
+            done += len(block)
+            if progress is not None:
+                progress(done, len(ids), features.name)
+        if done != len(ids):
+            raise DataError(
+                f"Features {features.name}: {done:,} vectors for {len(ids):,} ids; expected one each."
+            )
+        values.flush()
+        lacking = items.take(np.flatnonzero(missing))
+        failures = pl.DataFrame({"item_id": lacking, "reason": ["no vector in the source"] * len(lacking)})
+        provenance: dict[str, Any] = {"extractor": "own values", "source": dict(features.about)}
+        if features.grid is not None:
+            provenance["grid"] = list(features.grid)
+        made = Features(
+            values, items, missing, failures.with_columns(pl.col("reason").cast(pl.String)), provenance
+        )
+        made.write_about(folder, made.digest, None)
+    notes = []
+    if lacking.len():
+        notes.append(f"features/{features.name}: {lacking.len():,} of {len(items):,} items have no vector.")
+    strangers = int((place < 0).sum())
+    if strangers:
+        notes.append(
+            f"features/{features.name}: {strangers:,} vectors are of no item of the data set: left out."
+        )
+    return notes
 
 
 # ---- tables ----------------------------------------------------------------------------------------
@@ -202,61 +263,6 @@ def _write_pictures(
 
 
 # ---- features --------------------------------------------------------------------------------------
-
-
-def _write_features(
-    features: ForeignFeatures, items: IdMap, target: Path, *, progress: Progress | None
-) -> list[str]:
-    """Features of all items of the data set on disk, block by block."""
-    ids = features.ids.cast(pl.String)
-    if ids.is_duplicated().any():
-        raise DataError(
-            f"Features {features.name}: item {ids.filter(ids.is_duplicated())[0]!r} has two rows."
-        )
-    place = items.lookup(ids).fill_null(-1).to_numpy()
-    missing = np.ones(len(items), dtype=bool)
-    missing[place[place >= 0]] = False
-    dtype = np.dtype(features.dtype)
-    with replacing_folder(target) as folder:
-        shape = (len(items), *features.shape)
-        values = np.lib.format.open_memmap(folder / VALUES, mode="w+", dtype=dtype, shape=shape)
-        done = 0
-        for block in features.blocks():
-            rows = place[done : done + len(block)]
-            if len(rows) < len(block):
-                raise DataError(
-                    f"Features {features.name}: more vectors than the {len(ids):,} ids; expected one each."
-                )
-            if not np.isfinite(block).all():
-                row = int(np.flatnonzero(~np.isfinite(block).reshape(len(block), -1).all(axis=1))[0])
-                raise DataError(
-                    f"Features {features.name}: the vector of item {ids[done + row]!r} holds NaN or infinity."
-                )
-            values[rows[rows >= 0]] = block[rows >= 0]
-            done += len(block)
-            if progress is not None:
-                progress(done, len(ids), features.name)
-        if done != len(ids):
-            raise DataError(
-                f"Features {features.name}: {done:,} vectors for {len(ids):,} ids; expected one each."
-            )
-        values.flush()
-        lacking = items.take(np.flatnonzero(missing))
-        failures = pl.DataFrame({"item_id": lacking, "reason": ["no vector in the source"] * len(lacking)})
-        provenance = {"extractor": "own values", "source": dict(features.about)}
-        made = Features(
-            values, items, missing, failures.with_columns(pl.col("reason").cast(pl.String)), provenance
-        )
-        made.write_about(folder, made.digest, None)
-    notes = []
-    if lacking.len():
-        notes.append(f"features/{features.name}: {lacking.len():,} of {len(items):,} items have no vector.")
-    strangers = int((place < 0).sum())
-    if strangers:
-        notes.append(
-            f"features/{features.name}: {strangers:,} vectors are of no item of the data set: left out."
-        )
-    return notes
 
 
 def _foreign(folder: Path, features: Features) -> ForeignFeatures:

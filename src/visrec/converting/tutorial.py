@@ -15,7 +15,7 @@ from visrec.converting.finding import Found, find_files
 from visrec.converting.indices import RULES, Indices, find_indices
 from visrec.converting.items import find_pictures, with_metadata, write_pictures
 from visrec.converting.training_data import fitting_features, pixels, train_part
-from visrec.converting.writing import held_rows, write_features, write_indices, write_triples
+from visrec.converting.writing import held_rows, write_embedding, write_indices, write_triples
 from visrec.data.dataset import Dataset, load_dataset
 from visrec.data.formats.format import Format
 from visrec.data.formats.pickled import PlainArrayError
@@ -135,7 +135,7 @@ class _Conversion:
             name = path.stem.removeprefix("embedding-") or path.stem
             if name in made:
                 raise DataError(f"{path}: is the second file of features of that name; rename it.")
-            made[name] = ids, write_features(folder / "features" / name, embedding)
+            made[name] = ids, write_embedding(folder / "features" / name, embedding)
             shape = " x ".join(map(str, embedding.rows[0].shape))
             self._add(path, f"features of {len(ids):,} items, {shape}", f"features/{name}")
         return made

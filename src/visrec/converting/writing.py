@@ -3,38 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 
 from visrec.converting.indices import Indices, translate
+from visrec.converting.own import write_features
+from visrec.data.foreign import ForeignFeatures
 from visrec.data.formats.tutorial import Embedding
 from visrec.data.ids import IdMap
 from visrec.data.tables import time_column
 from visrec.features.features import Features
-from visrec.files import file_digest, replacing_folder
+from visrec.files import file_digest
 
 
-def write_features(target: Path, embedding: Embedding) -> Features:
+def write_embedding(target: Path, embedding: Embedding) -> Features:
     """Features on disk, one row at a time: maps of a whole catalogue take gigabytes."""
-    items = IdMap(embedding.ids, kind="item")
-    dtype = np.dtype(np.float16 if embedding.rows[0].dtype == np.float16 else np.float32)
-    provenance: dict[str, Any] = {
-        "extractor": "own values",
-        "source": {"format": "tutorial", "file": embedding.path.name, "sha256": file_digest(embedding.path)},
-    }
-    if embedding.grid is not None:
-        provenance["grid"] = list(embedding.grid)
-    with replacing_folder(target) as folder:
-        shape = (len(items), *embedding.shape)
-        values = np.lib.format.open_memmap(folder / "values.npy", mode="w+", dtype=dtype, shape=shape)
-        for n, index in enumerate(items.indices(embedding.ids)):
-            values[index] = embedding.row(n)
-        values.flush()
-        nothing = pl.DataFrame(schema={"item_id": items.values.dtype, "reason": pl.String})
-        made = Features(values, items, np.zeros(len(items), dtype=bool), nothing, provenance)
-        made.write_about(folder, made.digest, None)
+    features = ForeignFeatures(
+        name=target.name,
+        ids=pl.Series(embedding.ids, dtype=pl.String),
+        shape=embedding.shape,
+        blocks=lambda: (embedding.row(n)[None] for n in range(len(embedding.rows))),
+        about={"format": "tutorial", "file": embedding.path.name, "sha256": file_digest(embedding.path)},
+        dtype="float16" if embedding.rows[0].dtype == np.float16 else "float32",
+        grid=embedding.grid,
+    )
+    write_features(features, IdMap(embedding.ids, kind="item"), target)
     return Features.load(target, verify=False)
 
 

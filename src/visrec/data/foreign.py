@@ -28,6 +28,7 @@ class ForeignFeatures:
         blocks: gives all rows from the first, `(b, *shape)` numbers at a time; as often as it is called.
         about: where they come from, JSON-able, for the provenance: `extractor`, `layer`, `file`, …
         dtype: "float32", or "float16" where the files have it so.
+        grid: (h, w) of the map whose cells the regions are, row by row; None where nobody says.
     """
 
     name: str
@@ -36,6 +37,7 @@ class ForeignFeatures:
     blocks: Callable[[], Iterator[np.ndarray]]
     about: Mapping[str, Any] = field(default_factory=dict)
     dtype: str = "float32"
+    grid: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)
