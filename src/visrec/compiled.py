@@ -1,0 +1,92 @@
+"""Loops over arrays that are compiled when they are first called, and their work shared among threads.
+
+For what neither NumPy nor torch does without a temporary array for each step: sampling, scores of pairs, ranks.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, update_wrapper
+from itertools import pairwise
+from threading import Lock
+from typing import Any
+
+_LEAST = 256  # rows a thread should have to be worth waking
+
+
+class Compiled:
+    """A function in the part of Python that numba compiles; it releases the interpreter while it runs.
+
+    Sums may be taken in another order than written, by the vector instructions of the machine; the same machine gives
+    the same bits. Division by zero gives what NumPy gives. numba is imported at the first call, and what it compiled
+    is kept on disk for the next process.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        update_wrapper(self, function)
+        self.function = function
+        self._made: Callable[..., Any] | None = None
+        self._lock = Lock()
+
+    def __call__(self, *args: Any) -> Any:
+        return (self._made or self._make())(*args)
+
+    def _make(self) -> Callable[..., Any]:
+        from numba import njit
+
+        with self._lock:
+            if self._made is None:
+                options: dict[str, Any] = {
+                    "nogil": True,
+                    "error_model": "numpy",  # else each division is checked, and none is vectorised
+                    "fastmath": {"reassoc", "contract", "nsz", "arcp"},  # NaN and infinity keep their meaning
+                }
+                try:
+                    self._made = njit(cache=True, **options)(self.function)
+                except RuntimeError:  # nowhere to keep it
+                    self._made = njit(**options)(self.function)
+        return self._made
+
+
+def compiled(function: Callable[..., Any]) -> Compiled:
+    """Compile a function at its first call; see `Compiled`."""
+    return Compiled(function)
+
+
+def in_parallel(kernel: Compiled, n: int, *args: Any, least: int = _LEAST) -> None:
+    """Run `kernel(start, stop, *args)` over parts of 0 … n, one a thread, and wait for all.
+
+    What a part writes must be its own. As many threads as torch has, if it is there.
+
+    Args:
+        kernel: its result is left.
+        n: rows in all.
+        args: the same for all parts.
+        least: rows below which a thread is not worth waking.
+    """
+    parts = max(1, min(n_threads(), n // least))
+    cuts = [n * part // parts for part in range(parts + 1)]
+    waiting = [_pool().submit(kernel, *ends, *args) for ends in pairwise(cuts[1:])]
+    try:
+        kernel(cuts[0], cuts[1], *args)
+    finally:  # the arrays must not go before those who write into them
+        for one in waiting:
+            one.result()
+
+
+def n_threads() -> int:
+    """How many threads there are to work with: torch's number, or that of the processors."""
+    torch = sys.modules.get("torch")
+    return int(torch.get_num_threads()) if torch is not None else (os.cpu_count() or 1)
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(thread_name_prefix="visrec")
+
+
+if hasattr(os, "register_at_fork"):  # a child has none of its parent's threads
+    os.register_at_fork(after_in_child=_pool.cache_clear)
