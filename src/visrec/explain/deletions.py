@@ -20,6 +20,7 @@ from visrec.models.bpr import BPR
 from visrec.models.dvbpr import DVBPR
 from visrec.models.vbpr import VBPR
 from visrec.recommender import Queries, Recommender
+from visrec.training.vectors import ItemVectors
 
 N_NAMED = 3
 """Items of a history that an explanation names; of short ones half."""
@@ -238,10 +239,10 @@ def _shared_deletion(model: BPR | VBPR | DVBPR, compared: Features | None) -> De
     )
 
 
-def _read_by(model: BPR | VBPR | DVBPR) -> tuple[torch.Tensor, torch.Tensor]:
+def _read_by(model: BPR | VBPR | DVBPR) -> tuple[torch.Tensor | ItemVectors, torch.Tensor]:
     """The vectors `(I, F)` that a model weighs with what it knows of a user, and their mean."""
     if isinstance(model, VBPR) and model.f is not None:
-        return model.f, model.f.mean(0)
+        return model.f, model.f.mean()
     assert model.Z is not None
     Z = model.Z[:, _columns(model)]
     return Z, Z.mean(0)
@@ -273,7 +274,7 @@ def _shared(own: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
 def _visual_deletion(model: VBPR) -> Deletion:
     """The item's own look (what its features have beside the average picture's), against that of other pictures."""
     assert model.f is not None
-    f, mean = model.f, model.f.mean(0)
+    f, mean = model.f, model.f.mean()
     missing = np.zeros(len(f), dtype=bool) if model.features is None else model.features.missing
     pool = np.flatnonzero(~missing)
 

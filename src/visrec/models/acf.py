@@ -15,9 +15,10 @@ from torch.utils.checkpoint import checkpoint
 from visrec.errors import ConfigError, FeaturesError
 from visrec.recommender import Fitting, Queries
 from visrec.space import Choice, IntRange, LogRange, Space
+from visrec.training.optimizer import L2
 from visrec.training.pairwise import PairwiseRecommender
 from visrec.training.sampling import HistoryRule
-from visrec.training.trainer import Rows, TrainingConfig
+from visrec.training.trainer import TrainingConfig
 
 # What the tutorial's code used; a setting given by hand still wins.
 TUTORIAL = {
@@ -152,12 +153,12 @@ class ACF(PairwiseRecommender):
         return self.config.variant == "tutorial"
 
     @property
-    def profile(self) -> Tensor:
+    def profile(self) -> nn.Parameter:
         """p (I, K), what an item of a history adds to the query."""
         return self.v if self._is_tutorial else self.p
 
     def encode_items(self, items: Tensor) -> Tensor:
-        return self.v[items]  # (n, K)
+        return self.take(self.v, items)  # (n, K)
 
     def encode_queries(self, queries: Queries) -> Tensor:
         if queries.user is None:
@@ -213,18 +214,10 @@ class ACF(PairwiseRecommender):
             }
         ).select("user_id", "item_id", "alpha", pl.when("seen").then(beta).alias("beta"))
 
-    def penalty(self, rows: Rows) -> Tensor | None:
-        total = None
-        if self.config.reg > 0:
-            norm_u = rows.times_user @ self.u[rows.users].square().sum(1)
-            norm_v = rows.times_item @ self.v[rows.items].square().sum(1)
-            norm_p = rows.times_looked_at @ self.profile[rows.looked_at].square().sum(1)
-            total = self.config.reg / 2 * (norm_u + norm_v + norm_p)
-        if self.config.reg_W > 0:
-            weights = [W for name, W in self.named_parameters() if name[0] in "Ww"]
-            shared = self.config.reg_W / 2 * torch.stack([W.square().sum() for W in weights]).sum()
-            total = shared if total is None else total + shared
-        return total
+    def l2(self) -> L2:
+        reg, profile = self.config.reg, "v" if self._is_tutorial else "p"
+        weights = [name for name, _ in self.named_parameters() if name[0] in "Ww"]
+        return L2({"u": reg}, {"v": reg}, {profile: reg}, dict.fromkeys(weights, self.config.reg_W))
 
     def forget(self, users: Tensor, items: Tensor) -> None:
         self.u[users] = 0
@@ -283,7 +276,7 @@ class ACF(PairwiseRecommender):
         assert self.features is not None
         assert queries.user is not None
         k, R, F = self.config.dim_attention, *self.content_shape
-        u = self.u[queries.user]  # (B, K)
+        u = self.take(self.u, queries.user)  # (B, K)
         owner = queries.mask.nonzero()[:, 0]  # (S,)
         distinct, item = queries.history[queries.mask].unique(return_inverse=True)  # (n,) sorted, (S,)
         # By linearity W x is done once an item, not once a pair: W1x xbar = sum_m beta_m W1x x_m.
@@ -300,12 +293,12 @@ class ACF(PairwiseRecommender):
         missing = torch.from_numpy(self.features.missing[distinct.numpy()])[item]  # (S,)
         of_xbar = of_xbar.masked_fill(missing[:, None], 0)  # (S, k)
         base = u @ self.W1u.T  # (B, k)
-        p = self.profile[distinct]  # (n, K)
+        p = self.take(self.profile, distinct)  # (n, K)
         of_item = p @ self.W1p.T  # (n, k)
         if self._is_tutorial:
             base = u = base + self.b_u  # the projection takes the place of u in the query too
         else:
-            of_item = of_item + self.v[distinct] @ self.W1v.T
+            of_item = of_item + self.take(self.v, distinct) @ self.W1v.T
         hidden = (base[owner] + of_item[item] + of_xbar + self.b1).relu()  # (S, k)
         padding = u.new_full(queries.mask.shape, _LOWEST)
         logits = padding.masked_scatter(queries.mask, hidden @ self.w1)  # (B, H)

@@ -9,8 +9,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from visrec.space import Choice, LogRange, Space
+from visrec.training.optimizer import L2
 from visrec.training.pairwise import PairwiseRecommender
-from visrec.training.trainer import Rows, TrainingConfig
+from visrec.training.trainer import TrainingConfig
 
 
 class BPRConfig(TrainingConfig):
@@ -54,17 +55,14 @@ class BPR(PairwiseRecommender):
         nn.init.zeros_(self.beta_i)
 
     def encode_items(self, items: Tensor) -> Tensor:
-        return torch.cat([self.gamma_i[items], self.beta_i[items]], dim=1)  # (n, K + 1)
+        return torch.cat([self.take(self.gamma_i, items), self.take(self.beta_i, items)], dim=1)  # (n, K + 1)
 
     def encode_users(self, users: Tensor) -> Tensor:
-        return torch.cat([self.gamma_u[users], torch.ones(len(users), 1)], dim=1)  # (B, K + 1)
+        return torch.cat([self.take(self.gamma_u, users), torch.ones(len(users), 1)], dim=1)  # (B, K + 1)
 
-    def penalty(self, rows: Rows) -> Tensor | None:
-        if self.config.reg == 0:
-            return None
-        norm_u = self.gamma_u[rows.users].square().sum(1)  # (u,)
-        norm_i = self.gamma_i[rows.items].square().sum(1) + self.beta_i[rows.items, 0].square()  # (n,)
-        return self.config.reg / 2 * (rows.times_user @ norm_u + rows.times_item @ norm_i)
+    def l2(self) -> L2:
+        reg = self.config.reg
+        return L2(users={"gamma_u": reg}, items={"gamma_i": reg, "beta_i": reg})
 
     def forget(self, users: Tensor, items: Tensor) -> None:
         self.gamma_u[users] = 0

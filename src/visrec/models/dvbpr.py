@@ -17,9 +17,11 @@ from visrec.features.weights import weights_file_digest
 from visrec.recommender import Fitting
 from visrec.space import Choice, LogRange, Space
 from visrec.training.cnnf import CHANNELS
+from visrec.training.optimizer import L2
 from visrec.training.pairwise import PairwiseRecommender
-from visrec.training.pixel_network import CNNFS, DIM_FC, PixelNetwork, Precision
-from visrec.training.trainer import Rows, TrainingConfig
+from visrec.training.pixel_network import CNNFS, DIM_FC, PixelNetwork
+from visrec.training.trainer import TrainingConfig
+from visrec.training.vectors import Precision
 
 # What the tutorial's code used; a setting given by hand still wins. Its weight decay of 1e-4 stands beside a loss
 # summed over batches of 128 triples; beside our mean it is that much smaller.
@@ -177,28 +179,24 @@ class DVBPR(PairwiseRecommender):
             size = len(shown) if torch.is_grad_enabled() else _PIECE
             pieces = [self.phi(self._read(piece)) for piece in items[shown].split(size)]
             visual = visual.index_copy(0, shown, torch.cat(pieces))  # (n, K)
-        return torch.cat([self.gamma_i[items], visual, self.beta_i[items]], dim=1)  # (n, D + K + b)
+        return torch.cat(
+            [self.take(self.gamma_i, items), visual, self.take(self.beta_i, items)], dim=1
+        )  # (n, D + K + b)
 
     def encode_users(self, users: Tensor) -> Tensor:
         one = torch.ones(len(users), int(self.config.bias))
-        return torch.cat([self.gamma_u[users], self.theta_u[users], one], dim=1)  # (B, D + K + b)
+        return torch.cat(
+            [self.take(self.gamma_u, users), self.take(self.theta_u, users), one], dim=1
+        )  # (B, D + K + b)
 
-    def penalty(self, rows: Rows) -> Tensor | None:
-        terms = []
-        if self.config.reg_theta > 0:
-            norm = self.theta_u[rows.users].square().sum(1)  # (u,)
-            terms.append(self.config.reg_theta / 2 * (rows.times_user @ norm))
-        if self.config.reg_gamma > 0 and (self.config.dim_gamma > 0 or self.config.bias):
-            norm_u = self.gamma_u[rows.users].square().sum(1)  # (u,)
-            norm_i = self.gamma_i[rows.items].square().sum(1) + self.beta_i[rows.items].square().sum(
-                1
-            )  # (n,)
-            terms.append(self.config.reg_gamma / 2 * (rows.times_user @ norm_u + rows.times_item @ norm_i))
-        if self.config.reg_W > 0:
-            weights = [w.flatten() for w in self.phi.parameters() if w.requires_grad and w.ndim >= 2]
-            squares = torch.stack([torch.dot(w, w) for w in weights]).sum()
-            terms.append(self.config.reg_W / (2 * self.config.batch_size) * squares)
-        return torch.stack(terms).sum() if terms else None
+    def l2(self) -> L2:
+        config = self.config
+        weights = [name for name, w in self.named_parameters() if name.startswith("phi.") and w.ndim >= 2]
+        return L2(
+            users={"theta_u": config.reg_theta, "gamma_u": config.reg_gamma},
+            items={"gamma_i": config.reg_gamma, "beta_i": config.reg_gamma},
+            shared=dict.fromkeys(weights, config.reg_W / config.batch_size),
+        )
 
     def forget(self, users: Tensor, items: Tensor) -> None:
         self.theta_u[users] = 0

@@ -11,9 +11,12 @@ from torch import Tensor, nn
 
 from visrec.errors import FeaturesError
 from visrec.features.features import Features
+from visrec.features.finishing import present_rows
 from visrec.space import Choice, LogRange, Space
+from visrec.training.optimizer import L2
 from visrec.training.pairwise import PairwiseRecommender
-from visrec.training.trainer import Rows, TrainingConfig
+from visrec.training.trainer import TrainingConfig
+from visrec.training.vectors import ItemVectors, Precision
 
 # What the tutorial's code used; a setting given by hand still wins. Its weight decay of 1e-4 stands beside a loss
 # summed over batches of 42,000 triples; beside our mean it is that much smaller.
@@ -26,6 +29,7 @@ TUTORIAL = {
     "reg_E": 0.0,
     "negatives": "catalog",
     "plateau_patience": 2,
+    "precision": "float32",
 }
 
 
@@ -50,6 +54,9 @@ class VBPRConfig(TrainingConfig):
     """lambda_Theta: L2 on gamma, theta and beta of each triple."""
     reg_E: float = Field(default=1e-4, ge=0)
     """lambda_E: L2 on the embedding E and the visual bias beta'."""
+    precision: Precision = "auto"
+    """Of the products E f while it learns: "auto" is bfloat16 where the processor has it. Parameters, sums and the
+    vectors of the finished model are float32."""
 
     def __init__(self, **values: Any) -> None:
         if values.get("variant") == "tutorial":
@@ -78,7 +85,7 @@ class VBPR(PairwiseRecommender):
 
     f_norm: Tensor
     """() the root mean square of |f_i|; 1 in the tutorial's variant."""
-    f: Tensor | None = None
+    f: ItemVectors | None = None
     """(I, F) the features that the encoders read; None in a model that was loaded without them."""
 
     def build(self, n_users: int, n_items: int) -> None:
@@ -111,11 +118,17 @@ class VBPR(PairwiseRecommender):
         nn.init.zeros_(self.beta_prime)
 
     def prepare_content(self, features: Features) -> None:
-        f = torch.from_numpy(features.values.astype("float32"))  # (I, F), a copy
-        missing = torch.from_numpy(features.missing.copy())
-        if not missing.all():
-            f[missing] = f[~missing].mean(0)
-        self.f = f / self.f_norm
+        scale, mean = 1 / float(self.f_norm), 0.0
+        if features.missing.any() and not features.missing.all():
+            total = sum(
+                rows.sum(0, dtype=np.float64) for rows in present_rows(features.values, features.missing)()
+            )
+            mean = total / int((~features.missing).sum()) * scale
+        self.f = ItemVectors(features, scale=scale, fill=mean, precision=self.config.precision)
+
+    def release(self) -> None:
+        if self.f is not None:
+            self.f.release()
 
     def encode_items(self, items: Tensor) -> Tensor:
         if self.f is None:
@@ -123,25 +136,24 @@ class VBPR(PairwiseRecommender):
                 "This VBPR was loaded without its features, which encoding items needs. Use "
                 "load_model(path, features). Ranking the items that it was trained on works as it is."
             )
-        f = self.f[items]  # (n, F)
-        bias = self.beta_i[items] + f @ self.beta_prime  # (n, 1) + (n, 1)
-        return torch.cat([self.gamma_i[items], f @ self.E.T, bias], dim=1)  # (n, K + D + 1)
+        of_f = torch.cat([self.E, self.beta_prime.T])  # (D + 1, F)
+        visual = self.f.product(items, of_f, learning=self.is_learning)  # (n, D + 1): E f_i, beta' . f_i
+        gamma_i, beta_i = self.take(self.gamma_i, items), self.take(self.beta_i, items)
+        return torch.cat([gamma_i, visual[:, :-1], beta_i + visual[:, -1:]], dim=1)  # (n, K + D + 1)
 
     def encode_users(self, users: Tensor) -> Tensor:
         one = torch.ones(len(users), 1)
-        return torch.cat([self.gamma_u[users], self.theta_u[users], one], dim=1)  # (B, K + D + 1)
+        return torch.cat(
+            [self.take(self.gamma_u, users), self.take(self.theta_u, users), one], dim=1
+        )  # (B, K+D+1)
 
-    def penalty(self, rows: Rows) -> Tensor | None:
-        total = None
-        if self.config.reg > 0:
-            gamma_u, theta_u = self.gamma_u[rows.users], self.theta_u[rows.users]  # (u, K), (u, D)
-            norm_u = gamma_u.square().sum(1) + theta_u.square().sum(1)  # (u,)
-            norm_i = self.gamma_i[rows.items].square().sum(1) + self.beta_i[rows.items, 0].square()  # (n,)
-            total = self.config.reg / 2 * (rows.times_user @ norm_u + rows.times_item @ norm_i)
-        if self.config.reg_E > 0:
-            shared = self.config.reg_E / 2 * (self.E.square().sum() + self.beta_prime.square().sum())
-            total = shared if total is None else total + shared
-        return total
+    def l2(self) -> L2:
+        reg, reg_E = self.config.reg, self.config.reg_E
+        return L2(
+            users={"gamma_u": reg, "theta_u": reg},
+            items={"gamma_i": reg, "beta_i": reg},
+            shared={"E": reg_E, "beta_prime": reg_E},
+        )
 
     def forget(self, users: Tensor, items: Tensor) -> None:
         self.gamma_u[users] = 0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -19,14 +20,15 @@ from visrec.evaluation.protocol import mean_metric
 from visrec.features.features import Features
 from visrec.recommender import Fitting, Queries, Recommender
 from visrec.training.guidelines import GuidelinesSampler, content_digest
+from visrec.training.optimizer import L2, Taken
 from visrec.training.sampling import HistoryRule, PopularitySampler, Sampler, UniformSampler
-from visrec.training.trainer import Rows, Trainer, TrainingConfig
+from visrec.training.trainer import Trainer, TrainingConfig
 
 
 class PairwiseRecommender(nn.Module, Recommender):
     """A model with parameters, trained so that x_ui > x_uj for a positive i and a negative j.
 
-    A model declares its parameters in `build`, its L2 terms in `penalty`, and the two encoders.
+    A model declares its parameters in `build`, its L2 terms in `l2`, and the two encoders.
 
     Attributes:
         content_shape: of an item's content: `(F,)`, `(R, F)` or `(S, S, 3)`; `()` where it needs none.
@@ -39,6 +41,9 @@ class PairwiseRecommender(nn.Module, Recommender):
 
     def __init__(self, config: TrainingConfig | None = None, **settings: Any) -> None:
         nn.Module.__init__(self)
+        self._tables: tuple[nn.Parameter, ...] = ()
+        self._taken: list[Taken] = []
+        self._is_learning = False
         Recommender.__init__(self, config, **settings)
 
     @abstractmethod
@@ -99,8 +104,33 @@ class PairwiseRecommender(nn.Module, Recommender):
         return self.encode_queries(queries), self.encode_items(items)
 
     @abstractmethod
-    def penalty(self, rows: Rows) -> Tensor | None:
-        """The L2 terms of a batch, as a mean over its triples; None where all are 0."""
+    def l2(self) -> L2:
+        """The L2 terms; they also name the tables, which the encoders look up by `take`."""
+
+    def take(self, table: nn.Parameter, index: Tensor) -> Tensor:
+        """Rows `(n, d)` of a table by index `(n,)`. While a batch is encoded, only these rows have a gradient."""
+        if not any(table is one for one in self._tables):
+            return table[index]
+        rows = table.detach().index_select(0, index).requires_grad_()
+        self._taken.append(Taken(table, index, rows))
+        return rows
+
+    @property
+    def is_learning(self) -> bool:
+        """Whether a batch is being encoded to learn from it."""
+        return self._is_learning
+
+    def release(self) -> None:
+        """Let go of what was held to learn from; called when learning is over."""
+
+    @contextmanager
+    def taking(self, tables: Iterable[nn.Parameter]) -> Iterator[list[Taken]]:
+        """While it lasts, the rows that are taken from these tables end up in the list, and gradients end at them."""
+        self._tables, self._taken, self._is_learning = tuple(tables), [], True
+        try:
+            yield self._taken
+        finally:
+            self._tables, self._taken, self._is_learning = (), [], False
 
     @abstractmethod
     def forget(self, users: Tensor, items: Tensor) -> None:
@@ -145,7 +175,10 @@ class PairwiseRecommender(nn.Module, Recommender):
         if self.weights_digest is not None:
             fingerprint.append(self.weights_digest)
         trainer = Trainer(self, sampler, self._validation(train, valid), fingerprint=digest_of(fingerprint))
-        trainer.run(checkpoint=fitting.checkpoint, progress=fitting.progress)
+        try:
+            trainer.run(checkpoint=fitting.checkpoint, progress=fitting.progress)
+        finally:
+            self.release()
         self.training_log = trainer.log
         self.eval()
 

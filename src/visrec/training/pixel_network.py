@@ -14,11 +14,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from visrec.errors import ConfigError, FeaturesError
 from visrec.features.architectures import build, resolve_backbone
-from visrec.features.layers import has_bfloat16
 from visrec.features.weights import load_weights
 from visrec.training.cnnf import CHANNELS, CNNF
+from visrec.training.vectors import Precision, is_bfloat16
 
-Precision = Literal["auto", "float32", "bfloat16"]
 Trained = Literal["all", "head"] | int
 
 DIM_FC = 4096
@@ -95,7 +94,7 @@ class PixelNetwork(nn.Module):
             mean, std = ((value,) * 3 for value in _SCALES[backbone])
         for name, value in {"mean": mean, "std": std}.items():
             self.register_buffer(name, 255 * torch.tensor(value).view(3, 1, 1), persistent=False)
-        self.is_bfloat16 = precision == "bfloat16" or (precision == "auto" and has_bfloat16("cpu"))
+        self.is_bfloat16 = is_bfloat16(precision)
         self._frozen = _freeze_all_but(self.net, trained, backbone)
 
     def load(self, weights: str) -> None:

@@ -5,24 +5,23 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 
 from visrec.config import Config, digest_of
-from visrec.data.interactions import Histories
 from visrec.errors import DivergedError
 from visrec.progress import Progress
-from visrec.recommender import Queries
 from visrec.training.checkpoint import load_checkpoint, save_checkpoint
 from visrec.training.guidelines import GuidelinesConfig
 from visrec.training.losses import LossName, loss_of
-from visrec.training.sampling import NOBODY, Negatives, Sampler, Triples
+from visrec.training.optimizer import Optimizer
+from visrec.training.pairs import Buffers, Pairs, Touched
+from visrec.training.sampling import Negatives, Sampler, Triples
 
 if TYPE_CHECKING:
     from visrec.training.pairwise import PairwiseRecommender
@@ -37,12 +36,13 @@ class TrainingConfig(Config):
     """At most this many passes over the training interactions."""
     batch_size: int = Field(default=1024, ge=1)
     """Triples a step."""
-    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
-    """AdamW applies `weight_decay` apart from the gradient, the other two through it."""
+    optimizer: Literal["adam", "adamw", "adagrad", "sgd"] = "adam"
+    """AdamW applies `weight_decay` apart from the gradient, the others through it."""
     learning_rate: float = Field(default=1e-2, gt=0)
     """Step size."""
     weight_decay: float = Field(default=0.0, ge=0)
-    """The optimiser's own decay, on all parameters alike. The papers' L2 terms are the models' `reg` settings."""
+    """The optimiser's own decay, on all parameters alike. The papers' L2 terms are the models' `reg` settings. Other
+    than these it moves every row of every table at every step, so a step then costs what the whole catalogue does."""
     loss: LossName = "bpr"
     """"bpr", "bce", "hinge", "warp" (which wants several negatives), or "softmax"; see visrec.training.losses."""
     sampler: Literal["uniform", "popularity", "guidelines"] = "uniform"
@@ -81,27 +81,6 @@ class TrainingConfig(Config):
         return self
 
 
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """The distinct users and items of a batch of triples.
-
-    Attributes:
-        users: `(u,)` by index.
-        times_user: `(u,)` float32, how often each occurs, divided by the number of triples.
-        items: `(n,)` by index, positives and negatives.
-        times_item: `(n,)` like `times_user`; each of the negatives of a positive counts for its part of one.
-        looked_at: `(h,)` by index, the items of the histories; empty for models that look at none.
-        times_looked_at: `(h,)` the mean over triples of an item's part of the history.
-    """
-
-    users: Tensor
-    times_user: Tensor
-    items: Tensor
-    times_item: Tensor
-    looked_at: Tensor
-    times_looked_at: Tensor
-
-
 class Trainer:
     """Trains one model. Everything that decides the result is in its state, so that a run can go on anywhere."""
 
@@ -124,7 +103,8 @@ class Trainer:
         self.model, self.sampler, self.validate = model, sampler, validate
         self.config = model.config
         self.rng = np.random.default_rng(self.config.seed)
-        self.optimizer = _optimizer(model, self.config)
+        self.optimizer = Optimizer(model, self.config, model.l2())
+        self._buffers = Buffers()
         self.fingerprint = digest_of([fingerprint, type(model).__name__, self.config.model_dump(mode="json")])
         self.epoch = 0
         self.best = -math.inf
@@ -150,21 +130,18 @@ class Trainer:
 
     def step(self, batch: Triples) -> float:
         """One gradient step; returns the loss, without its L2 terms."""
-        B, n = batch.neg.shape
-        item, at = np.unique(np.concatenate([batch.pos, batch.neg.ravel()]), return_inverse=True)
-        at_pos, at_neg = torch.from_numpy(at).split([B, B * n])
-        queries, at_query = _queries(batch)
+        pairs, whole = Pairs.of(batch), self.optimizer.whole
         # Each distinct user and item is encoded once, however often it occurs in the batch.
-        Q, Z = self.model.encode_batch(queries, torch.from_numpy(item))  # (u, d), (n_items, d)
-        q = Q.index_select(0, at_query)  # (B, d)
-        x_ui = (q * Z.index_select(0, at_pos)).sum(1)  # (B,)
-        x_uj = (q[:, None] * Z.index_select(0, at_neg).view(B, n, -1)).sum(2)  # (B, n)
+        with self.model.taking(self.optimizer.tables.values()) as taken:
+            Q, Z = self.model.encode_batch(pairs.queries, torch.from_numpy(pairs.items))  # (m, d), (n, d)
+        x_ui, x_uj = (x.requires_grad_() for x in pairs.scores(Q, Z))  # (B,), (B, n)
         weight = None if (batch.weight == 1).all() else torch.from_numpy(batch.weight)
         loss = loss_of(self.config.loss, x_ui, x_uj, weight, n_candidates=len(self.sampler.pool))
-        penalty = self.model.penalty(_rows(batch, item, at))
-        self.optimizer.zero_grad(set_to_none=True)
-        (loss if penalty is None else loss + penalty).backward()
-        self.optimizer.step()
+        of_vectors = pairs.gradients((Q, Z), torch.autograd.grad(loss, (x_ui, x_uj)), self._buffers)
+        ends = [*(one.rows for one in taken), *whole.values()]
+        found = torch.autograd.grad((Q, Z), ends, of_vectors, allow_unused=True)
+        of_rows = list(zip(taken, found, strict=False))
+        self.optimizer.step(of_rows, found[len(taken) :], Touched.of(batch, pairs))
         return loss.item()
 
     def _run_epoch(self) -> None:
@@ -183,7 +160,7 @@ class Trainer:
                     self._diverged(loss)
                 total, n = total + loss * len(batch), n + len(batch)
         self.model.eval()
-        if not all(bool(parameter.isfinite().all()) for parameter in self.model.parameters()):
+        if not all(_is_finite(parameter) for parameter in self.model.parameters()):
             self._diverged(math.nan)  # in the last step, whose loss was still finite
         self.epoch += 1
         trained = time.perf_counter() - start
@@ -205,8 +182,7 @@ class Trainer:
         self.waited += 1
         if self.waited > self.config.plateau_patience:
             self.waited = 0
-            for group in self.optimizer.param_groups:
-                group["lr"] *= self.config.plateau_factor
+            self.optimizer.learning_rate *= self.config.plateau_factor
 
     def _is_over(self) -> bool:
         """Whether patience is at its end, or the learning rate, which falls nowhere but on a plateau."""
@@ -230,26 +206,18 @@ class Trainer:
     @property
     def learning_rate(self) -> float:
         """The current one."""
-        return float(self.optimizer.param_groups[0]["lr"])
+        return self.optimizer.learning_rate
 
     def _save(self, path: Path) -> None:
         tensors = {f"model/{name}": t for name, t in self.model.state_dict().items()}
         tensors |= {f"best/{name}": t for name, t in self.best_state.items()}
-        scalars: dict[str, dict[str, float]] = {}
-        for index, state in self.optimizer.state_dict()["state"].items():
-            for name, value in state.items():
-                if isinstance(value, Tensor):
-                    tensors[f"optimizer/{index}/{name}"] = value
-                elif value is not None:
-                    scalars.setdefault(str(index), {})[name] = value
+        tensors |= {f"optimizer/{name}": t for name, t in self.optimizer.state().items()}
         facts = {
             "fingerprint": self.fingerprint,
             "epoch": self.epoch,
             "best": None if math.isinf(self.best) else self.best,
             "best_epoch": self.best_epoch,
             "waited": self.waited,
-            "learning_rate": self.learning_rate,
-            "optimizer": scalars,
             "rng": self.rng.bit_generator.state,
             "log": self.log,
         }
@@ -262,50 +230,17 @@ class Trainer:
         tensors, facts = found
         self.model.load_state_dict(_named(tensors, "model/"))
         self.best_state = _named(tensors, "best/")
-        states: dict[int, dict[str, Any]] = {int(i): dict(s) for i, s in facts["optimizer"].items()}
-        for name, value in _named(tensors, "optimizer/").items():
-            index, _, key = name.partition("/")
-            states.setdefault(int(index), {})[key] = value
-        groups = self.optimizer.state_dict()["param_groups"]
-        for group in groups:
-            group["lr"] = facts["learning_rate"]
-        self.optimizer.load_state_dict({"state": states, "param_groups": groups})
+        self.optimizer.restore(_named(tensors, "optimizer/"))
         self.rng.bit_generator.state = facts["rng"]
         self.epoch, self.best_epoch, self.waited = facts["epoch"], facts["best_epoch"], facts["waited"]
         self.best = -math.inf if facts["best"] is None else facts["best"]
         self.log = facts["log"]
 
 
-def _queries(batch: Triples) -> tuple[Queries, Tensor]:
-    """The queries of a batch, and which of them each positive's is: each user's once, unless histories differ."""
-    if batch.history is not None:
-        return Queries.padded(batch.history, batch.user), torch.arange(len(batch))
-    user, at = np.unique(batch.user, return_inverse=True)
-    return Queries.of_users(user), torch.from_numpy(at)
-
-
-def _rows(batch: Triples, item: np.ndarray, at: np.ndarray) -> Rows:
-    """What a batch touches; `item[at]` are its positives and then its negatives."""
-    B, n = batch.neg.shape
-    share = np.concatenate([np.ones(B), np.full(B * n, 1 / n)])
-    known = batch.user[batch.user != NOBODY]
-    user, times = np.unique(known, return_counts=True)
-    history = batch.history or Histories(np.zeros(B + 1, dtype=np.int64), np.zeros(0, dtype=np.int64))
-    looked_at, place = np.unique(history.items, return_inverse=True)
-    part = np.repeat(1 / np.maximum(history.lengths, 1), history.lengths)
-    parts = np.bincount(place, part, minlength=len(looked_at))
-    pairs = (user, times), (item, np.bincount(at, share)), (looked_at, parts)
-    tensors = [(torch.from_numpy(rows), torch.from_numpy((t / B).astype(np.float32))) for rows, t in pairs]
-    return Rows(*(tensor for pair in tensors for tensor in pair))
-
-
 def _named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
 
-def _optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
-    parameters = list(model.parameters())
-    if config.optimizer == "sgd":
-        return torch.optim.SGD(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
-    cls = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
-    return cls(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
+def _is_finite(tensor: Tensor) -> bool:
+    """Whether all numbers are; their sum says so at once where they are, but for very large ones."""
+    return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())

@@ -79,7 +79,7 @@ def test_what_vbpr_sees_shared_with_the_nearest_is_a_projection(fitted, content,
     model = fitted("VBPR")
     question = Question.of(model, "u00", "i03", None)
     named, _ = _changes(model, "nearest", content)(question, 2, rng)
-    f = model.f.double().numpy()
+    f = model.f[:].double().numpy()
     mean = f.mean(0)
     raw = content.vector.values
     cosine = {n: raw[n] @ raw[3] / np.linalg.norm(raw[n]) for n in (0, 2, 6, 8, 9)}

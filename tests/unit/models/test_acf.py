@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from visrec.data.ids import IdMap
-from visrec.data.interactions import Interactions
+from visrec.data.interactions import Histories, Interactions
 from visrec.errors import ConfigError, DataError, FeaturesError, UnsupportedError
 from visrec.features.features import Features
 from visrec.models import acf
 from visrec.models.acf import ACF
 from visrec.recommender import Queries, load_model
 from visrec.training.sampling import Triples, UniformSampler
-from visrec.training.trainer import Rows, Trainer
+from visrec.training.trainer import Trainer
 
 SMALL = {"dim_gamma": 4, "dim_attention": 4, "epochs": 3, "batch_size": 4, "learning_rate": 0.05}
 VARIANTS = pytest.mark.parametrize("variant", ["paper", "tutorial"])
@@ -281,19 +281,17 @@ def test_float16_regions_are_computed_with_as_float32(train, features):
 
 
 @VARIANTS
-def test_gradients_reach_every_parameter(train, features, variant):
+def test_gradients_reach_every_parameter(train, features, variant, gradients):
     """W1v among them, which the tutorial declares and never uses."""
     model = _lively(ACF(**SMALL, variant=variant, reg=0, reg_W=0).fit(train, features))
     trainer = Trainer(model, UniformSampler(train, history="others"), None, fingerprint="")
     batch = next(UniformSampler(train, history="others").epoch(100, np.random.default_rng(0)))
-    trainer.step(batch)
-    for name, parameter in model.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.abs().sum() > 0, name
+    for name, gradient in gradients(trainer, batch).items():
+        assert gradient.abs().sum() > 0, name
     assert ("W1v" in dict(model.named_parameters())) == (variant == "paper")
 
 
-def test_the_penalty_counts_what_each_triple_touches(train, features):
+def test_the_penalty_counts_what_each_triple_touches(train, features, penalty):
     model = _lively(ACF(**SMALL, reg=0.3, reg_W=0.7).fit(train, features))
     p = _parameters(model)
     triples = [(0, 0, [4], [1, 3]), (2, 3, [4], [0, 5, 1]), (2, 5, [6], [0, 3, 1])]  # u, i, j, history
@@ -303,18 +301,12 @@ def test_the_penalty_counts_what_each_triple_touches(train, features):
         total += np.mean([(p["p"][item] ** 2).sum() for item in history])
     weights = sum((W**2).sum() for name, W in p.items() if name[0] in "Ww")
     expected = 0.3 / 2 * total / 3 + 0.7 / 2 * weights
-    looked_at = {0: 1 / 3 + 1 / 3, 1: 1 / 2 + 1 / 3 + 1 / 3, 3: 1 / 2 + 1 / 3, 5: 1 / 3}
-    rows = Rows(
-        torch.tensor([0, 2]),
-        torch.tensor([1 / 3, 2 / 3]),
-        torch.tensor([0, 3, 4, 5, 6]),
-        torch.tensor([1 / 3, 1 / 3, 2 / 3, 1 / 3, 1 / 3]),
-        torch.tensor(list(looked_at)),
-        torch.tensor(list(looked_at.values())) / 3,
+    batch = Triples(
+        *(np.array([one[place] for one in triples]) for place in range(3)),
+        np.ones(3, dtype=np.float32),
+        Histories(np.array([0, 2, 5, 8]), np.array([item for *_, history in triples for item in history])),
     )
-    assert model.penalty(rows).item() == pytest.approx(expected, rel=1e-5)
-    free = ACF(**SMALL, reg=0, reg_W=0).fit(train, features)
-    assert free.penalty(rows) is None
+    assert penalty(model, batch) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize(("reg", "reg_W", "shrinks"), [(5.0, 0.0, "p"), (0.0, 5.0, "W2x")])

@@ -17,7 +17,7 @@ from visrec.models.dvbpr import DVBPR
 from visrec.recommender import load_model
 from visrec.training import pixel_network
 from visrec.training.sampling import Triples, UniformSampler
-from visrec.training.trainer import Rows, Trainer
+from visrec.training.trainer import Trainer
 
 SMALL = {
     "dim_theta": 3,
@@ -80,7 +80,7 @@ def test_the_score_is_theta_times_what_the_network_sees(train, pixels, dim_gamma
             assert scores[u, i] == pytest.approx(expected, abs=1e-5)
 
 
-def test_the_penalty_is_the_papers_divided_by_the_batch(train, pixels):
+def test_the_penalty_is_the_papers_divided_by_the_batch(train, pixels, penalty):
     settings = {**SMALL, "batch_size": 3, "reg_W": 0.5, "reg_theta": 0.3, "reg_gamma": 0.7}
     model = DVBPR(**settings, dim_gamma=5, bias=True).fit(train, pixels)
     theta_u, gamma_u, gamma_i = (
@@ -94,24 +94,16 @@ def test_the_penalty_is_the_papers_divided_by_the_batch(train, pixels):
         total += 0.7 / 2 * sum(model.beta_i[item].item() ** 2 for item in (i, j))
     for layer in (*model.phi.net.convs, *model.phi.net.fcs):
         total += 0.5 / 2 * sum(w**2 for w in layer.weight.detach().double().flatten().tolist())
-    rows = Rows(
-        torch.tensor([0, 2]),
-        torch.tensor([1 / 3, 2 / 3]),
-        torch.tensor([0, 1, 3, 4, 5]),
-        torch.tensor([1 / 3, 1 / 3, 1 / 3, 2 / 3, 1 / 3]),
-        torch.zeros(0, dtype=torch.int64),
-        torch.zeros(0),
-    )
-    assert model.penalty(rows).item() == pytest.approx(total / 3, rel=1e-5)
+    triples = Triples(np.array(user), np.array(pos), np.array(neg)[:, None], np.ones(3, dtype=np.float32))
+    assert penalty(model, triples) == pytest.approx(total / 3, rel=1e-5)
 
 
 def test_weights_that_do_not_learn_are_not_penalised(train, pixels):
     model = DVBPR(**{**SMALL, "batch_size": 1}, trained="head", reg_W=2.0, reg_theta=0).fit(train, pixels)
-    nothing = torch.zeros(0)
-    rows = Rows(nothing.long(), nothing, nothing.long(), nothing, nothing.long(), nothing)
-    expected = model.phi.net.fcs[-1].weight.square().sum().item()
-    assert model.penalty(rows).item() == pytest.approx(expected, rel=1e-5)
-    assert DVBPR(**SMALL, reg_W=0, reg_theta=0).fit(train, pixels).penalty(rows) is None
+    learnt = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    head = model.phi.net.fcs[-1].weight
+    penalised = {name for name in model.l2().shared if name in learnt}
+    assert [model.get_parameter(name) is head for name in penalised] == [True]
 
 
 def test_items_without_a_picture_are_scored_by_gamma_alone(train, pixels):
@@ -172,14 +164,14 @@ def test_it_learns_from_raw_pixels_which_colour_a_user_likes(interactions, backb
         assert own.min() > other.max(), u
 
 
-def test_the_gradient_reaches_the_first_convolution_and_only_the_users_of_the_batch(train, pixels):
+def test_the_gradient_reaches_the_first_convolution_and_only_the_users_of_the_batch(train, pixels, gradients):
     model = DVBPR(**{**SMALL, "epochs": 0}, reg_W=0, reg_theta=0).fit(train, pixels)
     triples = Triples(np.array([2]), np.array([3]), np.array([[4]]), np.ones(1, dtype=np.float32))
     torch.manual_seed(0)
-    _trainer(model, train).step(triples)
-    assert model.theta_u.grad.abs().sum(1).nonzero().flatten().tolist() == [2]
-    for layer in (*model.phi.net.convs, *model.phi.net.fcs):
-        assert (layer.weight.grad != 0).any()
+    of = gradients(_trainer(model, train), triples)
+    assert of["theta_u"].abs().sum(1).nonzero().flatten().tolist() == [2]
+    for name in of:
+        assert (of[name] != 0).any() or not name.startswith("phi.") or not name.endswith("weight"), name
 
 
 def test_frozen_parts_do_not_change_and_the_others_do(train, pixels):

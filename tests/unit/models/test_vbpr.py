@@ -11,7 +11,6 @@ from visrec.features.features import Features
 from visrec.models.vbpr import VBPR
 from visrec.recommender import load_model
 from visrec.training.sampling import Triples, UniformSampler
-from visrec.training.trainer import Rows
 
 SMALL = {"dim_gamma": 4, "dim_theta": 3, "epochs": 3, "batch_size": 4, "learning_rate": 0.05}
 
@@ -84,11 +83,11 @@ def test_brand_new_items_are_ranked_by_their_looks_alone(train, features):
 def test_users_without_interactions_get_the_bias_terms(train, features):
     model = VBPR(**SMALL).fit(train, features)
     p = _parameters(model)
-    expected = p["beta_i"][:, 0] + model.f.double().numpy() @ p["beta_prime"][:, 0]
+    expected = p["beta_i"][:, 0] + model.f[:].double().numpy() @ p["beta_prime"][:, 0]
     np.testing.assert_allclose(model.score(["u03"])[0], expected, atol=1e-6)
 
 
-def test_the_penalty_is_that_of_section_4_3(train, features):
+def test_the_penalty_is_that_of_section_4_3(train, features, penalty):
     model = VBPR(**SMALL, reg=0.3, reg_E=0.7).fit(train, features)
     p = _parameters(model)
     user, pos, neg = [0, 2, 2], [0, 3, 5], [4, 4, 1]
@@ -98,15 +97,8 @@ def test_the_penalty_is_that_of_section_4_3(train, features):
         for item in (i, j):
             total += (p["gamma_i"][item] ** 2).sum() + p["beta_i"][item, 0] ** 2
     expected = 0.3 / 2 * total / 3 + 0.7 / 2 * ((p["E"] ** 2).sum() + (p["beta_prime"] ** 2).sum())
-    rows = Rows(
-        torch.tensor([0, 2]),
-        torch.tensor([1 / 3, 2 / 3]),
-        torch.tensor([0, 1, 3, 4, 5]),
-        torch.tensor([1 / 3, 1 / 3, 1 / 3, 2 / 3, 1 / 3]),
-        torch.zeros(0, dtype=torch.int64),
-        torch.zeros(0),
-    )
-    assert model.penalty(rows).item() == pytest.approx(expected, rel=1e-5)
+    triples = Triples(np.array(user), np.array(pos), np.array(neg)[:, None], np.ones(3, dtype=np.float32))
+    assert penalty(model, triples) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize(("reg", "reg_E", "shrinks"), [(5.0, 0.0, "gamma_u"), (0.0, 5.0, "E")])
@@ -157,18 +149,19 @@ def test_the_tutorials_weight_decay_is_that_of_its_summed_loss(train, features):
     torch.testing.assert_close(*steps)
 
 
-def test_gradients_reach_every_parameter_of_a_triple_and_no_other_row(train, features):
+def test_gradients_reach_every_parameter_of_a_triple_and_no_other_row(train, features, gradients):
     from visrec.training.trainer import Trainer
 
     model = VBPR(**{**SMALL, "epochs": 1}, reg=0, reg_E=0).fit(train, features)
     trainer = Trainer(model, UniformSampler(train), None, fingerprint="")
-    trainer.step(Triples(np.array([2]), np.array([3]), np.array([[4]]), np.ones(1, dtype=np.float32)))
-    assert model.gamma_u.grad.abs().sum(1).nonzero().flatten().tolist() == [2]
-    assert model.theta_u.grad.abs().sum(1).nonzero().flatten().tolist() == [2]
-    assert model.gamma_i.grad.abs().sum(1).nonzero().flatten().tolist() == [3, 4]
-    assert model.beta_i.grad.abs().sum(1).nonzero().flatten().tolist() == [3, 4]
-    assert (model.E.grad != 0).all()
-    assert (model.beta_prime.grad != 0).all()
+    triples = Triples(np.array([2]), np.array([3]), np.array([[4]]), np.ones(1, dtype=np.float32))
+    of = gradients(trainer, triples)
+    assert of["gamma_u"].abs().sum(1).nonzero().flatten().tolist() == [2]
+    assert of["theta_u"].abs().sum(1).nonzero().flatten().tolist() == [2]
+    assert of["gamma_i"].abs().sum(1).nonzero().flatten().tolist() == [3, 4]
+    assert of["beta_i"].abs().sum(1).nonzero().flatten().tolist() == [3, 4]
+    assert (of["E"] != 0).all()
+    assert (of["beta_prime"] != 0).all()
 
 
 def test_items_alike_are_so_without_the_bias(train, features):

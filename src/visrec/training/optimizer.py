@@ -1,0 +1,263 @@
+"""The optimiser: tables of users and items by the rows of a batch, all other parameters as torch has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from visrec.compiled import compiled, in_parallel
+from visrec.training.pairs import Touched, distinct
+
+if TYPE_CHECKING:
+    from visrec.training.trainer import TrainingConfig
+
+_BETAS, _EPS = (0.9, 0.999), 1e-8  # as torch has them
+_STATES = {
+    "sgd": (),
+    "adagrad": ("sum",),
+    "adam": ("exp_avg", "exp_avg_sq"),
+    "adamw": ("exp_avg", "exp_avg_sq"),
+}
+_LEAST = 64  # rows a thread should have: each is a vector
+
+
+@dataclass(frozen=True)
+class L2:
+    """The L2 terms of a model, lambda / 2 |.|² each, by the name of the parameter; they also say which are tables.
+
+    Attributes:
+        users: of tables with a row a user: the mean over triples of the norm of their user's row.
+        items: of tables with a row an item: the mean over triples of the norm of the positive's row and of the
+            negative's (of several, their mean).
+        history: of tables with a row an item: the mean over triples of the mean over the items that are looked at.
+        shared: of parameters that belong to no user and no item: the norm of all of it, once.
+    """
+
+    users: Mapping[str, float] = field(default_factory=dict)
+    items: Mapping[str, float] = field(default_factory=dict)
+    history: Mapping[str, float] = field(default_factory=dict)
+    shared: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def tables(self) -> set[str]:
+        """The names of all that have a row a user or an item."""
+        return {*self.users, *self.items, *self.history}
+
+    def terms(self, touched: Touched) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
+        """By table, what its rows `(n,)` by index are pulled to 0 with `(n,)`: the gradient is that times the row."""
+        found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+        for weights, (index, times) in (
+            (self.users, touched.users),
+            (self.items, touched.items),
+            (self.history, touched.history),
+        ):
+            for name, weight in weights.items():
+                if weight > 0:
+                    found.setdefault(name, []).append((index, np.float32(weight) * times))
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Taken:
+    """Rows `(n, d)` that were looked up in a table by index `(n,)`: where gradients end."""
+
+    table: nn.Parameter
+    index: Tensor
+    rows: Tensor
+
+
+class Optimizer:
+    """SGD, Adagrad, Adam or AdamW over a model's parameters.
+
+    Tables have gradients in the rows of a batch alone, and only those are touched, their moments too: a step costs
+    what the batch does, however large the catalogue. As torch's `SparseAdam`, this is Adam whose moments do not
+    decay between two visits to a row. With `weight_decay`, which moves every row at every step, tables are updated
+    whole, as all other parameters are.
+
+    Attributes:
+        tables: parameters that are updated by rows, by name.
+        whole: the other ones.
+    """
+
+    def __init__(self, model: nn.Module, config: TrainingConfig, l2: L2) -> None:
+        """Set up, with every state at its start."""
+        self.l2, self._kind, self._rate, self._steps = l2, config.optimizer, config.learning_rate, 0
+        by_row = l2.tables if config.weight_decay == 0 else set()
+        learnt = {name: one for name, one in model.named_parameters() if one.requires_grad}
+        self.tables = {name: one for name, one in learnt.items() if name in by_row}
+        self.whole = {name: one for name, one in learnt.items() if name not in by_row}
+        self._of_whole = _of_torch(list(self.whole.values()), config) if self.whole else None
+        self._states = {
+            name: [torch.zeros_like(table, requires_grad=False) for _ in _STATES[self._kind]]
+            for name, table in self.tables.items()
+        }
+
+    @property
+    def learning_rate(self) -> float:
+        """The current one, of all parameters."""
+        return self._rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self._rate = value
+        for group in [] if self._of_whole is None else self._of_whole.param_groups:
+            group["lr"] = value
+
+    @torch.no_grad()
+    def step(
+        self, taken: Sequence[tuple[Taken, Tensor]], whole: Sequence[Tensor | None], touched: Touched
+    ) -> None:
+        """Move all parameters once.
+
+        Args:
+            taken: what was looked up in tables, and the gradients of those rows `(n, d)`.
+            whole: gradients of the other parameters, in the order of `whole`; None: it played no part.
+            touched: the users and items of the batch, for the L2 terms.
+        """
+        self._steps += 1
+        terms = self.l2.terms(touched)
+        for (name, parameter), gradient in zip(self.whole.items(), whole, strict=True):
+            g = torch.zeros_like(parameter) if gradient is None else gradient
+            if self.l2.shared.get(name, 0) > 0:
+                g = torch.add(g, parameter, alpha=self.l2.shared[name])
+            for index, times in terms.get(name, ()):
+                rows = torch.from_numpy(index)
+                g = g.index_add(0, rows, parameter[rows] * torch.from_numpy(times)[:, None])
+            parameter.grad = g
+        if self._of_whole is not None:
+            self._of_whole.step()
+            self._of_whole.zero_grad()
+        for name, table in self.tables.items():
+            parts = [(one.index.numpy(), g) for one, g in taken if one.table is table]
+            self._move(name, *_merged(parts, terms.get(name, []), table.shape[1]))
+
+    def _move(self, name: str, index: np.ndarray, g: Tensor, pull: np.ndarray) -> None:
+        """One step of the rows `index (n,)` of a table along `g (n, d)`, with L2 `pull (n,)`."""
+        if len(index) == 0 or g.shape[1] == 0:
+            return
+        g = g if g.stride(1) == 1 else g.contiguous()
+        # A slice of columns lies in memory as it does in the whole; as one line, its rows can be read as vectors.
+        line = g.as_strided(((len(g) - 1) * g.stride(0) + g.shape[1],), (1,)).numpy()
+        table = self.tables[name].detach().numpy()
+        state = [one.numpy() for one in self._states[name]]
+        given = (index, line, g.stride(0), pull, table, *state)
+        rate = np.float32(self._rate)
+        if self._kind == "sgd":
+            in_parallel(_sgd, len(index), *given, rate, least=_LEAST)
+        elif self._kind == "adagrad":
+            in_parallel(_adagrad, len(index), *given, rate, least=_LEAST)
+        else:
+            first, second = (1 - beta**self._steps for beta in _BETAS)
+            rates = np.float32(self._rate / first), np.float32(second**-0.5)
+            in_parallel(_adam, len(index), *given, *rates, least=_LEAST)
+
+    # ---- what a checkpoint keeps -------------------------------------------------------------------
+
+    def state(self) -> dict[str, Tensor]:
+        """All that it remembers, by name."""
+        found = {
+            "steps": torch.tensor(self._steps),
+            "learning_rate": torch.tensor(self._rate, dtype=torch.float64),
+        }
+        for name, tensors in self._states.items():
+            found |= {f"{name}/{of}": one for of, one in zip(_STATES[self._kind], tensors, strict=True)}
+        if self._of_whole is not None:
+            names = list(self.whole)
+            for place, state in self._of_whole.state_dict()["state"].items():
+                found |= {f"{names[place]}/{of}": one for of, one in state.items() if isinstance(one, Tensor)}
+        return found
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `state` gave, in an optimiser of the same model and settings."""
+        self._steps = int(state["steps"])
+        for name, tensors in self._states.items():
+            for of, one in zip(_STATES[self._kind], tensors, strict=True):
+                one.copy_(state[f"{name}/{of}"])
+        if self._of_whole is not None:
+            whole = {
+                place: {
+                    key.removeprefix(f"{name}/"): one.clone()
+                    for key, one in state.items()
+                    if key.startswith(f"{name}/")
+                }
+                for place, name in enumerate(self.whole)
+            }
+            known = {place: of for place, of in whole.items() if of}
+            groups = self._of_whole.state_dict()["param_groups"]
+            self._of_whole.load_state_dict({"state": known, "param_groups": groups})
+        self.learning_rate = float(state["learning_rate"])
+
+
+def _of_torch(parameters: list[nn.Parameter], config: TrainingConfig) -> torch.optim.Optimizer:
+    given: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(parameters, **given)
+    if config.optimizer == "adagrad":
+        return torch.optim.Adagrad(parameters, **given, fused=True)
+    cls = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
+    return cls(parameters, **given, fused=True)
+
+
+def _merged(
+    parts: list[tuple[np.ndarray, Tensor]], terms: list[tuple[np.ndarray, np.ndarray]], d: int
+) -> tuple[np.ndarray, Tensor, np.ndarray]:
+    """Gradients and L2 terms of some rows each, as distinct rows `(n,)` with one gradient `(n, d)` and one term."""
+    if len(parts) == 1 and len(terms) <= 1:
+        (index, g), nothing = parts[0], np.zeros(len(parts[0][0]), dtype=np.float32)
+        if not terms:
+            return index, g, nothing
+        if np.array_equal(terms[0][0], index):
+            return index, g, terms[0][1]
+    every = [index for index, _ in (*parts, *terms)]
+    if not every:
+        return np.zeros(0, dtype=np.int64), torch.zeros(0, d), np.zeros(0, dtype=np.float32)
+    rows, at = distinct(np.concatenate(every))
+    places = np.split(at, np.cumsum([len(index) for index in every])[:-1])
+    g, pull = torch.zeros(len(rows), d), np.zeros(len(rows), dtype=np.float32)
+    for place, (_, of) in zip(places, parts, strict=False):
+        g.index_add_(0, torch.from_numpy(place), of)
+    for place, (_, times) in zip(places[len(parts) :], terms, strict=True):
+        pull += np.bincount(place, times, minlength=len(rows)).astype(np.float32)
+    return rows, g, pull
+
+
+# ---- one step of some rows: G holds row i's gradient from i * stride on ----------------------------------
+
+
+@compiled
+def _sgd(start, stop, index, G, stride, pull, P, rate):  # type: ignore[no-untyped-def]
+    d = P.shape[1]
+    for i in range(start, stop):
+        p, w, g = P[index[i]], pull[i], G[i * stride : i * stride + d]
+        for k in range(d):
+            p[k] -= rate * (g[k] + w * p[k])
+
+
+@compiled
+def _adagrad(start, stop, index, G, stride, pull, P, S, rate):  # type: ignore[no-untyped-def]
+    d, eps = P.shape[1], np.float32(1e-10)
+    for i in range(start, stop):
+        p, s, w, g = P[index[i]], S[index[i]], pull[i], G[i * stride : i * stride + d]
+        for k in range(d):
+            x = g[k] + w * p[k]
+            s[k] += x * x
+            p[k] -= rate * x / (np.float32(np.sqrt(s[k])) + eps)
+
+
+@compiled
+def _adam(start, stop, index, G, stride, pull, P, M, V, rate, correction):  # type: ignore[no-untyped-def]
+    d, one, eps = P.shape[1], np.float32(1), np.float32(_EPS)
+    b1, b2 = np.float32(_BETAS[0]), np.float32(_BETAS[1])
+    for i in range(start, stop):
+        p, m, v, w = P[index[i]], M[index[i]], V[index[i]], pull[i]
+        g = G[i * stride : i * stride + d]
+        for k in range(d):
+            x = g[k] + w * p[k]
+            m[k] = b1 * m[k] + (one - b1) * x
+            v[k] = b2 * v[k] + (one - b2) * x * x
+            p[k] -= rate * m[k] / (np.float32(np.sqrt(v[k])) * correction + eps)
