@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import embedding_bag
 
 from visrec.errors import FeaturesError
 from visrec.features.features import Features
@@ -19,6 +18,7 @@ from visrec.recommender import Queries
 from visrec.space import Choice, LogRange, Space
 from visrec.training.optimizer import L2
 from visrec.training.pairwise import PairwiseRecommender
+from visrec.training.pooling import pooled
 from visrec.training.sampling import HistoryRule
 from visrec.training.trainer import TrainingConfig
 from visrec.training.vectors import ItemVectors, Precision
@@ -221,10 +221,7 @@ class CuratorNet(PairwiseRecommender):
 
     def _pooled(self, Z: Tensor, rows: Tensor, lengths: Tensor) -> Tensor:
         """Query vectors `(B, d)` of histories that are rows `(N,)` of Z, one after the other."""
-        start = lengths.cumsum(0) - lengths  # (B,)
-        # Read where they lie: a copy of N vectors may be 1 GB for one batch. Empty histories give 0.
-        mean = embedding_bag(rows, Z, start, mode="mean")  # (B, d)
-        most = embedding_bag(rows, Z, start, mode="max")  # (B, d)
+        mean, most = pooled(Z, rows, lengths)  # (B, d) each; of an empty history 0
         both = (mean, most) if self.config.variant == "paper" else (most, mean)
         Q = self.query_tower(torch.cat(both, dim=1))  # (B, d)
         return Q * (lengths > 0)[:, None]

@@ -340,7 +340,9 @@ def test_the_tutorials_weight_decay_makes_biases_smaller_too(train, features):
     with torch.no_grad():
         for layer in _linear(held):
             layer.bias.fill_(3.0)
-    _trainer(held, train).step(_triples([[1]], [0], [[2]], [0]))  # nothing is known of it: no gradient but the decay
+    _trainer(held, train).step(
+        _triples([[1]], [0], [[2]], [0])
+    )  # nothing is known of it: no gradient but the decay
     for layer in _linear(held):
         assert (layer.bias < 3.0).all()
 
