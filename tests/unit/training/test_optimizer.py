@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from visrec.training.optimizer import L2, Optimizer, Taken
+from visrec.training.pairs import Touched
+from visrec.training.trainer import TrainingConfig
+
+NOTHING = Touched(*[(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32))] * 3)
+
+
+class Model(nn.Module):
+    """A table of six items, one of four users, and a weight that belongs to none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.items = nn.Parameter(torch.randn(6, 3, generator=generator))
+        self.users = nn.Parameter(torch.randn(4, 2, generator=generator))
+        self.W = nn.Parameter(torch.randn(2, 2, generator=generator))
+
+
+def _take(model, rows, seed):
+    """The rows of `items` as looked up, and a gradient for them."""
+    index = torch.tensor(rows)
+    g = torch.randn(len(rows), 3, generator=torch.Generator().manual_seed(seed))
+    return Taken(model.items, index, model.items.detach()[index]), g
+
+
+def _theirs(kind, model, **settings):
+    cls = {
+        "sgd": torch.optim.SGD,
+        "adagrad": torch.optim.Adagrad,
+        "adam": torch.optim.Adam,
+        "adamw": torch.optim.AdamW,
+    }
+    return cls[kind](model.parameters(), **settings)
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adagrad", "adam", "adamw"])
+def test_rows_in_every_batch_go_the_way_that_torch_has_them_go(kind):
+    model = Model()
+    reference = copy.deepcopy(model)
+    ours = Optimizer(model, TrainingConfig(optimizer=kind, learning_rate=0.1), L2(items={"items": 0.0}))
+    theirs = _theirs(kind, reference, lr=0.1, **({"weight_decay": 0.0} if kind == "adamw" else {}))
+    for step in range(4):
+        taken = _take(model, [0, 1, 2, 3, 4, 5], step)
+        W = torch.randn(2, 2, generator=torch.Generator().manual_seed(50 + step))
+        reference.items.grad, reference.W.grad = taken[1].clone(), W.clone()
+        reference.users.grad = torch.zeros(4, 2)
+        theirs.step()
+        ours.step([taken], [None, W], NOTHING)
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter, reference.get_parameter(name), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adagrad", "adam"])
+def test_rows_of_no_batch_stay_where_they_are(kind):
+    model = Model()
+    before = model.items.detach().clone()
+    optimizer = Optimizer(model, TrainingConfig(optimizer=kind), L2(items={"items": 0.5}))
+    for step in range(3):
+        optimizer.step([_take(model, [1, 4], step)], [None, None], NOTHING)
+    assert (model.items != before).any(1).tolist() == [False, True, False, False, True, False]
+
+
+def test_adam_by_rows_is_torchs_sparse_adam():
+    model = Model()
+    table = nn.Parameter(model.items.detach().clone())
+    theirs = torch.optim.SparseAdam([table], lr=0.1)
+    ours = Optimizer(model, TrainingConfig(learning_rate=0.1), L2(items={"items": 0.0}))
+    for step, rows in enumerate(([0, 2], [2, 5], [0, 1, 2])):
+        one, g = _take(model, rows, step)
+        table.grad = torch.sparse_coo_tensor(
+            torch.tensor([rows]), g, (6, 3), is_coalesced=True, check_invariants=False
+        )
+        theirs.step()
+        ours.step([(one, g)], [None, None], NOTHING)
+    torch.testing.assert_close(model.items, table, rtol=1e-5, atol=1e-6)
+
+
+def test_rows_that_are_looked_up_twice_get_the_sum_of_their_gradients_and_of_their_terms():
+    model = Model()
+    before = model.items.detach().clone()
+    l2 = L2(items={"items": 0.5}, history={"items": 2.0}, shared={"W": 3.0})
+    W = model.W.detach().clone()
+    optimizer = Optimizer(model, TrainingConfig(optimizer="sgd", learning_rate=0.1), l2)
+    (first, g), (second, h) = _take(model, [0, 3], 0), _take(model, [3, 5], 1)
+    times = np.array([0.25, 0.75], dtype=np.float32)
+    touched = Touched(NOTHING.users, (np.array([0, 3]), times), (np.array([3, 4]), times))
+    optimizer.step([(first, g), (second, h)], [None, None], touched)
+    gradient = torch.zeros(6, 3)
+    gradient[[0, 3]] += g
+    gradient[[3, 5]] += h
+    gradient[0] += 0.5 * 0.25 * before[0]
+    gradient[3] += (0.5 * 0.75 + 2 * 0.25) * before[3]
+    gradient[4] += 2 * 0.75 * before[4]
+    torch.testing.assert_close(model.items.detach(), before - 0.1 * gradient)
+    torch.testing.assert_close(model.W.detach(), W - 0.1 * 3 * W)
+
+
+def test_a_gradient_that_is_a_part_of_wider_rows_is_read_as_what_it_is():
+    model = Model()
+    before = model.items.detach().clone()
+    optimizer = Optimizer(model, TrainingConfig(optimizer="sgd", learning_rate=1.0), L2(items={"items": 0.0}))
+    wide = torch.arange(14.0).view(2, 7)
+    one, _ = _take(model, [1, 4], 0)
+    optimizer.step([(one, wide[:, 2:5])], [None, None], NOTHING)
+    torch.testing.assert_close(before[[1, 4]] - model.items.detach()[[1, 4]], wide[:, 2:5])
+
+
+def test_with_weight_decay_every_row_moves():
+    model = Model()
+    before = model.items.detach().clone()
+    optimizer = Optimizer(model, TrainingConfig(weight_decay=0.1), L2(items={"items": 0.0}))
+    assert not optimizer.tables
+    optimizer.step([], [None, None, None], NOTHING)
+    assert (model.items != before).all()
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adagrad", "adam"])
+def test_it_goes_on_from_its_state_as_if_it_had_never_stopped(kind):
+    def steps(model, optimizer, numbers):
+        for number in numbers:
+            W = torch.randn(2, 2, generator=torch.Generator().manual_seed(number))
+            optimizer.step([_take(model, [number % 6, 5 - number % 2], number)], [None, W], NOTHING)
+
+    config, l2 = TrainingConfig(optimizer=kind), L2(items={"items": 0.0})
+    whole, half = Model(), Model()
+    steps(whole, Optimizer(whole, config, l2), [0, 1, 2, 4])
+    first = Optimizer(half, config, l2)
+    steps(half, first, [0, 1])
+    state = {name: one.clone() for name, one in first.state().items()}
+    second = Optimizer(half, config, l2)
+    second.restore(state)
+    steps(half, second, [2, 4])
+    for name, parameter in whole.named_parameters():
+        assert torch.equal(parameter, half.get_parameter(name)), name
+
+
+def test_the_learning_rate_is_that_of_tables_and_of_the_rest():
+    model = Model()
+    optimizer = Optimizer(model, TrainingConfig(optimizer="sgd", learning_rate=1.0), L2(items={"items": 0.0}))
+    optimizer.learning_rate = 0.5
+    before = copy.deepcopy(model)
+    taken, W = _take(model, [2], 0), torch.ones(2, 2)
+    optimizer.step([taken], [None, W], NOTHING)
+    torch.testing.assert_close(model.W, before.W - 0.5)
+    torch.testing.assert_close(model.items[2], before.items[2] - 0.5 * taken[1][0])
+    assert optimizer.learning_rate == 0.5
