@@ -311,10 +311,10 @@ class Recommender(ABC):
 
     @final
     def refresh(self) -> None:
-        """Encode the whole catalogue, in blocks, into `self.Z`."""
+        """Encode the whole catalogue, in blocks, into `self.Z`, which lies on the CPU wherever the model does."""
         index = torch.arange(len(self.items))
         with torch.no_grad():
-            self.Z = torch.cat([self.encode_items(block) for block in index.split(_BLOCK)])
+            self.Z = torch.cat([self.encode_items(block).cpu() for block in index.split(_BLOCK)])
 
     # ---- what a fitted model knows -----------------------------------------------------------------
 

@@ -39,6 +39,7 @@ class BPR(PairwiseRecommender):
 
     Config = BPRConfig
     config: BPRConfig
+    learns_on_gpu = True
     new_users = False
     new_items = False
     paper = "Rendle et al. 2009"
@@ -58,7 +59,8 @@ class BPR(PairwiseRecommender):
         return torch.cat([self.take(self.gamma_i, items), self.take(self.beta_i, items)], dim=1)  # (n, K + 1)
 
     def encode_users(self, users: Tensor) -> Tensor:
-        return torch.cat([self.take(self.gamma_u, users), torch.ones(len(users), 1)], dim=1)  # (B, K + 1)
+        one = self.gamma_u.new_ones(len(users), 1)
+        return torch.cat([self.take(self.gamma_u, users), one], dim=1)  # (B, K + 1)
 
     def l2(self) -> L2:
         reg = self.config.reg

@@ -16,6 +16,7 @@ from visrec.features.features import Features
 from visrec.features.finishing import Finishing, Steps, present_rows
 from visrec.recommender import Queries
 from visrec.space import Choice, LogRange, Space
+from visrec.training.device import beside
 from visrec.training.optimizer import L2
 from visrec.training.pairwise import PairwiseRecommender
 from visrec.training.pooling import pooled
@@ -67,8 +68,8 @@ class CuratorNetConfig(TrainingConfig):
     reg: float = Field(default=1e-4, ge=0)
     """lambda: L2 on the weights of all layers, not on their biases."""
     precision: Precision = "auto"
-    """Of the products W_1 z while it learns: "auto" is bfloat16 where the processor has it. Parameters, sums and the
-    vectors of the finished model are float32."""
+    """Of the products W_1 z while it learns: "auto" is bfloat16 where the processor or GPU has it. Parameters, sums
+    and the vectors of the finished model are float32."""
     learning_rate: float = Field(default=1e-3, gt=0)
     """Step size; in the paper 1e-4."""
     least_learning_rate: float = Field(default=1e-5, ge=0)
@@ -105,6 +106,7 @@ class CuratorNet(PairwiseRecommender):
     config: CuratorNetConfig
     needs = "vector"
     query = "history"
+    learns_on_gpu = True
     new_users = True
     new_items = True
     weighs = True
@@ -212,11 +214,14 @@ class CuratorNet(PairwiseRecommender):
         is_used[items] = is_used[history] = True
         place = is_used.cumsum(0) - 1  # (I,) of each item among those used
         Z = self.encode_items(is_used.nonzero()[:, 0])
-        return self._pooled(Z, place[history], lengths), Z[place[items]]
+        return self._pooled(Z, place[history], lengths), Z[beside(place[items], Z)]
 
     def _known(self, queries: Queries) -> tuple[Tensor, Tensor]:
         """The items with an image of all histories `(N,)`, one history after the other, and their numbers `(B,)`."""
-        is_known = queries.mask & ~self.missing[queries.history]  # (B, H)
+        missing = (
+            self.missing.numpy() if self.z is None else self.z.missing
+        )  # always on the CPU, as histories
+        is_known = queries.mask & torch.from_numpy(~missing[queries.history.numpy()])  # (B, H)
         return queries.history[is_known], is_known.sum(1)
 
     def _pooled(self, Z: Tensor, rows: Tensor, lengths: Tensor) -> Tensor:
@@ -224,7 +229,7 @@ class CuratorNet(PairwiseRecommender):
         mean, most = pooled(Z, rows, lengths)  # (B, d) each; of an empty history 0
         both = (mean, most) if self.config.variant == "paper" else (most, mean)
         Q = self.query_tower(torch.cat(both, dim=1))  # (B, d)
-        return Q * (lengths > 0)[:, None]
+        return Q * beside(lengths > 0, Q)[:, None]
 
     def l2(self) -> L2:
         return L2(shared={name: self.config.reg for name, one in self.named_parameters() if one.ndim == 2})

@@ -17,6 +17,7 @@ from visrec.features.weights import weights_file_digest
 from visrec.recommender import Fitting
 from visrec.space import Choice, LogRange, Space
 from visrec.training.cnnf import CHANNELS
+from visrec.training.device import beside
 from visrec.training.optimizer import L2
 from visrec.training.pairwise import PairwiseRecommender
 from visrec.training.pixel_network import CNNFS, DIM_FC, PixelNetwork
@@ -122,6 +123,7 @@ class DVBPR(PairwiseRecommender):
     Config = DVBPRConfig
     config: DVBPRConfig
     needs = "image"
+    learns_on_gpu = True
     new_users = False
     new_items = True
     paper = "Kang et al. 2017"
@@ -174,17 +176,17 @@ class DVBPR(PairwiseRecommender):
                 "load_model(path, pixels). Ranking the items that it was trained on works as it is."
             )
         shown = torch.from_numpy(~self.pixels.missing[items.numpy()]).nonzero()[:, 0]  # (m,) places in items
-        visual = torch.zeros(len(items), self.config.dim_theta)
+        visual = self.theta_u.new_zeros(len(items), self.config.dim_theta)
         if len(shown):
             size = len(shown) if torch.is_grad_enabled() else _PIECE
             pieces = [self.phi(self._read(piece)) for piece in items[shown].split(size)]
-            visual = visual.index_copy(0, shown, torch.cat(pieces))  # (n, K)
+            visual = visual.index_copy(0, beside(shown, visual), torch.cat(pieces))  # (n, K)
         return torch.cat(
             [self.take(self.gamma_i, items), visual, self.take(self.beta_i, items)], dim=1
         )  # (n, D + K + b)
 
     def encode_users(self, users: Tensor) -> Tensor:
-        one = torch.ones(len(users), int(self.config.bias))
+        one = self.theta_u.new_ones(len(users), int(self.config.bias))
         return torch.cat(
             [self.take(self.gamma_u, users), self.take(self.theta_u, users), one], dim=1
         )  # (B, D + K + b)
@@ -231,6 +233,6 @@ class DVBPR(PairwiseRecommender):
         return self._fitted(self.Z)[:, : self.config.dim_gamma + self.config.dim_theta]  # all but the bias
 
     def _read(self, items: Tensor) -> Tensor:
-        """Pixels `(n, S, S, 3)` of these items alone."""
+        """Pixels `(n, S, S, 3)` of these items alone, where the network lies."""
         assert self.pixels is not None
-        return torch.from_numpy(np.ascontiguousarray(self.pixels.values[items.numpy()]))
+        return beside(np.ascontiguousarray(self.pixels.values[items.numpy()]), self.theta_u)

@@ -55,8 +55,8 @@ class VBPRConfig(TrainingConfig):
     reg_E: float = Field(default=1e-4, ge=0)
     """lambda_E: L2 on the embedding E and the visual bias beta'."""
     precision: Precision = "auto"
-    """Of the products E f while it learns: "auto" is bfloat16 where the processor has it. Parameters, sums and the
-    vectors of the finished model are float32."""
+    """Of the products E f while it learns: "auto" is bfloat16 where the processor or GPU has it. Parameters, sums and
+    the vectors of the finished model are float32."""
 
     def __init__(self, **values: Any) -> None:
         if values.get("variant") == "tutorial":
@@ -79,6 +79,7 @@ class VBPR(PairwiseRecommender):
     Config = VBPRConfig
     config: VBPRConfig
     needs = "vector"
+    learns_on_gpu = True
     new_users = False
     new_items = True
     paper = "He & McAuley 2016"
@@ -142,7 +143,7 @@ class VBPR(PairwiseRecommender):
         return torch.cat([gamma_i, visual[:, :-1], beta_i + visual[:, -1:]], dim=1)  # (n, K + D + 1)
 
     def encode_users(self, users: Tensor) -> Tensor:
-        one = torch.ones(len(users), 1)
+        one = self.gamma_u.new_ones(len(users), 1)
         return torch.cat(
             [self.take(self.gamma_u, users), self.take(self.theta_u, users), one], dim=1
         )  # (B, K+D+1)

@@ -18,7 +18,7 @@ def save_checkpoint(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any
     from safetensors.torch import save_file
 
     with replacing(path) as temporary:
-        contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+        contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         text = json.dumps(facts)
         metadata = {"facts": text, "digest": digest_of([text, state_digest(contiguous)])}
         save_file(contiguous, temporary, metadata=metadata)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from visrec.compiled import compiled, in_parallel
+from visrec.training.device import beside
 from visrec.training.pairs import Touched, distinct
 
 if TYPE_CHECKING:
@@ -126,35 +127,32 @@ class Optimizer:
             if self.l2.shared.get(name, 0) > 0:
                 g = torch.add(g, parameter, alpha=self.l2.shared[name])
             for index, times in terms.get(name, ()):
-                rows = torch.from_numpy(index)
-                g = g.index_add(0, rows, parameter[rows] * torch.from_numpy(times)[:, None])
+                rows = beside(index, g)
+                g = g.index_add(0, rows, parameter[rows] * beside(times, g)[:, None])
             parameter.grad = g
         if self._of_whole is not None:
             self._of_whole.step()
             self._of_whole.zero_grad()
         for name, table in self.tables.items():
             parts = [(one.index.numpy(), g) for one, g in taken if one.table is table]
-            self._move(name, *_merged(parts, terms.get(name, []), table.shape[1]))
+            self._move(name, *_merged(parts, terms.get(name, []), table.detach()))
 
     def _move(self, name: str, index: np.ndarray, g: Tensor, pull: np.ndarray) -> None:
         """One step of the rows `index (n,)` of a table along `g (n, d)`, with L2 `pull (n,)`."""
         if len(index) == 0 or g.shape[1] == 0:
             return
+        table, states, rates = self.tables[name].detach(), self._states[name], [self._rate]
+        if self._kind in ("adam", "adamw"):
+            first, second = (1 - beta**self._steps for beta in _BETAS)
+            rates = [self._rate / first, second**-0.5]
+        if not table.is_cpu:
+            move_by_torch(self._kind, index, g, pull, table, states, rates)
+            return
         g = g if g.stride(1) == 1 else g.contiguous()
         # A slice of columns lies in memory as it does in the whole; as one line, its rows can be read as vectors.
         line = g.as_strided(((len(g) - 1) * g.stride(0) + g.shape[1],), (1,)).numpy()
-        table = self.tables[name].detach().numpy()
-        state = [one.numpy() for one in self._states[name]]
-        given = (index, line, g.stride(0), pull, table, *state)
-        rate = np.float32(self._rate)
-        if self._kind == "sgd":
-            in_parallel(_sgd, len(index), *given, rate, least=_LEAST)
-        elif self._kind == "adagrad":
-            in_parallel(_adagrad, len(index), *given, rate, least=_LEAST)
-        else:
-            first, second = (1 - beta**self._steps for beta in _BETAS)
-            rates = np.float32(self._rate / first), np.float32(second**-0.5)
-            in_parallel(_adam, len(index), *given, *rates, least=_LEAST)
+        given = (index, line, g.stride(0), pull, table.numpy(), *(one.numpy() for one in states))
+        in_parallel(_LOOPS[self._kind], len(index), *given, *map(np.float32, rates), least=_LEAST)
 
     # ---- what a checkpoint keeps -------------------------------------------------------------------
 
@@ -198,15 +196,15 @@ def _of_torch(parameters: list[nn.Parameter], config: TrainingConfig) -> torch.o
     if config.optimizer == "sgd":
         return torch.optim.SGD(parameters, **given)
     if config.optimizer == "adagrad":
-        return torch.optim.Adagrad(parameters, **given, fused=True)
+        return torch.optim.Adagrad(parameters, **given, fused=parameters[0].is_cpu)  # torch has it for no GPU
     cls = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
     return cls(parameters, **given, fused=True)
 
 
 def _merged(
-    parts: list[tuple[np.ndarray, Tensor]], terms: list[tuple[np.ndarray, np.ndarray]], d: int
+    parts: list[tuple[np.ndarray, Tensor]], terms: list[tuple[np.ndarray, np.ndarray]], table: Tensor
 ) -> tuple[np.ndarray, Tensor, np.ndarray]:
-    """Gradients and L2 terms of some rows each, as distinct rows `(n,)` with one gradient `(n, d)` and one term."""
+    """Gradients and L2 terms of some rows of a table each, as distinct rows `(n,)` with one of each."""
     if len(parts) == 1 and len(terms) <= 1:
         (index, g), nothing = parts[0], np.zeros(len(parts[0][0]), dtype=np.float32)
         if not terms:
@@ -215,18 +213,60 @@ def _merged(
             return index, g, terms[0][1]
     every = [index for index, _ in (*parts, *terms)]
     if not every:
-        return np.zeros(0, dtype=np.int64), torch.zeros(0, d), np.zeros(0, dtype=np.float32)
+        return np.zeros(0, dtype=np.int64), table[:0], np.zeros(0, dtype=np.float32)
     rows, at = distinct(np.concatenate(every))
     places = np.split(at, np.cumsum([len(index) for index in every])[:-1])
-    g, pull = torch.zeros(len(rows), d), np.zeros(len(rows), dtype=np.float32)
+    g, pull = table.new_zeros(len(rows), table.shape[1]), np.zeros(len(rows), dtype=np.float32)
     for place, (_, of) in zip(places, parts, strict=False):
-        g.index_add_(0, torch.from_numpy(place), of)
+        if g.is_cpu:
+            g.index_add_(0, torch.from_numpy(place), of)
+        else:  # in one order, which index_add_ on a GPU has not
+            g.index_put_((beside(place, g),), of, accumulate=True)
     for place, (_, times) in zip(places[len(parts) :], terms, strict=True):
         pull += np.bincount(place, times, minlength=len(rows)).astype(np.float32)
     return rows, g, pull
 
 
-# ---- one step of some rows: G holds row i's gradient from i * stride on ----------------------------------
+# ---- one step of some rows, in torch's own operations, for tables on a GPU -------------------------------
+
+
+def move_by_torch(
+    kind: str,
+    index: np.ndarray,
+    g: Tensor,
+    pull: np.ndarray,
+    table: Tensor,
+    states: list[Tensor],
+    rates: list[float],
+) -> None:
+    """Move distinct rows `index (n,)` of a table along `g (n, d)`, with L2 `pull (n,)`, where the table lies.
+
+    Args:
+        kind: of the optimiser.
+        index: distinct rows.
+        g: their gradients.
+        pull: what they are pulled to 0 with.
+        table: it changes.
+        states: the moments of the table; they change.
+        rates: the learning rate; of Adam the corrected one, and the correction of the second moment.
+    """
+    rows = beside(index, table)
+    p, *state = (one.index_select(0, rows) for one in (table, *states))  # (n, d) each
+    g = g + beside(pull, table)[:, None] * p
+    if kind == "sgd":
+        p = p - rates[0] * g
+    elif kind == "adagrad":
+        state = [state[0] + g * g]
+        p = p - rates[0] * g / (state[0].sqrt() + 1e-10)
+    else:
+        m, v = (b * old + (1 - b) * new for b, old, new in zip(_BETAS, state, (g, g * g), strict=True))
+        state = [m, v]
+        p = p - rates[0] * m / (v.sqrt() * rates[1] + _EPS)
+    for one, new in zip((table, *states), (p, *state), strict=True):
+        one.index_copy_(0, rows, new)
+
+
+# ---- the same compiled, for the CPU: G holds row i's gradient from i * stride on ----------------------------------
 
 
 @compiled
@@ -261,3 +301,6 @@ def _adam(start, stop, index, G, stride, pull, P, M, V, rate, correction):  # ty
             m[k] = b1 * m[k] + (one - b1) * x
             v[k] = b2 * v[k] + (one - b2) * x * x
             p[k] -= rate * m[k] / (np.float32(np.sqrt(v[k])) * correction + eps)
+
+
+_LOOPS = {"sgd": _sgd, "adagrad": _adagrad, "adam": _adam, "adamw": _adam}

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from visrec.compiled import compiled, in_parallel
 from visrec.recommender import Queries
+from visrec.training.device import beside
 from visrec.training.sampling import NOBODY, Triples
 
 _LEAST = 64  # rows a thread should have: each is a vector
@@ -66,6 +67,8 @@ class Pairs:
 
     def scores(self, Q: Tensor, Z: Tensor) -> tuple[Tensor, Tensor]:
         """x_ui `(B,)` and x_uj `(B, n)` of vectors `(n_queries, d)` and `(m, d)`; no gradient flows through them."""
+        if not Z.is_cpu:
+            return scores_by_torch(self, Q, Z)
         x_ui, x_uj = torch.empty(self.at_pos.shape), torch.empty(self.at_neg.shape)
         tables = (_rows(Q), _rows(Z))
         args = (*tables, self.at_query, self.at_pos, self.at_neg, x_ui.numpy(), x_uj.numpy())
@@ -83,6 +86,8 @@ class Pairs:
             buffers: where the result lies until the next call.
         """
         Q, Z = vectors
+        if not Z.is_cpu:
+            return gradients_by_torch(self, vectors, of_scores)
         dQ = buffers.of("dQ", (Q.shape[0], Q.shape[1]))
         dZ = buffers.of("dZ", (Z.shape[0], Z.shape[1]))
         tables, g = (_rows(Q), _rows(Z)), [one.contiguous().numpy() for one in of_scores]
@@ -148,6 +153,38 @@ def grouped(at: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     indptr, order = np.zeros(n + 1, dtype=np.int64), np.empty(len(at), dtype=np.int64)
     _grouped(at, indptr, order)
     return indptr, order
+
+
+# ---- in torch's own operations, for vectors on a GPU ----------------------------------------------------
+
+
+def scores_by_torch(pairs: Pairs, Q: Tensor, Z: Tensor) -> tuple[Tensor, Tensor]:
+    """As `Pairs.scores`, where Q and Z lie."""
+    Q, Z = Q.detach(), Z.detach()
+    q = Q[beside(pairs.at_query, Q)]  # (B, d)
+    x_ui = (q * Z[beside(pairs.at_pos, Z)]).sum(1)  # (B,)
+    x_uj = (q[:, None] * Z[beside(pairs.at_neg, Z)]).sum(2)  # (B, n)
+    return x_ui, x_uj
+
+
+def gradients_by_torch(
+    pairs: Pairs, vectors: tuple[Tensor, Tensor], of_scores: tuple[Tensor, ...]
+) -> tuple[Tensor, Tensor]:
+    """As `Pairs.gradients`, where Q and Z lie.
+
+    Rows are summed up by `index_put_`, which on a GPU sorts them first: unlike `index_add_` it adds in one order.
+    """
+    (Q, Z), (g_ui, g_uj) = (one.detach() for one in vectors), of_scores  # (B,), (B, n)
+    at_query, at_pos, at_neg = (beside(at, Z) for at in (pairs.at_query, pairs.at_pos, pairs.at_neg))
+    q = Q[at_query]  # (B, d)
+    of_q = g_ui[:, None] * Z[at_pos] + (g_uj[:, :, None] * Z[at_neg]).sum(1)  # (B, d)
+    of_z = torch.cat([g_ui[:, None] * q, (g_uj[:, :, None] * q[:, None]).flatten(0, 1)])  # (B + B n, d)
+    dQ = torch.zeros_like(Q).index_put_((at_query,), of_q, accumulate=True)
+    dZ = torch.zeros_like(Z).index_put_((torch.cat([at_pos, at_neg.flatten()]),), of_z, accumulate=True)
+    return dQ, dZ
+
+
+# ---- compiled, for the CPU -----------------------------------------------------------------------------
 
 
 def _rows(table: Tensor) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -15,10 +15,11 @@ from visrec.config import digest_of
 from visrec.content import Content, Kind
 from visrec.data.interactions import Interactions
 from visrec.data.splits import Split
-from visrec.errors import UnsupportedError
+from visrec.errors import ConfigError, UnsupportedError
 from visrec.evaluation.protocol import mean_metric
 from visrec.features.features import Features
 from visrec.recommender import Fitting, Queries, Recommender
+from visrec.training.device import beside, device_to_learn_on, seeded
 from visrec.training.guidelines import GuidelinesSampler, content_digest
 from visrec.training.optimizer import L2, Taken
 from visrec.training.sampling import HistoryRule, PopularitySampler, Sampler, UniformSampler
@@ -31,12 +32,15 @@ class PairwiseRecommender(nn.Module, Recommender):
     A model declares its parameters in `build`, its L2 terms in `l2`, and the two encoders.
 
     Attributes:
+        learns_on_gpu: whether its encoders compute where its parameters lie. They get indices on the CPU; `take` and
+            `beside` bring them over.
         content_shape: of an item's content: `(F,)`, `(R, F)` or `(S, S, 3)`; `()` where it needs none.
     """
 
     config: TrainingConfig
     learns = "pairs"
     query = "user"  # models that write encode_queries say what theirs is made of
+    learns_on_gpu: ClassVar[bool] = False
     content_shape: tuple[int, ...] = ()
 
     def __init__(self, config: TrainingConfig | None = None, **settings: Any) -> None:
@@ -111,9 +115,14 @@ class PairwiseRecommender(nn.Module, Recommender):
         """Rows `(n, d)` of a table by index `(n,)`. While a batch is encoded, only these rows have a gradient."""
         if not any(table is one for one in self._tables):
             return table[index]
-        rows = table.detach().index_select(0, index).requires_grad_()
+        rows = table.detach().index_select(0, beside(index, table)).requires_grad_()
         self._taken.append(Taken(table, index, rows))
         return rows
+
+    @property
+    def device(self) -> torch.device:
+        """Where its parameters lie: on the CPU but while it learns on a GPU."""
+        return next(self.parameters()).device
 
     @property
     def is_learning(self) -> bool:
@@ -154,13 +163,13 @@ class PairwiseRecommender(nn.Module, Recommender):
 
     def _fit(self, fitting: Fitting) -> None:
         train, valid = fitting.train, fitting.valid
+        device = device_to_learn_on(self.config.device, can=self.learns_on_gpu, name=type(self).__name__)
         self.content_shape = () if self.features is None else self.features.values.shape[1:]
         sampler = self._sampler(fitting)
         self.notes = sampler.notes
         # Networks of other libraries take their initial weights from torch's global generator, which gets its state
         # back.
-        with torch.random.fork_rng():
-            torch.manual_seed(self.config.seed)
+        with seeded(self.config.seed):
             self.build(train.n_users, train.n_items)
             self.initialize(torch.Generator().manual_seed(self.config.seed))
         if self.features is not None:
@@ -174,11 +183,20 @@ class PairwiseRecommender(nn.Module, Recommender):
         ]
         if self.weights_digest is not None:
             fingerprint.append(self.weights_digest)
-        trainer = Trainer(self, sampler, self._validation(train, valid), fingerprint=digest_of(fingerprint))
         try:
+            self.to(device)
+            trainer = Trainer(
+                self, sampler, self._validation(train, valid), fingerprint=digest_of(fingerprint)
+            )
             trainer.run(checkpoint=fitting.checkpoint, progress=fitting.progress)
+        except torch.OutOfMemoryError as error:
+            raise ConfigError(
+                f"{type(self).__name__} does not fit into the memory of the GPU ({str(error).splitlines()[0]}). Set "
+                f"device='cpu', or a smaller batch_size than {self.config.batch_size}."
+            ) from error
         finally:
             self.release()
+            self.to("cpu")
         self.training_log = trainer.log
         self.eval()
 
@@ -217,8 +235,13 @@ class PairwiseRecommender(nn.Module, Recommender):
         split = Split(train, valid, valid)
 
         def validate() -> float:
+            device = self.device
             self.refresh()
-            return mean_metric(self, split, self.config.valid_metric, part="valid")
+            self.to("cpu")  # where all models rank
+            try:
+                return mean_metric(self, split, self.config.valid_metric, part="valid")
+            finally:
+                self.to(device)
 
         return validate
 

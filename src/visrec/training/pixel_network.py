@@ -42,7 +42,7 @@ class PixelNetwork(nn.Module):
 
     Attributes:
         net: the network with its last layer.
-        is_bfloat16: whether its products are taken in bfloat16; weights and sums stay float32.
+        precision: of its products; weights and sums are float32.
     """
 
     mean: Tensor
@@ -94,7 +94,7 @@ class PixelNetwork(nn.Module):
             mean, std = ((value,) * 3 for value in _SCALES[backbone])
         for name, value in {"mean": mean, "std": std}.items():
             self.register_buffer(name, 255 * torch.tensor(value).view(3, 1, 1), persistent=False)
-        self.is_bfloat16 = is_bfloat16(precision)
+        self.precision: Precision = precision
         self._frozen = _freeze_all_but(self.net, trained, backbone)
 
     def load(self, weights: str) -> None:
@@ -131,13 +131,15 @@ class PixelNetwork(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Pixels `(n, S, S, 3)` uint8 to `(n, K)` float32."""
-        x = pixels.permute(0, 3, 1, 2).to(
-            torch.float32, memory_format=torch.contiguous_format
-        )  # (n, 3, S, S)
+        # Pixels come channels last, which a GPU's convolutions like best.
+        order = torch.contiguous_format if pixels.is_cpu else torch.channels_last
+        x = pixels.permute(0, 3, 1, 2).to(torch.float32, memory_format=order)  # (n, 3, S, S)
         x = x.sub_(self.mean).div_(self.std)
         with (
             _running_statistics(self if len(x) == 1 else None),
-            torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.is_bfloat16),
+            torch.autocast(
+                x.device.type, dtype=torch.bfloat16, enabled=is_bfloat16(self.precision, x.device.type)
+            ),
         ):
             z = self.net(x)  # (n, K)
         return z.to(torch.float32)

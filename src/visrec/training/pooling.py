@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from visrec.compiled import compiled, in_parallel
+from visrec.training.device import beside
 
 _LEAST = 16  # histories, or columns, a thread should have
 
@@ -28,6 +29,10 @@ def pooled(Z: Tensor, rows: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
 class _Pooled(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, Z: Tensor, rows: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        if not Z.is_cpu:
+            mean, most, ctx.at = pool_by_torch(Z, rows, lengths)
+            ctx.given = len(Z), rows, lengths
+            return mean, most
         B, d = len(lengths), Z.shape[1]
         ends = lengths.cumsum(0).numpy()
         mean, most, at = torch.zeros(B, d), torch.zeros(B, d), torch.zeros(B, d, dtype=torch.int64)
@@ -38,12 +43,36 @@ class _Pooled(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        if not gradients[0].is_cpu:
+            return unpool_by_torch(*ctx.given, ctx.at, *gradients), None, None
         n, rows, ends, at = ctx.given
         of_mean, of_most = (g.contiguous().numpy() for g in gradients)
         dZ = torch.zeros(n, of_mean.shape[1])
         given = (rows.numpy(), ends, at.numpy(), of_mean, of_most, dZ.numpy())
         in_parallel(_unpool, dZ.shape[1], *given, least=_LEAST)
         return dZ, None, None
+
+
+def pool_by_torch(Z: Tensor, rows: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean, maximum and the row of Z that has it, `(B, d)` each, where Z lies; all 0 for an empty history."""
+    starts = lengths.cumsum(0) - lengths
+    given = (Z.detach(), beside(rows, Z), beside(starts, Z))
+    mean, *_ = torch.embedding_bag(*given, mode=1)
+    most, _, _, at = torch.embedding_bag(*given, mode=2)
+    return mean, most, at.clamp_min(0)
+
+
+def unpool_by_torch(
+    n: int, rows: Tensor, lengths: Tensor, at: Tensor, of_mean: Tensor, of_most: Tensor
+) -> Tensor:
+    """The gradient of Z `(n, d)` from those of means and maxima `(B, d)`, summed up in one order."""
+    owner = torch.repeat_interleave(lengths)  # (N,)
+    g = of_mean / beside(lengths.clamp_min(1), of_mean)[:, None]  # (B, d)
+    dZ = g.new_zeros(n, g.shape[1])
+    dZ.index_put_((beside(rows, g),), g[beside(owner, g)], accumulate=True)
+    of_most = of_most * beside(lengths > 0, g)[:, None]
+    columns = torch.arange(g.shape[1], device=g.device).expand_as(at)
+    return dZ.index_put_((at, columns), of_most, accumulate=True)
 
 
 @compiled

@@ -17,6 +17,7 @@ from visrec.config import Config, digest_of
 from visrec.errors import DivergedError
 from visrec.progress import Progress
 from visrec.training.checkpoint import load_checkpoint, save_checkpoint
+from visrec.training.device import DeviceName, beside, exact_products, seeded
 from visrec.training.guidelines import GuidelinesConfig
 from visrec.training.losses import LossName, loss_of
 from visrec.training.optimizer import Optimizer
@@ -32,6 +33,11 @@ class TrainingConfig(Config):
 
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Of the initial weights and of all sampling; the same seed gives the same model, bit for bit, on one machine."""
+    device: DeviceName = "auto"
+    """Where it learns: "cpu"; "cuda", the current GPU; or "auto", the GPU if torch sees one and the model is made for
+    it. Ranking is the CPU's. A GPU sums in another order, so its models differ from the CPU's in the last digits, and
+    training carries that on; they rank as well. One GPU repeats itself as far as the libraries do that it computes
+    with: pairs, histories and tables are summed in one order, and convolutions are asked for algorithms that do."""
     epochs: int = Field(default=50, ge=0)
     """At most this many passes over the training interactions."""
     batch_size: int = Field(default=1024, ge=1)
@@ -95,7 +101,7 @@ class Trainer:
         """Set up.
 
         Args:
-            model: with its parameters initialised.
+            model: with its parameters initialised, where it is to learn.
             sampler: where triples come from.
             validate: gives the validation metric, larger is better; None: train all epochs, keep the last.
             fingerprint: of data, features and validation; a checkpoint of another training is not continued.
@@ -105,7 +111,9 @@ class Trainer:
         self.rng = np.random.default_rng(self.config.seed)
         self.optimizer = Optimizer(model, self.config, model.l2())
         self._buffers = Buffers()
-        self.fingerprint = digest_of([fingerprint, type(model).__name__, self.config.model_dump(mode="json")])
+        # A run may go on elsewhere than where it began.
+        settings = self.config.model_dump(mode="json", exclude={"device"})
+        self.fingerprint = digest_of([fingerprint, type(model).__name__, settings])
         self.epoch = 0
         self.best = -math.inf
         self.best_epoch = 0
@@ -135,7 +143,7 @@ class Trainer:
         with self.model.taking(self.optimizer.tables.values()) as taken:
             Q, Z = self.model.encode_batch(pairs.queries, torch.from_numpy(pairs.items))  # (m, d), (n, d)
         x_ui, x_uj = (x.requires_grad_() for x in pairs.scores(Q, Z))  # (B,), (B, n)
-        weight = None if (batch.weight == 1).all() else torch.from_numpy(batch.weight)
+        weight = None if (batch.weight == 1).all() else beside(batch.weight, x_ui)
         loss = loss_of(self.config.loss, x_ui, x_uj, weight, n_candidates=len(self.sampler.pool))
         of_vectors = pairs.gradients((Q, Z), torch.autograd.grad(loss, (x_ui, x_uj)), self._buffers)
         ends = [*(one.rows for one in taken), *whole.values()]
@@ -150,10 +158,8 @@ class Trainer:
         self.model.train()
         # Dropout asks torch's global generator, which is nobody's to change: it gets a state of this epoch, and
         # its own back. A run that goes on after an interruption thus drops what it would have dropped.
-        with torch.random.fork_rng():
-            torch.manual_seed(
-                int(np.random.SeedSequence([self.config.seed, self.epoch]).generate_state(1)[0])
-            )
+        seed = int(np.random.SeedSequence([self.config.seed, self.epoch]).generate_state(1)[0])
+        with seeded(seed, self.model.device), exact_products(self.model.device):
             for batch in self.sampler.epoch(self.config.batch_size, self.rng):
                 loss = self.step(batch)
                 if not math.isfinite(loss):
@@ -177,7 +183,9 @@ class Trainer:
     def _judge(self, metric: float) -> None:
         if metric > self.best:
             self.best, self.best_epoch, self.waited = metric, self.epoch, 0
-            self.best_state = {name: t.detach().clone() for name, t in self.model.state_dict().items()}
+            self.best_state = {
+                name: t.detach().to("cpu", copy=True) for name, t in self.model.state_dict().items()
+            }
             return
         self.waited += 1
         if self.waited > self.config.plateau_patience:

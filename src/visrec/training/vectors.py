@@ -11,26 +11,23 @@ from torch import Tensor
 from visrec.features.features import Features
 from visrec.features.finishing import blocks
 from visrec.features.layers import has_bfloat16
+from visrec.training.device import beside, room
 from visrec.training.pairs import Buffers
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
-_HELD = (
-    1 << 31
-)  # bytes of a copy that is held while a model learns; of larger features each batch reads its rows
 
-
-def is_bfloat16(precision: Precision) -> bool:
-    """Whether products are taken in bfloat16: where it is asked for, or "auto" and the processor has it."""
-    return precision == "bfloat16" or (precision == "auto" and has_bfloat16("cpu"))
+def is_bfloat16(precision: Precision, device: str = "cpu") -> bool:
+    """Whether products are taken in bfloat16: where it is asked for, or "auto" and the processor or GPU has it."""
+    return precision == "bfloat16" or (precision == "auto" and has_bfloat16(device))
 
 
 class ItemVectors:
     """The features of the items as a model reads them: `(f - shift) * scale`, and `fill` where there is no picture.
 
     Nothing is copied: rows are read where they lie, in memory or on disk, when they are asked for. While a model
-    learns, `product` holds a copy in the precision of its products, or reads the rows of each batch if that would be
-    too large.
+    learns, `product` holds a copy in the precision of its products where the model lies, or reads the rows of each
+    batch if there is no room for it.
     """
 
     def __init__(
@@ -53,7 +50,9 @@ class ItemVectors:
         """
         self.values, self.missing = features.values, features.missing
         self._shift, self._scale, self._fill = shift, scale, fill
-        self.dtype = torch.bfloat16 if is_bfloat16(precision) else torch.float32
+        self._precision: Precision = precision
+        self.dtype = torch.float32
+        self._learns = False
         self._held: Tensor | None = None
         self._buffers = Buffers()
 
@@ -81,42 +80,41 @@ class ItemVectors:
             W: float32.
             learning: products may be taken in the reduced precision, of sums in float32, until `release`.
         """
-        if (
-            learning
-            and self._held is None
-            and len(self) * self.values.shape[1] * self.dtype.itemsize <= _HELD
-        ):
-            self._held = self._copy()
+        if learning and not self._learns:
+            self._start(W.device)
         if self._held is None and not learning:
-            return self[items] @ W.T
+            return beside(self[items], W) @ W.T
         product: Tensor = _Product.apply(W, self, items)
         return product
 
     def release(self) -> None:
         """Let go of what was held for learning."""
-        self._held, self._buffers = None, Buffers()
+        self._held, self._buffers, self._learns = None, Buffers(), False
 
-    def gathered(self, items: Tensor, k: int) -> tuple[Tensor, Tensor | None]:
+    def gathered(self, items: Tensor, W: Tensor) -> tuple[Tensor, Tensor | None]:
         """Rows in the precision of the products, and which of them are the items; None: they are, in their order.
 
-        With `k` columns of W, all rows are taken as they lie where that costs less than to bring those of the items
-        together first: a product of n rows is k multiplications for each of its numbers, which must be moved else.
+        All rows are taken as they lie where that costs less than to bring those of the items together first: a
+        product of n rows with W `(k, F)` is k multiplications for each of its numbers, which must be moved else.
         """
         n, F = len(items), self.values.shape[1]
         if self._held is None:
             rows = torch.from_numpy(self._read(items.numpy()))
-            return rows.to(self.dtype), None
-        if n * (1 + _MOVING / k) >= len(self):
+            return beside(rows.to(self.dtype), W), None
+        items = beside(items, W)
+        if n * (1 + _MOVING / len(W)) >= len(self):
             return self._held, items
-        return torch.index_select(
-            self._held, 0, items, out=self._buffers.of("rows", (n, F), self.dtype)
-        ), None
+        out = self._buffers.of("rows", (n, F), self.dtype) if W.is_cpu else None
+        return torch.index_select(self._held, 0, items, out=out), None
 
-    def _copy(self) -> Tensor:
-        held = torch.empty(self.values.shape, dtype=self.dtype)
-        for block in blocks(len(self), self.values.shape[1]):
-            held[block] = torch.from_numpy(self._read(np.arange(block.start, block.stop)))
-        return held
+    def _start(self, device: torch.device) -> None:
+        """Get ready for learning: in what precision, and from a copy if there is room."""
+        self._learns = True
+        self.dtype = torch.bfloat16 if is_bfloat16(self._precision, device.type) else torch.float32
+        if len(self) * self.values.shape[1] * self.dtype.itemsize <= room(device):
+            self._held = torch.empty(self.values.shape, dtype=self.dtype, device=device)
+            for block in blocks(len(self), self.values.shape[1]):
+                self._held[block] = torch.from_numpy(self._read(np.arange(block.start, block.stop)))
 
     def _read(self, items: np.ndarray) -> np.ndarray:
         """Rows `(n, F)` float32, a copy."""
@@ -136,7 +134,7 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, W: Tensor, vectors: ItemVectors, items: Tensor) -> Tensor:
-        f, place = vectors.gathered(items, len(W))  # (m, F)
+        f, place = vectors.gathered(items, W)  # (m, F)
         ctx.f, ctx.place = f, place
         found = (f @ W.to(f.dtype).T).float()  # (m, k)
         return found if place is None else found.index_select(0, place)
@@ -145,5 +143,5 @@ class _Product(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (g,), f = gradients, ctx.f  # (n, k)
         if ctx.place is not None:
-            g = torch.zeros(len(f), g.shape[1]).index_copy_(0, ctx.place, g)
+            g = g.new_zeros(len(f), g.shape[1]).index_copy_(0, ctx.place, g)
         return (g.to(f.dtype).T @ f).float(), None, None

@@ -40,7 +40,7 @@ def test_rows_are_shifted_scaled_and_filled(features):
 def test_products_and_their_gradients_are_those_of_all_rows(
     features, items, held, precision, within, monkeypatch
 ):
-    monkeypatch.setattr(module, "_HELD", held)
+    monkeypatch.setattr(module, "room", lambda device: held)
     vectors = ItemVectors(features, scale=0.5, precision=precision)
     f = vectors[:][items]
     for _ in range(2):  # the second time with buffers that hold something

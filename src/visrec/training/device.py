@@ -1,0 +1,93 @@
+"""Where a model lies while it learns: on the CPU or on a GPU, and how its data get there.
+
+Indices, and features that a GPU has no room for, stay in the memory of the CPU, where they are found and counted;
+what is computed with goes to where the parameters lie. Of what is compiled for the CPU there is a second form beside
+it in torch's own operations, for tensors that lie elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from visrec.errors import ConfigError
+
+DeviceName = Literal["auto", "cpu", "cuda"]
+
+_CPU = torch.device("cpu")
+_ROOM = 1 << 31  # bytes of a copy of features in the memory of the CPU
+_SHARE = 0.5  # of the memory that is free on a GPU: activations need some too
+
+
+def device_to_learn_on(wanted: DeviceName, *, can: bool, name: str) -> torch.device:
+    """Where a model learns.
+
+    Args:
+        wanted: the setting.
+        can: whether the model is made for a GPU.
+        name: the model's, for messages.
+
+    Raises:
+        ConfigError: "cuda" is wanted, and the model cannot, or torch sees no GPU.
+    """
+    if wanted == "cuda" and not can:
+        raise ConfigError(
+            f"device is 'cuda', but {name} learns on the CPU alone. Set device='auto' or 'cpu'."
+        )
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            f"device is 'cuda', but torch {torch.__version__} sees no GPU here. Set device='auto' or 'cpu', or "
+            f"install a torch that fits the GPU's driver: https://pytorch.org/get-started/locally"
+        )
+    if wanted == "cpu" or not can or not torch.cuda.is_available():
+        return _CPU
+    return torch.device("cuda", torch.cuda.current_device())
+
+
+def beside(values: np.ndarray | Tensor, tensor: Tensor) -> Tensor:
+    """Values of the CPU's memory as a tensor where another one lies: on the CPU they are not copied.
+
+    To a GPU they go by way of pinned memory, so that nobody waits until they are there.
+    """
+    found = torch.from_numpy(values) if isinstance(values, np.ndarray) else values
+    return found if tensor.is_cpu else found.pin_memory().to(tensor.device, non_blocking=True)
+
+
+def room(device: torch.device) -> int:
+    """Bytes that a copy of features may take there while a model learns."""
+    return _ROOM if device.type == "cpu" else int(_SHARE * torch.cuda.mem_get_info(device)[0])
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device = _CPU) -> Iterator[None]:
+    """torch's global generators, of the CPU and of a device, start from a seed; after it they go on as before."""
+    on_gpu = device.type != "cpu"
+    with torch.random.fork_rng(devices=[device] if on_gpu else []):
+        torch.default_generator.manual_seed(seed)
+        if on_gpu:
+            torch.cuda.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def exact_products(device: torch.device) -> Iterator[None]:
+    """On a GPU, float32 means float32, products of bfloat16 are summed in it, and convolutions repeat bit for bit.
+
+    All three are settings of the process, which has its own back afterwards.
+    """
+    if device.type == "cpu":
+        yield
+        return
+    matmul = torch.backends.cuda.matmul
+    before = matmul.allow_bf16_reduced_precision_reduction
+    matmul.allow_bf16_reduced_precision_reduction = False
+    try:
+        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+            yield
+    finally:
+        matmul.allow_bf16_reduced_precision_reduction = before
