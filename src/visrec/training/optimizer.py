@@ -207,9 +207,9 @@ def _merged(
     """Gradients and L2 terms of some rows of a table each, as distinct rows `(n,)` with one of each."""
     if len(parts) == 1 and len(terms) <= 1:
         (index, g), nothing = parts[0], np.zeros(len(parts[0][0]), dtype=np.float32)
-        if not terms:
+        if not terms and (index[1:] > index[:-1]).all():  # none of them twice
             return index, g, nothing
-        if np.array_equal(terms[0][0], index):
+        if terms and np.array_equal(terms[0][0], index):
             return index, g, terms[0][1]
     every = [index for index, _ in (*parts, *terms)]
     if not every:

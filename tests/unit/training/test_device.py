@@ -22,22 +22,20 @@ from visrec.training.device import beside, device_to_learn_on, exact_products, r
 from visrec.training.trainer import Trainer
 
 HAS_GPU = torch.cuda.is_available()
-SMALL = {"epochs": 3, "batch_size": 16, "learning_rate": 0.05, "optimizer": "adagrad"}
+SMALL = {"epochs": 2, "batch_size": 16, "learning_rate": 0.05, "optimizer": "adagrad"}
 VECTORS = {**SMALL, "precision": "float32"}
 PIXELS = {"dim_theta": 3, "dim_gamma": 2, "dim_fc": 16, "channels": (4, 4, 4, 4, 4), "learning_rate": 1e-3}
 MODELS = {
     "bpr": (BPR, {**SMALL, "dim_gamma": 4}),
-    "bpr, several negatives": (BPR, {**SMALL, "dim_gamma": 4, "n_negatives": 3, "loss": "warp"}),
-    "bpr, adam": (BPR, {**SMALL, "dim_gamma": 4, "optimizer": "adam"}),
-    "bpr, sgd": (BPR, {**SMALL, "dim_gamma": 4, "optimizer": "sgd"}),
+    "bpr, several negatives": (
+        BPR,
+        {**SMALL, "dim_gamma": 4, "n_negatives": 3, "loss": "warp", "optimizer": "adam"},
+    ),
     "bpr, decay": (BPR, {**SMALL, "dim_gamma": 4, "optimizer": "adamw", "weight_decay": 0.1}),
     "vbpr": (VBPR, {**VECTORS, "dim_gamma": 4, "dim_theta": 3}),
-    "vbpr, adam": (VBPR, {**VECTORS, "dim_gamma": 4, "dim_theta": 3, "optimizer": "adam"}),
     "vbpr, tutorial": (VBPR, {**VECTORS, "dim_gamma": 4, "dim_theta": 3, "variant": "tutorial"}),
     "curatornet": (CuratorNet, {**VECTORS, "dim": 4, "dim_hidden": 5}),
-    "curatornet, tutorial": (CuratorNet, {**VECTORS, "dim": 4, "dim_hidden": 5, "variant": "tutorial"}),
-    "dvbpr": (DVBPR, {**VECTORS, **PIXELS}),
-    "dvbpr, bias": (DVBPR, {**VECTORS, **PIXELS, "bias": True, "optimizer": "sgd"}),
+    "dvbpr": (DVBPR, {**VECTORS, **PIXELS, "bias": True, "optimizer": "sgd"}),
 }
 
 
@@ -117,7 +115,7 @@ def test_a_model_learns_on_a_gpu_what_it_learns_on_the_cpu(gpu, parts, contents,
 def test_what_was_learnt_on_a_gpu_ranks_as_well(gpu, parts, contents):
     train, valid = parts
     split = Split(train, valid, valid)
-    settings = {"dim_gamma": 4, "dim_theta": 4, "epochs": 30, "batch_size": 32}
+    settings = {"dim_gamma": 4, "dim_theta": 4, "epochs": 10, "batch_size": 64, "learning_rate": 0.05}
     with gpu(bfloat16=True):
         model = VBPR(**settings).fit(train, contents["vector"])
     expected = VBPR(**settings, device="cpu").fit(train, contents["vector"])
@@ -143,7 +141,7 @@ def test_a_run_goes_on_on_another_device(gpu, parts, contents, tmp_path, first):
         pass
 
     def stop(done, *_):
-        if done == 2:
+        if done == 1:
             raise StoppedByTestError
 
     settings, content = {**VECTORS, "dim_gamma": 4, "dim_theta": 3}, contents["vector"]
@@ -157,12 +155,12 @@ def test_a_run_goes_on_on_another_device(gpu, parts, contents, tmp_path, first):
         epochs = []
         model = VBPR(**settings, device=devices[1])
         model.fit(parts[0], content, **given, progress=lambda done, *_: epochs.append(done))
-    assert epochs[0] == 3
+    assert epochs[0] == 2
     np.testing.assert_allclose(model.score(users), expected.score(users), rtol=0.02, atol=1e-3)
 
 
 @pytest.mark.skipif(not HAS_GPU, reason="torch sees no GPU here")
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "dvbpr"])
 def test_a_gpu_repeats_itself_bit_for_bit(parts, contents, name):
     cls, settings = MODELS[name]
     digests = {cls(**settings, device="cuda").fit(parts[0], contents[cls.needs]).digest for _ in range(2)}

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from visrec.training.optimizer import L2, Optimizer, Taken
+from visrec.training.optimizer import L2, Optimizer, Taken, move_by_torch
 from visrec.training.pairs import Touched
 from visrec.training.trainer import TrainingConfig
 
@@ -102,6 +102,37 @@ def test_rows_that_are_looked_up_twice_get_the_sum_of_their_gradients_and_of_the
     gradient[4] += 2 * 0.75 * before[4]
     torch.testing.assert_close(model.items.detach(), before - 0.1 * gradient)
     torch.testing.assert_close(model.W.detach(), W - 0.1 * 3 * W)
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adam"])
+def test_a_row_that_one_look_up_has_twice_moves_once_along_both_gradients(kind):
+    once, twice = Model(), Model()
+    config, l2 = TrainingConfig(optimizer=kind, learning_rate=0.1), L2(items={"items": 0.0})
+    one, g = _take(twice, [4, 1, 4], 0)
+    Optimizer(twice, config, l2).step([(one, g)], [None, None], NOTHING)
+    sums = (
+        Taken(once.items, torch.tensor([1, 4]), once.items.detach()[[1, 4]]),
+        torch.stack([g[1], g[0] + g[2]]),
+    )
+    Optimizer(once, config, l2).step([sums], [None, None], NOTHING)
+    torch.testing.assert_close(twice.items, once.items)
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adagrad", "adam"])
+def test_in_torchs_operations_rows_go_the_same_way(kind):
+    model = Model()
+    optimizer = Optimizer(model, TrainingConfig(optimizer=kind, learning_rate=0.1), L2(items={"items": 0.5}))
+    table, states = model.items.detach().clone(), [one.clone() for one in optimizer._states["items"]]
+    for step, rows in enumerate(([0, 2], [2, 5], [0, 1, 2])):
+        one, g = _take(model, rows, step)
+        index, times = np.array(rows), np.linspace(0.5, 1, len(rows), dtype=np.float32)
+        first, second = 1 - 0.9 ** (step + 1), 1 - 0.999 ** (step + 1)
+        rates = [0.1 / first, second**-0.5] if kind == "adam" else [0.1]
+        move_by_torch(kind, index, g, np.float32(0.5) * times, table, states, rates)
+        optimizer.step([(one, g)], [None, None], Touched(NOTHING.users, (index, times), NOTHING.history))
+    torch.testing.assert_close(model.items.detach(), table)
+    for ours, theirs in zip(optimizer._states["items"], states, strict=True):
+        torch.testing.assert_close(ours, theirs)
 
 
 def test_a_gradient_that_is_a_part_of_wider_rows_is_read_as_what_it_is():

@@ -6,7 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from visrec.data.interactions import Histories
-from visrec.training.pairs import Buffers, Pairs, Touched, distinct, grouped
+from visrec.training.pairs import (
+    Buffers,
+    Pairs,
+    Touched,
+    distinct,
+    gradients_by_torch,
+    grouped,
+    scores_by_torch,
+)
 from visrec.training.sampling import NOBODY, Triples
 
 TRIPLES = Triples(
@@ -57,6 +65,9 @@ def test_scores_and_gradients_are_those_of_autograd():
     x_uj = torch.einsum("bd,bnd->bn", q, Z[torch.from_numpy(pairs.at_neg)])
     weights = torch.randn(B, generator=generator), torch.randn(B, 3, generator=generator)
     expected = torch.autograd.grad((x_ui, x_uj), (Q, Z), weights)
+    by_torch = scores_by_torch(pairs, Q, Z), gradients_by_torch(pairs, (Q, Z), weights)
+    for g, wanted in zip((*by_torch[0], *by_torch[1]), (x_ui, x_uj, *expected), strict=True):
+        torch.testing.assert_close(g, wanted.detach(), rtol=1e-4, atol=1e-5)
     before = torch.get_num_threads()
     results = []
     for threads in (1, 2):

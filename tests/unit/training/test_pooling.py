@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from visrec.training.pooling import pooled
+from visrec.training.pooling import pool_by_torch, pooled, unpool_by_torch
 
 
 def test_means_maxima_and_gradients_are_those_of_each_history_by_itself():
@@ -12,7 +12,12 @@ def test_means_maxima_and_gradients_are_those_of_each_history_by_itself():
     rows = torch.tensor([row for history in histories for row in history])
     found = pooled(Z, rows, torch.tensor([len(history) for history in histories]))
     weights = torch.randn(2, 4, 40, generator=generator)
+    lengths = torch.tensor([len(history) for history in histories])
+    *by_torch, at = pool_by_torch(Z, rows, lengths)
+    for one, wanted in zip(by_torch, found, strict=True):
+        torch.testing.assert_close(one, wanted.detach())
     (gradient,) = torch.autograd.grad(found, Z, tuple(weights))
+    torch.testing.assert_close(unpool_by_torch(6, rows, lengths, at, *weights), gradient)
     copy = Z.detach().clone().requires_grad_()
     total = torch.zeros(())
     for b, history in enumerate(histories):
@@ -33,3 +38,4 @@ def test_of_equal_maxima_the_first_has_the_gradient():
     _, most = pooled(Z, torch.tensor([1, 0]), torch.tensor([2]))
     (gradient,) = torch.autograd.grad(most.sum(), Z)
     assert gradient.tolist() == [[0.0], [1.0]]
+    assert pool_by_torch(Z, torch.tensor([1, 0]), torch.tensor([2]))[2].tolist() == [[1]]
