@@ -148,7 +148,7 @@ def has_bfloat16(device: str) -> bool:
     import torch
 
     if device != "cpu":
-        return device.startswith("cuda") and torch.cuda.is_bf16_supported()
+        return device.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False)
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(bool(getattr(torch.cpu, check, bool)()) for check in checks)
 

@@ -30,8 +30,8 @@ class _Pooled(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, Z: Tensor, rows: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         if not Z.is_cpu:
-            mean, most, ctx.at = pool_by_torch(Z, rows, lengths)
-            ctx.given = len(Z), rows, lengths
+            mean, most, at = pool_by_torch(Z, rows, lengths)
+            ctx.given = len(Z), rows, lengths, at
             return mean, most
         B, d = len(lengths), Z.shape[1]
         ends = lengths.cumsum(0).numpy()
@@ -44,7 +44,7 @@ class _Pooled(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         if not gradients[0].is_cpu:
-            return unpool_by_torch(*ctx.given, ctx.at, *gradients), None, None
+            return unpool_by_torch(*ctx.given, *gradients), None, None
         n, rows, ends, at = ctx.given
         of_mean, of_most = (g.contiguous().numpy() for g in gradients)
         dZ = torch.zeros(n, of_mean.shape[1])

@@ -32,7 +32,7 @@ class TrainingConfig(Config):
     """Settings that all models trained on triples share."""
 
     seed: int = Field(default=0, ge=0, lt=2**63)
-    """Of the initial weights and of all sampling; the same seed gives the same model, bit for bit, on one machine's CPU."""
+    """Of the initial weights and of all sampling; the same seed gives the same model on one CPU, bit for bit."""
     device: DeviceName = "auto"
     """Where it learns: "cpu"; "cuda", the current GPU; or "auto", the GPU if torch sees one and the model is made for
     it. Ranking is the CPU's. A GPU sums in another order, so its models differ from the CPU's in the last digits, and
