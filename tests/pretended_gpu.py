@@ -23,7 +23,7 @@ _UNKNOWN = (fake_tensor.DynamicOutputShapeException, fake_tensor.DataDependentOu
 
 
 class PretendedGpu:
-    """While it lasts, torch sees a GPU.
+    """While it lasts, torch sees a GPU. When it ends, all that the test's monkeypatch had changed is as it was.
 
     Attributes:
         ran: how often each operation was done on it.
@@ -77,9 +77,7 @@ class PretendedGpu:
 
         def moved(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
             if holds(tensor) and any(one in (CPU, "cpu") for one in (*args, *kwargs.values())):
-                assert not (tensor.requires_grad and torch.is_grad_enabled()), (
-                    "no gradient comes back from here"
-                )
+                assert not (tensor.requires_grad and torch.is_grad_enabled()), "no gradient comes back"
                 with _disable_current_modes():
                     return tensor.clone()
             return to(tensor, *args, **kwargs)
@@ -116,10 +114,8 @@ class _Done(TorchDispatchMode):
         if not any(self.gpu.holds(one) or _is_gpu(one) for one in tree_leaves(given)):
             return func(*args, **given[1])
         self.gpu.ran[str(func)] += 1
-        if (
-            func == torch.ops.aten.new_zeros.default
-        ):  # of a gradient, for which torch names the device that it saw
-            given[1].pop("device", None)
+        if func == torch.ops.aten.new_zeros.default:
+            given[1].pop("device", None)  # autograd names the one that it saw
         with self.fake:
             fakes, settings = tree_map(self._fake, given)
             try:

@@ -218,9 +218,8 @@ class CuratorNet(PairwiseRecommender):
 
     def _known(self, queries: Queries) -> tuple[Tensor, Tensor]:
         """The items with an image of all histories `(N,)`, one history after the other, and their numbers `(B,)`."""
-        missing = (
-            self.missing.numpy() if self.z is None else self.z.missing
-        )  # always on the CPU, as histories
+        # The features' own lie on the CPU, as histories do, also while the buffer lies on a GPU.
+        missing = self.missing.numpy() if self.z is None else self.z.missing
         is_known = queries.mask & torch.from_numpy(~missing[queries.history.numpy()])  # (B, H)
         return queries.history[is_known], is_known.sum(1)
 
