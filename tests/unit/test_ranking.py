@@ -43,7 +43,7 @@ def test_ranks_are_the_places_in_a_full_sort(tied):
     scores, users = tied
     rows, items = np.nonzero(scores > -np.inf)
     expected = [_sorted(scores[r], users[r]).index(i) + 1 for r, i in zip(rows, items, strict=True)]
-    ranks, mid = ranks_of(torch.from_numpy(scores), rows, items, users)
+    ranks, mid, _ = ranks_of(torch.from_numpy(scores), rows, items, users)
     assert ranks.tolist() == expected
     candidates = [scores[row][scores[row] > -np.inf] for row in range(len(scores))]
     shared = [
@@ -77,7 +77,7 @@ def test_scores_without_ties_are_ranked_by_score_alone():
     scores = torch.tensor([[0.1, 0.4, 0.3, 0.2]])
     items, _ = top_k(scores, 3, np.array([5]))
     assert items.tolist() == [[1, 2, 3]]
-    ranks, mid = ranks_of(scores, np.array([0, 0]), np.array([0, 1]), np.array([5]))
+    ranks, mid, _ = ranks_of(scores, np.array([0, 0]), np.array([0, 1]), np.array([5]))
     assert ranks.tolist() == mid.tolist() == [4, 1]
 
 
@@ -107,7 +107,7 @@ def test_a_constant_scorer_ranks_like_chance():
     n_users, n_items = 4000, 50
     users = np.arange(n_users)
     rows, target = np.arange(n_users), np.full(n_users, 7)
-    ranks, mid = ranks_of(torch.zeros(n_users, n_items), rows, target, users)
+    ranks, mid, _ = ranks_of(torch.zeros(n_users, n_items), rows, target, users)
     assert chisquare(np.bincount(ranks, minlength=n_items + 1)[1:]).pvalue > 0.01
     assert (mid == (n_items + 1) / 2).all()
     items, _ = top_k(torch.zeros(n_users, n_items), 5, users)

@@ -323,15 +323,12 @@ def _blocks(model: Recommender, split: Split, task: Task, k: int) -> Iterator[_B
             "The model was fitted on other users or items than this split has; fit it on split.train."
         )
     done = 0
-    for users, queries in model.query_blocks(task.users):
+    for users, _, scores in model.score_blocks(task.users):
         rows = np.arange(done, done + len(users))
-        scores = model.score_queries(queries)
         task.close(scores, rows)
         targets = task.targets.take(rows)
-        rank, mid = ranks_of(scores, targets.owner, targets.items, users)
+        rank, mid, n_candidates = ranks_of(scores, targets.owner, targets.items, users)
         found = top_k(scores, k, users)[0] if k else np.empty((len(rows), 0), dtype=np.int64)
-        n_candidates = np.array([np.count_nonzero(line > -np.inf) for line in scores.numpy()], dtype=np.int64)
-        del scores  # or there were two blocks while the next is made
         real = found >= 0
         yield _Block(
             rows=rows,

@@ -90,7 +90,7 @@ class Question:
 def scores_of(model: Recommender, queries: Queries, items: np.ndarray) -> np.ndarray:
     """Scores `(B, n)` float64 of some items alone."""
     with torch.no_grad():
-        scores = model.pool(model.encode_queries(queries), rows_of(model, items), queries)
+        scores = model.pool(queries, rows_of(model, items))
     return scores.double().numpy()
 
 
