@@ -73,6 +73,14 @@ def names(kind: str) -> list[str]:
     return [*BUILTIN[kind], *sorted(set(added) - set(BUILTIN[kind]))]
 
 
+def target(kind: str, name: str) -> str | None:
+    """Where a name is defined, as "module:name"; None if there is no such name. Nothing is imported."""
+    if name in BUILTIN[kind]:  # first: asking for entry points looks at every package that is installed
+        return BUILTIN[kind][name]
+    points = entry_points(group=f"visrec.{kind}", name=name)
+    return next((f"{one.module}:{one.attr}" for one in points), None)
+
+
 def resolve(kind: str, name: str) -> Any:
     """The class or function registered under a name; `ConfigError` with the near misses if there is none."""
     target = BUILTIN[kind].get(name)
