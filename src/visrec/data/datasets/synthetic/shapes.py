@@ -58,9 +58,11 @@ def leaf_blade(x: float, y: float, length: float, width: float, angle: float) ->
 
 def ribbon(points: Points, thickness: float) -> Points:
     """A curve as a polygon of the given thickness, tapering to its end."""
-    step = np.gradient(points, axis=0)
-    normal = np.stack([-step[:, 1], step[:, 0]], axis=1)
-    normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9
+    step = np.empty_like(points)  # as np.gradient and np.linalg.norm have it, without what they ask first
+    step[0], step[-1] = points[1] - points[0], points[-1] - points[-2]
+    step[1:-1] = (points[2:] - points[:-2]) / 2
+    normal = _points(-step[:, 1], step[:, 0])
+    normal /= np.sqrt(normal[:, :1] ** 2 + normal[:, 1:] ** 2) + 1e-9
     half = 0.5 * thickness * np.linspace(1.0, 0.45, len(points))[:, None]
     return np.concatenate([points + normal * half, (points - normal * half)[::-1]])
 
