@@ -18,27 +18,29 @@ from visrec.compiled import compiled, in_parallel
 _CELLS = 1 << 25  # floats of regions that are looked at together: 128 MiB
 _LEAST = 16  # pairs a thread should have: each is R (k + F) products
 
-Reader = Callable[[slice], Tensor]
-"""Gives the regions `(n, R, F)` float32 of some of the distinct items, by their places."""
-
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """S pairs of a query and an item of its history, so arranged that those of one item lie together.
+    """S pairs of a query and an item of its history, n distinct ones in all, and the regions of these.
 
     Attributes:
+        read: gives the regions `(m, R, F)` float32 of some of the distinct items, by their places 0 … n-1.
+        shape: (R, F).
         start: `(n + 1,)` int64, where the pairs of each distinct item begin in `order`.
-        order: `(S,)` int64, pairs by item.
+        order: `(S,)` int64, the pairs by item.
     """
 
+    read: Callable[[slice], Tensor]
+    shape: tuple[int, int]
     start: np.ndarray
     order: np.ndarray
 
     @classmethod
-    def of(cls, item: Tensor, n: int) -> Pairs:
-        """Of the place `(S,)` of each pair's item among n distinct ones, each of which has a pair."""
+    def of(cls, item: Tensor, n: int, read: Callable[[slice], Tensor], shape: tuple[int, int]) -> Pairs:
+        """Of the place `(S,)` of each pair's item among the n distinct ones."""
         counts = np.bincount(item.numpy(), minlength=n)
-        return cls(np.concatenate([[0], np.cumsum(counts)]), np.argsort(item.numpy(), kind="stable"))
+        start = np.concatenate([[0], np.cumsum(counts)])
+        return cls(read, shape, start, np.argsort(item.numpy(), kind="stable"))
 
     def __len__(self) -> int:
         return len(self.order)
@@ -49,70 +51,62 @@ class Pairs:
         return (slice(at, min(at + step, n)) for at in range(0, n, step))
 
 
-def attend(
-    read: Reader, shape: tuple[int, int], pairs: Pairs, of_query: Tensor, W: Tensor, w: Tensor
-) -> tuple[Tensor, Tensor]:
+def attend(pairs: Pairs, a: Tensor, W: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
     """beta_sm = softmax_m( w . ReLU(a_s + W x_m) ) over the regions m of the item of pair s, and sum_m beta_sm x_m.
 
     W x is computed once an item. The regions are read again for the gradient where they do not fit in memory at once;
-    they themselves get no gradient, and beta none.
+    they themselves get no gradient, and beta has none.
 
     Args:
-        read: the regions of the distinct items.
-        shape: (R, F) of an item's regions.
-        pairs: whose item is which.
-        of_query: a `(S, k)`.
+        pairs: S of them.
+        a: `(S, k)`.
         W: `(k, F)`.
         w: `(k,)`.
 
     Returns:
         beta `(S, R)` and the weighted sums `(S, F)`.
     """
-    beta, mixed = _Attend.apply(of_query, W, w, read, shape, pairs, torch.is_grad_enabled())
+    given = (a, W, w) if torch.is_grad_enabled() else (a.detach(), W.detach(), w.detach())
+    beta, mixed = _Attend.apply(*given, pairs)
     return beta, mixed
 
 
 class _Attend(torch.autograd.Function):
     @staticmethod
-    def forward(  # type: ignore[override]
-        ctx: Any,
-        of_query: Tensor,
-        W: Tensor,
-        w: Tensor,
-        read: Reader,
-        shape: tuple[int, int],
-        pairs: Pairs,
-        learns: bool,  # noqa: FBT001
-    ) -> tuple[Tensor, Tensor]:
-        R, F = shape
-        S, k = of_query.shape
-        beta, mixed = of_query.new_empty(S, R), of_query.new_empty(S, F)
+    def forward(ctx: Any, a: Tensor, W: Tensor, w: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
+        R, F = pairs.shape
+        S, k = a.shape
+        beta, mixed = a.new_empty(S, R), a.new_empty(S, F)
+        learns = any(ctx.needs_input_grad)
         blocks = list(pairs.blocks(R * (F + k)))
         kept = None
         for block in blocks:
-            x = read(block)  # (n, R, F)
-            Y = x @ W.T  # (n, R, k)
-            _run(_look, pairs, block, of_query, Y, w, x, beta, mixed)
+            x = pairs.read(block)  # (m, R, F)
+            Y = x @ W.T  # (m, R, k)
+            _run(_look, pairs, block, a, Y, w, x, beta, mixed)
             if learns and len(blocks) == 1:
                 kept = x, Y
-        if learns:
-            ctx.save_for_backward(of_query, W, w, beta)
-            ctx.rest = read, blocks, pairs, kept
         ctx.mark_non_differentiable(beta)
+        if learns:
+            ctx.save_for_backward(a, W, w, beta)
+            ctx.rest = pairs, blocks, kept
         return beta, mixed
 
     @staticmethod
-    def backward(ctx: Any, _: Any, of_mixed: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        of_query, W, w, beta = ctx.saved_tensors
-        read, blocks, pairs, kept = ctx.rest
-        ctx.rest = None
-        da, dw = torch.empty_like(of_query), torch.empty_like(of_query)  # (S, k) each
-        dW = torch.zeros_like(W)
+    def backward(ctx: Any, _: Tensor, of_mixed: Tensor) -> tuple[Tensor | None, ...]:
+        a, W, w, beta = ctx.saved_tensors
+        (pairs, blocks, kept), ctx.rest = ctx.rest, None
+        da, dw, dW = torch.empty_like(a), torch.empty_like(a), torch.zeros_like(W)
+        of_mixed = of_mixed.contiguous()
         for block in blocks:
-            x, Y = kept if kept is not None else (x := read(block), x @ W.T)
-            _run(_look_back, pairs, block, of_query, Y, w, x, beta, of_mixed.contiguous(), da, dw)
-            dW.addmm_(Y.flatten(0, 1).T, x.flatten(0, 1))  # Y is its own gradient now
-        return da, dW, dw.sum(0), None, None, None, None
+            if kept is None:
+                x = pairs.read(block)
+                Y = x @ W.T
+            else:
+                x, Y = kept
+            _run(_look_back, pairs, block, a, Y, w, x, beta, of_mixed, da, dw)
+            dW.addmm_(Y.flatten(0, 1).T, x.flatten(0, 1))  # Y has become its own gradient
+        return da, dW, dw.sum(0), None
 
 
 def _run(kernel: Any, pairs: Pairs, block: slice, *tensors: Tensor) -> None:
@@ -123,7 +117,7 @@ def _run(kernel: Any, pairs: Pairs, block: slice, *tensors: Tensor) -> None:
 
 
 @compiled
-def _look(begin, end, start, order, a, Y, w, x, beta, mixed):  # type: ignore[no-untyped-def]
+def _look(begin, end, start, order, a, Y, w, x, beta, mixed):  # type: ignore[no-untyped-def]  # noqa: PLR0917
     """The pairs of the items whose first pair is one of begin … end-1."""
     R, k, F = Y.shape[1], Y.shape[2], x.shape[2]
     zero = np.float32(0)
@@ -150,7 +144,7 @@ def _look(begin, end, start, order, a, Y, w, x, beta, mixed):  # type: ignore[no
 
 
 @compiled
-def _look_back(begin, end, start, order, a, Y, w, x, beta, of_mixed, da, dw):  # type: ignore[no-untyped-def]
+def _look_back(begin, end, start, order, a, Y, w, x, beta, of_mixed, da, dw):  # type: ignore[no-untyped-def]  # noqa: PLR0917
     """Gradients of a, of w by pair, and of Y in its own place."""
     R, k, F = Y.shape[1], Y.shape[2], x.shape[2]
     zero = np.float32(0)
