@@ -14,10 +14,12 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from visrec.errors import ConfigError, FeaturesError
+from visrec.features.layers import has_bfloat16
 from visrec.recommender import Fitting, Queries
 from visrec.space import Choice, IntRange, LogRange, Space
 from visrec.training.attention import Pairs, attend
 from visrec.training.pairwise import PairwiseRecommender
+from visrec.training.pixel_network import Precision
 from visrec.training.regions import Kept, Regions, principal_directions
 from visrec.training.sampling import HistoryRule
 from visrec.training.trainer import Rows, TrainingConfig
@@ -25,6 +27,7 @@ from visrec.training.trainer import Rows, TrainingConfig
 # What the tutorial's code used; a setting given by hand still wins.
 TUTORIAL: dict[str, Any] = {
     "components": None,
+    "precision": "float32",
     "dim_gamma": 128,
     "max_history": 9,
     "epochs": 10,
@@ -63,6 +66,9 @@ class ACFConfig(TrainingConfig):
     """k, the size of the hidden layer of both attentions; the tutorial's variant has K."""
     max_history: int = Field(default=20, ge=1)
     """H, the newest so many items of a user are looked at."""
+    precision: Precision = "auto"
+    """Of the factors of W2x x_lm and of its gradient: "auto" is bfloat16 where the hardware has it. Weights, sums and
+    all else are float32."""
     batch_size: int = Field(default=256, ge=1)
     """Triples a step. The regions of all items that they look at are read from disk at each."""
     reg: float = Field(default=0.01, ge=0)
@@ -194,6 +200,12 @@ class ACF(PairwiseRecommender):
     @property
     def _is_tutorial(self) -> bool:
         return self.config.variant == "tutorial"
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        precision = self.config.precision
+        is_bfloat16 = precision == "bfloat16" or (precision == "auto" and has_bfloat16("cpu"))
+        return torch.bfloat16 if is_bfloat16 else torch.float32
 
     @property
     def profile(self) -> Tensor:
@@ -348,11 +360,13 @@ class ACF(PairwiseRecommender):
             base = u = base + self.b_u  # the projection takes the place of u in the query too
         else:
             of_item = of_item + self.v[distinct] @ self.W1v.T
-        hidden = (base[owner] + of_item[item] + of_xbar + self.b1).relu()  # (S, k)
+        hidden = (
+            base.index_select(0, owner) + of_item.index_select(0, item) + of_xbar + self.b1
+        ).relu()  # (S, k)
         padding = u.new_full(queries.mask.shape, _LOWEST)
         logits = padding.masked_scatter(queries.mask, hidden @ self.w1)  # (B, H)
         alpha = logits.softmax(1)[queries.mask]  # (S,)  item-level attention
-        query = u.index_add(0, owner, alpha[:, None] * p[item])  # (B, K)
+        query = u.index_add(0, owner, alpha[:, None] * p.index_select(0, item))  # (B, K)
         return _Attention(query / self.config.dim_gamma if self._is_tutorial else query, alpha, beta)
 
     def _look(self, u: Tensor, owner: Tensor, distinct: Tensor, item: Tensor) -> tuple[Tensor, Tensor]:
@@ -365,7 +379,7 @@ class ACF(PairwiseRecommender):
         regions = Regions(self.features, self.basis, self.kept)
         shape = self.content_shape[0], W.shape[1]
         pairs = Pairs.of(item, len(distinct), lambda some: regions.of(distinct[some]), shape)
-        beta, xbar = attend(pairs, of_user[owner], W, self.w2)
+        beta, xbar = attend(pairs, of_user.index_select(0, owner), W, self.w2, dtype=self._dtype)
         if self._is_tutorial:
             xbar = xbar @ self.W_r.T + self.b_r  # (S, K), since beta sums to 1
         missing = torch.from_numpy(self.features.missing[distinct.numpy()])[item]  # (S,)

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from visrec.compiled import compiled, in_parallel
 
-_CELLS = 1 << 25  # floats of regions that are looked at together: 128 MiB
+_CELLS = 1 << 21  # floats of regions that are looked at together: 8 MiB
+_KEPT = 1 << 26  # floats of W x that are kept for the gradient: 256 MiB
 _LEAST = 16  # pairs a thread should have: each is R (k + F) products
 
 
@@ -45,68 +46,71 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.order)
 
-    def blocks(self, cells: int) -> Iterator[slice]:
-        """Slices of the distinct items, each of which has `cells` floats, as many as fit together."""
-        n, step = len(self.start) - 1, max(1, _CELLS // max(1, cells))
+    def blocks(self) -> Iterator[slice]:
+        """Slices of the distinct items whose regions are looked at together."""
+        n, step = len(self.start) - 1, max(1, _CELLS // max(1, self.shape[0] * self.shape[1]))
         return (slice(at, min(at + step, n)) for at in range(0, n, step))
 
 
-def attend(pairs: Pairs, a: Tensor, W: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
+def attend(
+    pairs: Pairs, a: Tensor, W: Tensor, w: Tensor, *, dtype: torch.dtype = torch.float32
+) -> tuple[Tensor, Tensor]:
     """beta_sm = softmax_m( w . ReLU(a_s + W x_m) ) over the regions m of the item of pair s, and sum_m beta_sm x_m.
 
-    W x is computed once an item. The regions are read again for the gradient where they do not fit in memory at once;
-    they themselves get no gradient, and beta has none.
+    W x is computed once an item, and kept for the gradient, or computed again where that takes more than 256 MiB. The
+    regions are read twice, some at a time. They get no gradient, and beta has none.
 
     Args:
         pairs: S of them.
         a: `(S, k)`.
         W: `(k, F)`.
         w: `(k,)`.
+        dtype: of the factors of W x and of its gradient; sums and results are float32.
 
     Returns:
         beta `(S, R)` and the weighted sums `(S, F)`.
     """
     given = (a, W, w) if torch.is_grad_enabled() else (a.detach(), W.detach(), w.detach())
-    beta, mixed = _Attend.apply(*given, pairs)
+    beta, mixed = _Attend.apply(*given, pairs, dtype)
     return beta, mixed
 
 
 class _Attend(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, a: Tensor, W: Tensor, w: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
-        R, F = pairs.shape
-        S, k = a.shape
+    def forward(
+        ctx: Any, a: Tensor, W: Tensor, w: Tensor, pairs: Pairs, dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor]:
+        (R, F), (S, k) = pairs.shape, a.shape
         beta, mixed = a.new_empty(S, R), a.new_empty(S, F)
-        learns = any(ctx.needs_input_grad)
-        blocks = list(pairs.blocks(R * (F + k)))
-        kept = None
-        for block in blocks:
+        keeps = any(ctx.needs_input_grad) and len(pairs.start) * R * k <= _KEPT
+        kept: list[Tensor] = []
+        for block in pairs.blocks():
             x = pairs.read(block)  # (m, R, F)
-            Y = x @ W.T  # (m, R, k)
+            Y = _product(x, W.T, dtype)  # (m, R, k)
             _run(_look, pairs, block, a, Y, w, x, beta, mixed)
-            if learns and len(blocks) == 1:
-                kept = x, Y
+            if keeps:
+                kept.append(Y)
         ctx.mark_non_differentiable(beta)
-        if learns:
-            ctx.save_for_backward(a, W, w, beta)
-            ctx.rest = pairs, blocks, kept
+        ctx.save_for_backward(a, W, w, beta)
+        ctx.rest = pairs, dtype, kept
         return beta, mixed
 
     @staticmethod
     def backward(ctx: Any, _: Tensor, of_mixed: Tensor) -> tuple[Tensor | None, ...]:
         a, W, w, beta = ctx.saved_tensors
-        (pairs, blocks, kept), ctx.rest = ctx.rest, None
+        (pairs, dtype, kept), ctx.rest = ctx.rest, None
         da, dw, dW = torch.empty_like(a), torch.empty_like(a), torch.zeros_like(W)
         of_mixed = of_mixed.contiguous()
-        for block in blocks:
-            if kept is None:
-                x = pairs.read(block)
-                Y = x @ W.T
-            else:
-                x, Y = kept
+        for number, block in enumerate(pairs.blocks()):
+            x = pairs.read(block)
+            Y = kept[number] if kept else _product(x, W.T, dtype)
             _run(_look_back, pairs, block, a, Y, w, x, beta, of_mixed, da, dw)
-            dW.addmm_(Y.flatten(0, 1).T, x.flatten(0, 1))  # Y has become its own gradient
-        return da, dW, dw.sum(0), None
+            dW += _product(Y.flatten(0, 1).T, x.flatten(0, 1), dtype)  # Y has become its own gradient
+        return da, dW, dw.sum(0), None, None
+
+
+def _product(A: Tensor, B: Tensor, dtype: torch.dtype) -> Tensor:
+    return (A.to(dtype) @ B.to(dtype)).float()
 
 
 def _run(kernel: Any, pairs: Pairs, block: slice, *tensors: Tensor) -> None:
