@@ -77,7 +77,7 @@ def attend(
 
 class _Attend(torch.autograd.Function):
     @staticmethod
-    def forward(
+    def forward(  # noqa: PLR0917  torch gives them in one row
         ctx: Any, a: Tensor, W: Tensor, w: Tensor, pairs: Pairs, dtype: torch.dtype
     ) -> tuple[Tensor, Tensor]:
         (R, F), (S, k) = pairs.shape, a.shape
