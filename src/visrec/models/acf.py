@@ -303,7 +303,7 @@ class ACF(PairwiseRecommender):
         self.Q = state["Q"]
         rest = {name: tensor for name, tensor in state.items() if name != "Q"}
         if "basis" not in rest:  # written before regions were ever reduced
-            self.config = self.config.replace(components=None)
+            self.config = self.config.replace(components=None, precision="float32")
             rest["basis"] = torch.zeros(0, int(state["content_shape"][-1]))
         super().restore(rest)
 

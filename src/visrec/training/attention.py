@@ -38,7 +38,7 @@ class Pairs:
 
     @classmethod
     def of(cls, item: Tensor, n: int, read: Callable[[slice], Tensor], shape: tuple[int, int]) -> Pairs:
-        """Of the place `(S,)` of each pair's item among the n distinct ones."""
+        """Of the place `(S,)` of each pair's item among the n distinct ones, each of which has a pair."""
         counts = np.bincount(item.numpy(), minlength=n)
         start = np.concatenate([[0], np.cumsum(counts)])
         return cls(read, shape, start, np.argsort(item.numpy(), kind="stable"))
