@@ -207,7 +207,7 @@ def _merged(
     parts: list[tuple[np.ndarray, Tensor]], terms: list[tuple[np.ndarray, np.ndarray]], d: int
 ) -> tuple[np.ndarray, Tensor, np.ndarray]:
     """Gradients and L2 terms of some rows each, as distinct rows `(n,)` with one gradient `(n, d)` and one term."""
-    if len(parts) == 1 and len(terms) <= 1:
+    if len(parts) == 1 and len(terms) <= 1 and (np.diff(parts[0][0]) > 0).all():
         (index, g), nothing = parts[0], np.zeros(len(parts[0][0]), dtype=np.float32)
         if not terms:
             return index, g, nothing

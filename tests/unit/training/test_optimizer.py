@@ -104,6 +104,19 @@ def test_rows_that_are_looked_up_twice_get_the_sum_of_their_gradients_and_of_the
     torch.testing.assert_close(model.W.detach(), W - 0.1 * 3 * W)
 
 
+def test_a_row_that_is_looked_up_twice_at_once_moves_once():
+    model = Model()
+    before = model.items.detach().clone()
+    optimizer = Optimizer(
+        model, TrainingConfig(optimizer="adagrad", learning_rate=0.1), L2(items={"items": 0.0})
+    )
+    one, g = _take(model, [4, 1, 4], 0)
+    optimizer.step([(one, g)], [None, None], NOTHING)
+    both = g[0] + g[2]
+    torch.testing.assert_close(before[4] - model.items.detach()[4], 0.1 * both / both.abs())
+    torch.testing.assert_close(before[1] - model.items.detach()[1], 0.1 * g[1] / g[1].abs())
+
+
 def test_a_gradient_that_is_a_part_of_wider_rows_is_read_as_what_it_is():
     model = Model()
     before = model.items.detach().clone()
