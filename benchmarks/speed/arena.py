@@ -61,7 +61,7 @@ class Arena:
     @property
     def seconds(self) -> float:
         """For how long work is repeated in one turn."""
-        return 0.1 if self.quick else 6.0
+        return 0.1 if self.quick else 4.0
 
     def turn(self, one: Contender, **more: Any) -> Facts:
         """Run one contender once."""

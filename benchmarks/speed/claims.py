@@ -71,4 +71,5 @@ def reasons(claims: Sequence[Claim]) -> str:
     """Why targets were missed, as a list in Markdown; empty where none was."""
     known = tomllib.loads(REASONS.read_text()) if REASONS.is_file() else {}
     missed = [one for one in claims if one.verdict.startswith("missed")]
-    return "\n".join(f"- **{one.text}**: {one.verdict}. {known.get(one.key, '')}".rstrip() for one in missed)
+    why = {one.key: known.get(one.key, f"Why is not written down yet (`{one.key}`).") for one in missed}
+    return "\n".join(f"- **{one.text}**: {one.verdict}. {why[one.key]}" for one in missed)

@@ -31,7 +31,9 @@ from visrec.evaluation.plots.figures import Figure
 from visrec.evaluation.protocol import held_out_ranks
 
 TITLE = "Learning"
-MOMENTS = [round(0.25 * 1.2**n, 2) for n in range(35)]  # training seconds at which factors are judged, to 123
+MOMENTS = [
+    round(0.25 * 1.25**n, 2) for n in range(28)
+]  # training seconds at which factors are judged, to 103
 DENSE = 30  # epochs of a BPR of which each is judged
 AUC, MOMENT = 0.8, 36.0  # the tutorial's level; the moment whose nDCG@20 of cornac's VBPR is the level
 LEVEL = 0.028  # what cornac's VBPR had at that moment on other data of this size

@@ -114,7 +114,7 @@ def claims(found: Found) -> list[Claim]:
     return [
         Claim(
             f"topk-{peer.lower()}-{dim}",
-            f"top {K} of all users, vectors of {dim}: users/s, times {peer}'s",
+            f"top {K} of all users, vectors of {dim}: users/s, times that of {peer}",
             ratios(found, f"{dim}, visrec", f"{dim}, {peer}", "users_per_second"),
             target,
         )
