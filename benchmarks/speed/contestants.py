@@ -1,0 +1,128 @@
+"""Who learns against whom, with which settings, and what `--tune` tries for each."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A library's model, its settings, and the values that `--tune` tries.
+
+    All have the tutorial's sizes: gamma 200 and, in VBPR, theta 100. What is not in the grid is as in the library.
+
+    Attributes:
+        library: whose it is.
+        model: "vbpr" or "bpr".
+        budget: training seconds.
+        sizes: settings that are the same for all.
+        settings: those in force, out of the grid.
+        grid: what is tried.
+    """
+
+    library: str
+    model: str
+    budget: float
+    sizes: dict[str, Any]
+    settings: dict[str, Any]
+    grid: dict[str, list[Any]]
+
+    @property
+    def name(self) -> str:
+        return f"{self.library} {self.model.upper()}"
+
+    @property
+    def environment(self) -> str:
+        """The tutorial's way is plain torch: it runs in visrec's."""
+        return "visrec" if self.library == "tutorial" else self.library
+
+    def candidates(self) -> Iterator[dict[str, Any]]:
+        """The whole grid."""
+        for chosen in itertools.product(*self.grid.values()):
+            yield dict(zip(self.grid, chosen, strict=True))
+
+
+_POOLS = ["catalog", "interacted"]  # negatives from all items, or from those that somebody took
+CONTESTANTS = [
+    Contestant(
+        "tutorial",
+        "vbpr",
+        110,
+        {},
+        {"triples": "alike for each user"},
+        {"triples": ["alike for each user", "alike for each interaction"]},
+    ),
+    Contestant(
+        "visrec",
+        "vbpr",
+        30,
+        {"dim_gamma": 200, "dim_theta": 100},
+        {
+            "batch_size": 8_192,
+            "learning_rate": 0.01,
+            "negatives": "catalog",
+            "n_negatives": 1,
+            "optimizer": "adam",
+        },
+        {
+            "batch_size": [1_024, 8_192, 32_768],
+            "learning_rate": [0.003, 0.01, 0.03],
+            "negatives": _POOLS,
+            "n_negatives": [1, 4],
+            "optimizer": ["adam"],
+        },
+    ),
+    Contestant(
+        "cornac",
+        "vbpr",
+        40,
+        {"k": 200, "k2": 100},
+        {"batch_size": 2_048, "learning_rate": 0.005, "negatives": "catalog", "features": "raw"},
+        # Time and memory of a step grow with the square of the batch: (B,) + (B, 1) makes its loss (B, B).
+        {
+            "batch_size": [512, 1_024, 2_048],
+            "learning_rate": [0.001, 0.005, 0.01],
+            "negatives": _POOLS,
+            "features": ["raw", "standardized"],
+        },
+    ),
+    Contestant(
+        "visrec",
+        "bpr",
+        15,
+        {"dim_gamma": 200},
+        {
+            "batch_size": 8_192,
+            "learning_rate": 0.005,
+            "negatives": "interacted",
+            "n_negatives": 1,
+            "optimizer": "adam",
+        },
+        {
+            "batch_size": [1_024, 8_192, 32_768],
+            "learning_rate": [0.005, 0.01, 0.03],
+            "negatives": _POOLS,
+            "n_negatives": [1, 4],
+            "optimizer": ["adam"],
+        },
+    ),
+    Contestant(
+        "implicit",
+        "bpr",
+        15,
+        {"factors": 200},
+        {"learning_rate": 0.03, "regularization": 0.01},
+        {"learning_rate": [0.01, 0.03, 0.1], "regularization": [0.003, 0.01, 0.03]},
+    ),
+    Contestant(
+        "cornac",
+        "bpr",
+        15,
+        {"k": 200},
+        {"learning_rate": 0.03, "lambda_reg": 0.01, "negatives": "interacted"},
+        {"learning_rate": [0.01, 0.03, 0.1], "lambda_reg": [0.003, 0.01, 0.03], "negatives": _POOLS},
+    ),
+]
