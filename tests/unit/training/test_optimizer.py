@@ -42,19 +42,24 @@ def _theirs(kind, model, **settings):
     return cls[kind](model.parameters(), **settings)
 
 
+@pytest.mark.parametrize("decay", [0.0, 0.3])
 @pytest.mark.parametrize("kind", ["sgd", "adagrad", "adam", "adamw"])
-def test_rows_in_every_batch_go_the_way_that_torch_has_them_go(kind):
+def test_rows_in_every_batch_go_the_way_that_torch_has_them_go(kind, decay):
     model = Model()
     reference = copy.deepcopy(model)
-    ours = Optimizer(model, TrainingConfig(optimizer=kind, learning_rate=0.1), L2(items={"items": 0.0}))
-    theirs = _theirs(kind, reference, lr=0.1, **({"weight_decay": 0.0} if kind == "adamw" else {}))
+    config = TrainingConfig(optimizer=kind, learning_rate=0.1, weight_decay=decay)
+    ours = Optimizer(model, config, L2(items={"items": 0.0}))
+    theirs = _theirs(kind, reference, lr=0.1, weight_decay=decay)
     for step in range(4):
         taken = _take(model, [0, 1, 2, 3, 4, 5], step)
         W = torch.randn(2, 2, generator=torch.Generator().manual_seed(50 + step))
         reference.items.grad, reference.W.grad = taken[1].clone(), W.clone()
         reference.users.grad = torch.zeros(4, 2)
         theirs.step()
-        ours.step([taken], [None, W], NOTHING)
+        if decay:  # every row at every step: the table is moved whole
+            ours.step([], [taken[1], None, W], NOTHING)
+        else:
+            ours.step([taken], [None, W], NOTHING)
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(parameter, reference.get_parameter(name), rtol=1e-5, atol=1e-6)
 
@@ -134,6 +139,27 @@ def test_with_weight_decay_every_row_moves():
     assert not optimizer.tables
     optimizer.step([], [None, None, None], NOTHING)
     assert (model.items != before).all()
+
+
+def test_parameters_of_any_shape_move_as_torch_has_them_move():
+    model = nn.Sequential(nn.Conv2d(3, 4, 2), nn.LayerNorm(5))
+    reference = copy.deepcopy(model)
+    ours, theirs = (
+        Optimizer(model, TrainingConfig(learning_rate=0.1), L2()),
+        _theirs("adam", reference, lr=0.1),
+    )
+    for step in range(2):
+        generator = torch.Generator().manual_seed(step)
+        found = [torch.randn(p.shape, generator=generator) for p in model.parameters()]
+        found[0] = (
+            found[0].permute(1, 2, 3, 0).contiguous().permute(3, 0, 1, 2)
+        )  # as convolutions may give it
+        for parameter, g in zip(reference.parameters(), found, strict=True):
+            parameter.grad = g.clone()
+        theirs.step()
+        ours.step([], found, NOTHING)
+    for one, other in zip(model.parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["sgd", "adagrad", "adam"])
