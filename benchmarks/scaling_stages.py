@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -390,7 +391,16 @@ if __name__ == "__main__":
     if name == "generate":
         generate(here.out, here.size)
     else:
-        import visrec.recommender  # noqa: F401
-
+        # What is imported when it is first used shall not be part of it.
+        for module in (
+            "safetensors.torch",
+            "numba",
+            "visrec.data.dataset",
+            "visrec.models.bpr",
+            "visrec.models.vbpr",
+            "visrec.evaluation.protocol",
+            "visrec.retrieval.recommendation",
+        ):
+            import_module(module)
         found = STAGES[name](here)
         tell("result", processor=found.processor, clock=found.clock, **found.facts)

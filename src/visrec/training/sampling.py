@@ -23,7 +23,7 @@ NOBODY = -1
 """The user of a triple whose history is made up."""
 
 _ROUNDS = 16  # of rejection, before what is left is drawn exactly
-_PART = 1 << 16  # positives that are drawn together
+_PART = 1 << 18  # positives that are drawn together
 _LEAST = 8192  # of them that a thread is worth waking for
 
 
