@@ -68,11 +68,11 @@ CONTESTANTS = [
             "optimizer": "adam",
         },
         {
-            "batch_size": [1_024, 8_192, 32_768],
-            "learning_rate": [0.003, 0.01, 0.03],
+            "batch_size": [1_024, 8_192],
+            "learning_rate": [0.003, 0.01, 0.03, 0.1],
             "negatives": _POOLS,
             "n_negatives": [1, 4],
-            "optimizer": ["adam"],
+            "optimizer": ["adam", "adagrad"],
         },
     ),
     Contestant(
@@ -102,11 +102,11 @@ CONTESTANTS = [
             "optimizer": "adam",
         },
         {
-            "batch_size": [1_024, 8_192, 32_768],
-            "learning_rate": [0.005, 0.01, 0.03],
+            "batch_size": [1_024, 8_192],
+            "learning_rate": [0.003, 0.01, 0.03, 0.1],
             "negatives": _POOLS,
             "n_negatives": [1, 4],
-            "optimizer": ["adam"],
+            "optimizer": ["adam", "adagrad"],
         },
     ),
     Contestant(
