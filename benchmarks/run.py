@@ -4,7 +4,8 @@
     uv run python benchmarks/run.py --only steps,learning  some of them; limits of the machine are always measured
     uv run python benchmarks/run.py --quick                tiny sizes, to see that all works
     uv run python benchmarks/run.py --write                results/speed.json, speed.md and its plots, README.md
-    uv run python benchmarks/run.py --tune [NAME]          the grids of who learns, on the validation part
+    uv run python benchmarks/run.py --tune [NAME] --write  the grids of who learns, on the validation part; the best
+                                                           settings are kept for the runs to come
 
 Each contender runs in a process of its own and in turns with the others (A B A B …); the peers come from the
 registry into environments of their own (`speed/environments.py`), which are made at the first run. A subject is a
@@ -22,7 +23,19 @@ from types import ModuleType
 from typing import Any
 
 from common import HERE, described, machine, publish
-from speed import claims, data, evaluation, learning, limits, page, sampling, steps, topk, visrank
+from speed import (
+    claims,
+    contestants,
+    data,
+    evaluation,
+    learning,
+    limits,
+    page,
+    sampling,
+    steps,
+    topk,
+    visrank,
+)
 from speed.arena import Arena
 
 RESULTS = HERE / "results" / "speed.json"
@@ -48,7 +61,9 @@ def main() -> None:
         arena = Arena(Path(name), shape, rounds, args.quick)
         data.write(arena.folder, shape, arena.seed)
         if args.tune is not None:
-            learning.tune(arena, args.tune)
+            for who, settings in learning.tune(arena, args.tune):
+                if args.write and not args.quick:
+                    contestants.keep(who, settings)
             return
         results: dict[str, Any] = {}
         for subject in dict.fromkeys(["limits", *chosen]):

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+TUNED = Path(__file__).resolve().parents[1] / "results" / "tuned.json"
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,7 @@ class Contestant:
         model: "vbpr" or "bpr".
         budget: training seconds.
         sizes: settings that are the same for all.
-        settings: those in force, out of the grid.
+        untuned: settings out of the grid that are in force until it is tuned.
         grid: what is tried.
     """
 
@@ -27,7 +31,7 @@ class Contestant:
     model: str
     budget: float
     sizes: dict[str, Any]
-    settings: dict[str, Any]
+    untuned: dict[str, Any]
     grid: dict[str, list[Any]]
 
     @property
@@ -39,10 +43,30 @@ class Contestant:
         """The tutorial's way is plain torch: it runs in visrec's."""
         return "visrec" if self.library == "tutorial" else self.library
 
+    @property
+    def is_tuned(self) -> bool:
+        """Whether `--tune --write` has found its settings."""
+        return self.name in tuned()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Those in force, without the sizes."""
+        return tuned().get(self.name, self.untuned)
+
     def candidates(self) -> Iterator[dict[str, Any]]:
         """The whole grid."""
         for chosen in itertools.product(*self.grid.values()):
             yield dict(zip(self.grid, chosen, strict=True))
+
+
+def tuned() -> dict[str, dict[str, Any]]:
+    """The settings that `--tune --write` has kept, by the contestant's name."""
+    return json.loads(TUNED.read_text()) if TUNED.is_file() else {}
+
+
+def keep(name: str, settings: dict[str, Any]) -> None:
+    """Keep what tuning has found for a contestant."""
+    TUNED.write_text(json.dumps({**tuned(), name: settings}, indent=1) + "\n")
 
 
 _POOLS = ["catalog", "interacted"]  # negatives from all items, or from those that somebody took
