@@ -322,17 +322,14 @@ class ACF(PairwiseRecommender):
 
     def _blocks(self, queries: Queries) -> Iterator[Queries]:
         """Some queries at a time, so that what they hold stays within a fixed memory; in training all at once."""
-        of_item = (
-            self.content_shape[0] + self.basis.shape[1] + 4 * self.config.dim_attention
-        )  # beta, xbar, hidden
+        C = len(self.basis) or self.n_features
+        of_item = self.content_shape[0] + C + 4 * self.config.dim_attention  # beta, xbar and what is hidden
         n = max(1, _CELLS // max(1, queries.history.shape[1] * of_item))
+        if torch.is_grad_enabled():
+            n = max(1, len(queries))
         assert queries.user is not None
         for parts in zip(
-            *(
-                one.split(len(queries) if torch.is_grad_enabled() else n)
-                for one in (queries.user, queries.history, queries.mask)
-            ),
-            strict=True,
+            *(one.split(n) for one in (queries.user, queries.history, queries.mask)), strict=True
         ):
             yield Queries(*parts)
 

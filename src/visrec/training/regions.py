@@ -15,7 +15,7 @@ from visrec.errors import RunError
 from visrec.features.features import Features
 
 _SAMPLE = 1 << 15  # regions that the directions are found by
-_BLOCK = 1 << 22  # numbers read at once: 16 MiB of float32
+_BLOCK = 1 << 20  # numbers read at once: 4 MiB of float32
 _IN_MEMORY = 1 << 28  # bytes of reduced regions beyond which they lie in a file
 
 
@@ -57,11 +57,14 @@ class Regions:
         """
         dtype = np.dtype(np.float16 if self._stored == torch.float16 else np.float32)
         shape = (len(items), self.features.values.shape[1], len(self.basis))
-        blocks = (self._reduced(items[block]).numpy() for block in _blocks(len(items), self._cells))
+        blocks = [*_blocks(len(items), self._cells)]
+        reduced = (self._reduced(items[block]).numpy() for block in blocks)
         if np.prod(shape) * dtype.itemsize < _IN_MEMORY:
-            values = np.concatenate([np.empty((0, *shape[1:]), dtype), *blocks])
+            values = np.empty(shape, dtype)
+            for block, found in zip(blocks, reduced, strict=True):
+                values[block] = found
         else:
-            values = _in_file(blocks, shape, dtype, folder)
+            values = _in_file(reduced, shape, dtype, folder)
         place = torch.full((len(self.features.values),), -1)
         place[items] = torch.arange(len(items))
         return replace(self, kept=Kept(torch.from_numpy(values), place))
@@ -80,12 +83,11 @@ class Regions:
 
     def _reduced(self, items: Tensor) -> Tensor:
         """Reduced regions `(n, R, C)`, rounded."""
+        basis = self.basis.T
         found = torch.empty(len(items), self.features.values.shape[1], len(self.basis))
         for block in _blocks(len(items), self._cells):
             for x, into in zip(self._raw(items[block]), found[block], strict=True):
-                torch.mm(
-                    x, self.basis.T, out=into
-                )  # one item at a time: a product's bits depend on its shape
+                torch.mm(x, basis, out=into)  # one item at a time: a product's bits depend on its shape
         return found.to(self._stored)
 
 
