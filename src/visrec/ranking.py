@@ -7,6 +7,8 @@ order of the items nor punished; and the same scores always give the same list.
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,10 +16,12 @@ from torch import Tensor
 from visrec.compiled import Compiled, compiled, in_parallel
 from visrec.errors import DivergedError
 
+_LINE = 16  # scores in a line of the processor's cache
 _GROUPS = 4  # times k: into how many groups `top_k` cuts a row
 _PART = 2048  # scores that are compared with all targets of a row while they lie in the first cache
 _PIECE = 64  # scores that are looked at one by one if any of them may be among the best
-_LEAST = 1 << 18  # scores that are worth waking a thread for
+_LEAST = 1 << 18  # scores that are worth waking a thread for …
+_FEW = 1 << 18  # … or the compiler, whose loading takes as long as ranking thousands of rows
 _ITEM = np.uint64(0xD1B54A32D192ED03)
 _MIX1, _MIX2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _S27, _S30, _S31 = np.uint64(27), np.uint64(30), np.uint64(31)
@@ -42,6 +46,25 @@ def _mix(x: np.ndarray) -> np.ndarray:
     x = (x ^ (x >> _S30)) * _MIX1
     x = (x ^ (x >> _S27)) * _MIX2
     return x ^ (x >> _S31)
+
+
+def room_for(n_rows: int, n_items: int) -> Tensor:
+    """Scores `(n_rows, n_items)` to be written to, float32.
+
+    Rows begin where lines of the processor's cache do: where they do not, as of an odd number of items, a matrix
+    product takes half as long again to write them.
+    """
+    return torch.empty(n_rows, -(-n_items // _LINE) * _LINE)[:, :n_items]
+
+
+def flat(scores: Tensor) -> tuple[np.ndarray, int]:
+    """Scores `(B, I)` as compiled loops take them, and how far their rows lie apart: row b begins at b times that."""
+    table = scores.numpy()
+    if table.strides[1] != table.itemsize:
+        table = np.ascontiguousarray(table)
+    apart = table.strides[0] // table.itemsize
+    n = (len(table) - 1) * apart + table.shape[1] if len(table) else 0
+    return np.lib.stride_tricks.as_strided(table, (n,), (table.itemsize,)), apart
 
 
 def check_finite(scores: Tensor, model: str) -> None:
@@ -72,12 +95,11 @@ def ranks_of(
         ranks `(T,)` int64, ties in the order of the hash, 1 is the best; mid-ranks `(T,)` float64, the mean of the
         places that an item and those tied with it share; and how many candidates each row has, `(B,)` int64.
     """
-    table = np.ascontiguousarray(scores.numpy())
-    first = np.searchsorted(rows, np.arange(len(table) + 1))
+    first = np.searchsorted(rows, np.arange(len(scores) + 1))
     ranks, mid = np.zeros(len(rows), dtype=np.int64), np.zeros(len(rows))
-    n_candidates = np.zeros(len(table), dtype=np.int64)
+    n_candidates = np.zeros(len(scores), dtype=np.int64)
     order, salt = tie_order(users[rows], items), _salt(users)
-    _shared(_count, table, first, np.asarray(items, dtype=np.int64), order, salt, ranks, mid, n_candidates)
+    _shared(_count, scores, first, np.asarray(items, dtype=np.int64), order, salt, ranks, mid, n_candidates)
     return ranks, mid, n_candidates
 
 
@@ -92,17 +114,25 @@ def top_k(scores: Tensor, k: int, users: np.ndarray) -> tuple[np.ndarray, np.nda
     Returns:
         items `(B, min(k, I))` int64 and their scores, float32.
     """
-    table = np.ascontiguousarray(scores.numpy())
-    kept = min(k, table.shape[1])
-    items = np.full((len(table), kept), -1, dtype=np.int64)
-    values = np.full((len(table), kept), -np.inf, dtype=np.float32)
-    if kept:
-        _shared(_head, table, _salt(users), items, values)
+    n_rows, n_items = scores.shape
+    kept = min(k, n_items)
+    items = np.full((n_rows, kept), -1, dtype=np.int64)
+    values = np.full((n_rows, kept), -np.inf, dtype=np.float32)
+    if n_rows * n_items > _FEW or "numba" in sys.modules:
+        _shared(_head, scores, _salt(users), items, values)
+        return items, values
+    for row, line in enumerate(scores.numpy()):
+        found = np.flatnonzero(line > -np.inf)
+        if len(found) > kept:
+            found = found[line[found] >= np.partition(line[found], len(found) - kept)[len(found) - kept]]
+        order = np.lexsort((tie_order(users[row], found), -line[found]))[:kept]
+        items[row, : len(order)], values[row, : len(order)] = found[order], line[found[order]]
     return items, values
 
 
-def _shared(kernel: Compiled, table: np.ndarray, *args: np.ndarray) -> None:
-    in_parallel(kernel, len(table), table, *args, least=max(1, _LEAST // table.shape[1]))
+def _shared(kernel: Compiled, scores: Tensor, *args: np.ndarray) -> None:
+    n_rows, n_items = scores.shape
+    in_parallel(kernel, n_rows, *flat(scores), n_items, *args, least=max(1, _LEAST // max(1, n_items)))
 
 
 @compiled
@@ -115,18 +145,19 @@ def _hash(salt, item):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _count(start, stop, scores, first, items, order, salt, ranks, mid, n_candidates):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+def _count(start, stop, scores, apart, n_items, first, items, order, salt, ranks, mid, n_candidates):  # type: ignore[no-untyped-def]  # noqa: PLR0917
     """Of each row the candidates, and for each of its targets those that are better or equal, in one pass."""
     one, none = np.float32(1), np.float32(0)  # numbers as wide as the scores, so that 16 are counted at once
     for b in range(start, stop):
-        for cut in range(0, scores.shape[1], _PART):
-            part = scores[b, cut : cut + _PART]
+        line = scores[b * apart : b * apart + n_items]
+        for cut in range(0, n_items, _PART):
+            part = line[cut : cut + _PART]
             real = none
             for i in range(len(part)):
                 real += one if part[i] > -np.inf else none
             n_candidates[b] += np.int64(real)
             for t in range(first[b], first[b + 1]):
-                score = scores[b, items[t]]
+                score = line[items[t]]
                 better, equal = none, none
                 for i in range(len(part)):
                     better += one if part[i] > score else none
@@ -137,29 +168,29 @@ def _count(start, stop, scores, first, items, order, salt, ranks, mid, n_candida
             better, equal = ranks[t], mid[t]
             mid[t] = better + (equal + 1) / 2
             if equal > 1:
-                line, score, own, user = scores[b], scores[b, items[t]], order[t], salt[b]
-                for i in range(len(line)):
+                score, own, user = line[items[t]], order[t], salt[b]
+                for i in range(n_items):
                     if line[i] == score:
                         better += _hash(user, i) < own
             ranks[t] = better + 1
 
 
 @compiled
-def _head(start, stop, scores, salt, items, values):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+def _head(start, stop, scores, apart, n_items, salt, items, values):  # type: ignore[no-untyped-def]  # noqa: PLR0917
     """The k best of each row, into `items` and `values (B, k)`, which hold -1 and -inf.
 
     Those that reach a bound go through a heap whose root is the worst of the k that are in it.
     """
     one, none = np.float32(1), np.float32(0)
-    n, k = scores.shape[1], items.shape[1]
-    size = n // (_GROUPS * k)
-    best = np.empty(n // size if size > 1 else 0, dtype=np.float32)
+    k = items.shape[1]
+    size = n_items // max(1, _GROUPS * k)
+    best = np.empty(n_items // size if size > 1 else 0, dtype=np.float32)
     keys = np.empty(k, dtype=np.uint64)
     for b in range(start, stop):
-        line, item, value = scores[b], items[b], values[b]
+        line, item, value = scores[b * apart : b * apart + n_items], items[b], values[b]
         bound = _bound(line, k, best)
         keys[:] = _LAST
-        for cut in range(0, n, _PIECE):
+        for cut in range(0, n_items, _PIECE):
             part = line[cut : cut + _PIECE]
             reach = none
             for i in range(len(part)):

@@ -27,12 +27,16 @@ from visrec.errors import ConfigError, DataError, FeaturesError, NotFittedError,
 from visrec.features.features import Features
 from visrec.files import file_digest, read_json, replacing, replacing_folder, write_json
 from visrec.progress import Progress
-from visrec.ranking import check_finite, top_k
+from visrec.ranking import check_finite, room_for, top_k
 
 T = TypeVar("T")
 FORMAT = 1
 _DIGESTED = ("model.safetensors", "ids.parquet")
 _BLOCK = 4096  # items encoded at once when the whole catalogue is
+_FEWEST, _MOST = (
+    64,
+    1 << 26,
+)  # queries at once whose scores may need more than a block, up to 256 MiB: see query_blocks
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,10 +257,8 @@ class Recommender(ABC):
             `(B, n)` float32.
         """
         Q = self.encode_queries(queries)
-        if not Z.is_sparse:
-            return torch.mm(Q, Z.T, out=out)
-        scores = torch.sparse.mm(Z, Q.T).T
-        return scores if out is None else out.copy_(scores)
+        out = room_for(len(Q), len(Z)) if out is None else out
+        return out.copy_(torch.sparse.mm(Z, Q.T).T) if Z.is_sparse else torch.mm(Q, Z.T, out=out)
 
     def probes(self, queries: Queries) -> tuple[Tensor, Tensor] | None:
         """Vectors whose largest inner product with an item's vector is the score, for search without all scores.
@@ -378,16 +380,21 @@ class Recommender(ABC):
 
     @final
     def query_blocks(self, users: np.ndarray) -> Iterator[tuple[np.ndarray, Queries]]:
-        """Users by index, in blocks whose scores and history vectors stay within a fixed memory."""
+        """Users by index, in blocks whose scores and history vectors stay within a fixed memory.
+
+        Of large catalogues a block may be larger, up to a bound: a product of few queries costs each several times
+        what it costs of many, since all item vectors are read for it.
+        """
         self._fitted(self.Z)
         lengths, n_items = self.histories.lengths, len(self.items)
-        most = max(1, self.block_cells // n_items)
+        limit = max(self.block_cells, min(_FEWEST * n_items, _MOST))
+        most = max(1, limit // n_items)
         start = 0
         while start < len(users):
             longest = np.maximum.accumulate(lengths[users[start : start + most]])
             each, place = np.unique(longest, return_inverse=True)
             cells = np.array([max(n_items, self.query_cells(int(one))) for one in each])[place]
-            fit = int((np.arange(1, len(cells) + 1) * cells <= self.block_cells).sum())  # the first so many
+            fit = int((np.arange(1, len(cells) + 1) * cells <= limit).sum())  # the first so many
             block = users[start : start + max(1, fit)]
             yield block, self.queries(block)
             start += len(block)
@@ -399,11 +406,11 @@ class Recommender(ABC):
         The next block's scores are written over those of the last, which are the caller's to change until then:
         memory that was never touched costs more time than it takes to fill it.
         """
-        held = torch.empty(0, 0)
+        held = room_for(0, len(self.items))
         for block, queries in self.query_blocks(users):
             if len(block) > len(held):
                 del held
-                held = torch.empty(len(block), len(self.items))
+                held = room_for(len(block), len(self.items))
             yield block, queries, self.score_queries(queries, out=held[: len(block)])
 
     @final

@@ -72,16 +72,19 @@ def test_the_score_is_the_dot_product_of_the_encoders(train, sparse):
 def test_blocks_of_items_and_queries_change_nothing(train, monkeypatch):
     whole = Fixed().fit(train).recommend(train.users.values.to_list(), k=4)
     monkeypatch.setattr(recommender, "_BLOCK", 2)
+    monkeypatch.setattr("visrec.recommender._FEWEST", 1)
     monkeypatch.setattr(Recommender, "block_cells", 2 * I)
     model = Fixed().fit(train)
     blocks = [block.tolist() for block, _ in model.query_blocks(np.arange(5))]
     assert blocks == [[0, 1], [2, 3], [4]]
     assert model.recommend(train.users.values.to_list(), k=4).equals(whole)
+    monkeypatch.setattr("visrec.recommender._FEWEST", 1)
     monkeypatch.setattr(Recommender, "block_cells", 1)  # less than one user needs: still one at a time
     assert [len(block) for block, _ in model.query_blocks(np.arange(3))] == [1, 1, 1]
 
 
 def test_long_histories_make_blocks_smaller_only_where_vectors_are_pooled(train, monkeypatch):
+    monkeypatch.setattr("visrec.recommender._FEWEST", 1)
     monkeypatch.setattr(Recommender, "block_cells", 4 * I)
     dense, sparse = Fixed().fit(train), Fixed(sparse=True).fit(train)
     dense.Z = torch.zeros(I, 2 * I)  # a history of 2 is 4 I floats: a block to itself

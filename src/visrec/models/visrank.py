@@ -15,10 +15,11 @@ from torch.nn.functional import normalize
 from visrec import config
 from visrec.compiled import compiled, in_parallel
 from visrec.data.interactions import Histories
+from visrec.ranking import flat, room_for
 from visrec.recommender import Fitting, Queries, Recommender
 from visrec.space import Choice, IntRange, Space
 
-_CELLS = 1 << 22  # similarities held at once: 16 MiB, which the processor's cache has a chance to hold
+_CELLS = 1 << 23  # products held at once: 32 MiB
 _PART = 256  # candidates whose largest similarities are kept in the first cache
 _LEAST = 1 << 16  # similarities that are worth waking a thread for
 
@@ -82,9 +83,9 @@ class VisRank(Recommender):
 
     def pool(self, queries: Queries, Z: Tensor, out: Tensor | None = None) -> Tensor:
         looks = self._looks(queries)
+        scores = room_for(len(queries), len(Z)) if out is None else out
         if self.config.method == "average":
-            return torch.mm(looks.means(), Z.T, out=out)
-        scores = torch.empty(len(queries), len(Z)) if out is None else out
+            return torch.mm(looks.means(), Z.T, out=scores)
         most = 1 if self.config.method == "maximum" else self.config.n
         return looks.add_largest(most, Z, scores.zero_())
 
@@ -170,16 +171,17 @@ class _Looks:
 
         All vectors are multiplied with some of Z, then some more, and each query takes what it needs.
         """
-        width = max(1, min(len(Z), _CELLS // max(1, len(self.vectors))))
-        held = torch.empty(len(self.vectors) * width)
-        for start in range(0, len(Z), width):
-            block = Z[start : start + width]
-            products = held[: len(self.vectors) * len(block)].view(-1, len(block))
-            torch.mm(self.vectors, block.T, out=products)
+        D = len(self.vectors)
+        into, apart = flat(scores)
+        products = room_for(D, min(len(Z), max(_PART, _CELLS // max(1, D))))
+        for block in torch.arange(len(Z)).split(products.shape[1]):
+            start, size = int(block[0]), len(block)
+            torch.mm(self.vectors, Z[start : start + size].T, out=products[:, :size])
             for sign, (rows, weight) in self.signs.items():
-                args = rows.indptr, rows.items, weight, most, np.float32(sign), start, scores.numpy()
-                least = _LEAST * len(scores) // max(1, len(block) * len(weight))
-                in_parallel(_add_largest, len(scores), products.numpy(), *args, least=max(1, least))
+                least = _LEAST * len(scores) // max(1, size * len(weight))
+                looked = rows.indptr, rows.items, weight, most, np.float32(sign)
+                args = *flat(products), size, *looked, into, apart, start
+                in_parallel(_add_largest, len(scores), *args, least=max(1, least))
         return scores
 
 
@@ -199,37 +201,38 @@ def _add_mean(start, stop, vectors, first, place, weight, sign, means):  # type:
 
 
 @compiled
-def _add_largest(start, stop, products, first, place, weight, most, sign, at, scores):  # type: ignore[no-untyped-def]  # noqa: PLR0917
-    """Add to each row of `scores` from `at` on sign times the mean of the largest of its weighted products.
+def _add_largest(start, stop, products, wide, size, first, place, weight, most, sign, scores, apart, at):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+    """Add to `size` scores of each row, from `at` on, sign times the mean of the largest of its weighted products.
 
     For each candidate its largest are held in order; a new one takes its place, and what it displaces the next.
     """
-    width = products.shape[1]
     largest, new = np.empty((most, _PART), dtype=np.float32), np.empty(_PART, dtype=np.float32)
     for b in range(start, stop):
-        for cut in range(0, width, _PART):
-            size, held = min(_PART, width - cut), 0
+        for cut in range(0, size, _PART):
+            n, held = min(_PART, size - cut), 0
             for s in range(first[b], first[b + 1]):
-                line, w = products[place[s], cut : cut + size], weight[s]
-                for i in range(size):
+                from_ = place[s] * wide + cut
+                line, w = products[from_ : from_ + n], weight[s]
+                for i in range(n):
                     new[i] = w * line[i]
                 for j in range(held):
                     kept = largest[j]
-                    for i in range(size):
+                    for i in range(n):
                         one, other = new[i], kept[i]
                         kept[i] = one if one > other else other
                         new[i] = other if one > other else one
                 if held < most:
-                    largest[held, :size] = new[:size]
+                    largest[held, :n] = new[:n]
                     held += 1
             if held:
-                into, share = scores[b, at + cut : at + cut + size], sign / np.float32(held)
-                new[:size] = 0
-                for j in range(held):
-                    for i in range(size):
-                        new[i] += largest[j, i]
-                for i in range(size):
-                    into[i] += share * new[i]
+                to, share = b * apart + at + cut, sign / np.float32(held)
+                total, line = new[:n], scores[to : to + n]
+                total[:] = largest[0, :n]
+                for j in range(1, held):
+                    for i in range(n):
+                        total[i] += largest[j, i]
+                for i in range(n):
+                    line[i] += share * total[i]
 
 
 def _real(Q: Tensor, mask: Tensor) -> Tensor:

@@ -176,6 +176,7 @@ def test_blocks_of_users_change_nothing(interactions, monkeypatch):
     split = Split(*(interactions(pairs, 30, 12) for pairs in parts))
     model = Given(rng.integers(0, 3, size=(30, 12))).fit(split.train)  # with ties
     whole = evaluate(model, split).per_user
+    monkeypatch.setattr("visrec.recommender._FEWEST", 1)
     monkeypatch.setattr(Recommender, "block_cells", 7 * 30)
     assert evaluate(model, split).per_user.equals(whole)
 
