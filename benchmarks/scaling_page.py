@@ -40,9 +40,13 @@ def published(facts: dict[str, Any]) -> None:
 
 
 def text_of(facts: dict[str, Any]) -> str:
-    """All that is generated: the largest sizes, training in memory, exponents, what was stopped."""
+    """All that is generated: the plots, the largest sizes, training in memory, exponents, what was stopped."""
     settings = facts["settings"]
-    parts = [_largest(facts), _training(facts), _exponents(facts), _verdict(facts)]
+    plots = (
+        "![Processor seconds of each stage as one factor grows](scaling/time.svg)\n\n"
+        "![Peak memory of each stage as one factor grows](scaling/memory.svg)"
+    )
+    parts = [plots, _largest(facts), _training(facts), _exponents(facts), _verdict(facts)]
     parts.append(
         f"Batches of {settings['batch']:,}, at most {settings['steps']} steps of an epoch; sizes of the factors "
         f"{settings['dim']}. At most {settings['limit']:g} s and {settings['memory']:g} GiB a stage. Load of the "
