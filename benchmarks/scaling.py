@@ -93,13 +93,13 @@ def watched(stage: str, size: Size, args: argparse.Namespace) -> dict[str, Any]:
     with errors.open("w+") as err, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=err) as process:
         assert process.stdout is not None
         os.set_blocking(process.stdout.fileno(), False)
-        pending = b""
-        while process.poll() is None or pending:
+        pending, ended = b"", False
+        while not ended:
+            ended = process.poll() is not None  # what it said until then is still read
             now = memory(process.pid)
             if measuring:
                 peaks = {name: max(peaks[name], now[name]) for name in peaks}
-            pending += process.stdout.read() or b""
-            *lines, pending = pending.split(b"\n")
+            *lines, pending = (pending + (process.stdout.read() or b"")).split(b"\n")
             for line in lines:
                 said = json.loads(line)
                 if said["event"] == "begin":
@@ -113,7 +113,7 @@ def watched(stage: str, size: Size, args: argparse.Namespace) -> dict[str, Any]:
                 process.kill()
                 why = f"stopped after {limit:g} s" if late else f"stopped at {args.memory:g} GiB"
                 return {"stopped": why, **memory_facts(peaks, held)}
-            if not lines:
+            if not lines and not ended:
                 time.sleep(POLL)
         tail = errors.read_text().strip().splitlines()[-1:] or [""]
     if process.returncode:
@@ -190,6 +190,7 @@ def study(args: argparse.Namespace) -> dict[str, Any]:
     sizes = {name: chain for name, chain in plan(args.quick).items() if name in args.factors}
     kept = args.out / ("measured-quick.json" if args.quick else "measured.json")
     measured: list[dict[str, Any]] = json.loads(kept.read_text()) if args.resume and kept.exists() else []
+    measured = [one for one in measured if "stopped" not in one]
     done = {(one["stage"], one["size"]) for one in measured}
     load = os.getloadavg()[0]
     wanted: dict[Size, list[str]] = {}
@@ -260,7 +261,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=STEPS, help="of an epoch that is trained, at most")
     parser.add_argument("--limit", type=float, default=240, help="seconds a stage may take")
     parser.add_argument("--memory", type=float, default=20, help="GiB of its own that a stage may hold")
-    parser.add_argument("--resume", action="store_true", help="keep what FOLDER has of an earlier call")
+    parser.add_argument("--resume", action="store_true", help="measure only what an earlier call did not")
     parser.add_argument("--write", action="store_true", help="put figures and plots into docs/scaling.md")
     args = parser.parse_args()
     if unknown := sorted({*args.only} - {*STAGES}) + sorted({*args.factors} - {*WITHOUT}):

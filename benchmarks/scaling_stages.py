@@ -314,9 +314,10 @@ def evaluate(world: World) -> Measured:
 
     whole, model = world.interactions(), world.model()
     newest = np.full(world.size.users, -1)
-    newest[whole.user] = np.arange(len(whole))  # the last of each user stays
+    np.maximum.at(newest, whole.user, np.arange(len(whole)))
+    rows = newest[world.asked()]
     held = np.zeros(len(whole), dtype=bool)
-    held[newest[world.asked()]] = True
+    held[rows[rows >= 0]] = True
     test = whole.where(held)
     parts = Split(whole.where(~held), test.where(np.zeros(len(test), dtype=bool)), test)
     with Measured() as measured:
