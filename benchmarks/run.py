@@ -4,6 +4,7 @@
     uv run python benchmarks/run.py --only steps,learning  some of them; limits of the machine are always measured
     uv run python benchmarks/run.py --quick                tiny sizes, to see that all works
     uv run python benchmarks/run.py --write                results/speed.json, speed.md and its plots, README.md
+    uv run python benchmarks/run.py --page                 these again, of the figures that are kept, with no run
     uv run python benchmarks/run.py --tune [NAME] --write  the grids of who learns, on the validation part; the best
                                                            settings are kept for the runs to come
 
@@ -53,6 +54,9 @@ SUBJECTS: dict[str, ModuleType] = {
 def main() -> None:
     """Parse, make the data, run."""
     args = _arguments()
+    if args.page:
+        write(json.loads(RESULTS.read_text()))
+        return
     chosen = args.only or list(SUBJECTS)
     rounds = args.rounds or (1 if args.quick else 3)
     start = time.perf_counter()
@@ -135,6 +139,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", type=lambda text: text.split(","), help="subjects, comma-separated")
     parser.add_argument("--rounds", type=int, help="turns of each contender; 3, or 1 with --quick")
     parser.add_argument("--write", action="store_true", help="keep the figures")
+    parser.add_argument("--page", action="store_true", help="write the page of the figures that are kept")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that all works")
     parser.add_argument(
         "--tune",

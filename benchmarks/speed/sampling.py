@@ -134,7 +134,7 @@ def claims(found: Found) -> list[Claim]:
                 "triples_per_second",
             ),
             None if profile else TARGET,  # promised of what VBPR learns from
-            digits=".0f",
+            digits=".1f",
         )
         for size in _SIZES
         for profile, kind in _KINDS.items()
