@@ -104,9 +104,12 @@ class VisRank(Recommender):
 
     def _looks(self, queries: Queries) -> _Looks:
         mask = queries.mask.numpy()
-        items, place = np.unique(queries.history.numpy()[mask], return_inverse=True)
+        items = queries.history.numpy()[mask]
+        any_has = np.zeros(len(self.f), dtype=bool)
+        any_has[items] = True
+        place = np.cumsum(any_has)[items] - 1  # among those that anyone has
         owner, weight = np.nonzero(mask)[0], np.ones(len(place), dtype=np.float32)
-        vectors = self.f[torch.from_numpy(items)]
+        vectors = self.f[torch.from_numpy(any_has)]
         if queries.weight is not None:
             weight = queries.weight.numpy()[mask]
         if queries.pictures is not None and queries.picture_weight is not None:
