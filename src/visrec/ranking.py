@@ -58,7 +58,10 @@ def room_for(n_rows: int, n_items: int) -> Tensor:
 
 
 def flat(scores: Tensor) -> tuple[np.ndarray, int]:
-    """Scores `(B, I)` as compiled loops take them, and how far their rows lie apart: row b begins at b times that."""
+    """Scores `(B, I)` as compiled loops take them, and how far their rows lie apart: row b begins at b times that.
+
+    The same memory, or a copy where the scores of a row do not lie side by side.
+    """
     table = scores.numpy()
     if table.strides[1] != table.itemsize:
         table = np.ascontiguousarray(table)

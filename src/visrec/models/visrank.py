@@ -104,9 +104,12 @@ class VisRank(Recommender):
 
     def _looks(self, queries: Queries) -> _Looks:
         mask = queries.mask.numpy()
-        items, place = np.unique(queries.history.numpy()[mask], return_inverse=True)
+        items = queries.history.numpy()[mask]
+        any_has = np.zeros(len(self.f), dtype=bool)
+        any_has[items] = True
+        place = np.cumsum(any_has)[items] - 1  # among those that anyone has
         owner, weight = np.nonzero(mask)[0], np.ones(len(place), dtype=np.float32)
-        vectors = self.f[torch.from_numpy(items)]
+        vectors = self.f[torch.from_numpy(any_has)]
         if queries.weight is not None:
             weight = queries.weight.numpy()[mask]
         if queries.pictures is not None and queries.picture_weight is not None:
@@ -171,17 +174,23 @@ class _Looks:
 
         All vectors are multiplied with some of Z, then some more, and each query takes what it needs.
         """
-        D = len(self.vectors)
         into, apart = flat(scores)
-        products = room_for(D, min(len(Z), max(_PART, _CELLS // max(1, D))))
-        for block in torch.arange(len(Z)).split(products.shape[1]):
-            start, size = int(block[0]), len(block)
+        width = max(1, min(len(Z), _CELLS // max(1, len(self.vectors))))
+        products = room_for(len(self.vectors), width)
+        for start in range(0, len(Z), width):
+            size = min(width, len(Z) - start)
             torch.mm(self.vectors, Z[start : start + size].T, out=products[:, :size])
             for sign, (rows, weight) in self.signs.items():
-                least = _LEAST * len(scores) // max(1, size * len(weight))
-                looked = rows.indptr, rows.items, weight, most, np.float32(sign)
+                looked = (
+                    rows.indptr,
+                    rows.items,
+                    weight,
+                    min(most, int(rows.lengths.max(initial=1))),
+                    np.float32(sign),
+                )
+                least = max(1, _LEAST * len(scores) // max(1, size * len(weight)))
                 args = *flat(products), size, *looked, into, apart, start
-                in_parallel(_add_largest, len(scores), *args, least=max(1, least))
+                in_parallel(_add_largest, len(scores), *args, least=least)
         return scores
 
 
