@@ -88,7 +88,7 @@ class Optimizer:
         """Set up, with every state at its start."""
         self.l2, self._kind, self.learning_rate, self._steps = l2, config.optimizer, config.learning_rate, 0
         self._decay = config.weight_decay
-        by_row = l2.tables if self._decay == 0 else set()
+        by_row = l2.tables if self._decay == 0 and getattr(model, "by_rows", True) else set()
         self._learnt = {name: one for name, one in model.named_parameters() if one.requires_grad}
         self.tables = {name: one for name, one in self._learnt.items() if name in by_row}
         self.whole = {name: one for name, one in self._learnt.items() if name not in by_row}

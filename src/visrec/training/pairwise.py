@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -38,6 +38,8 @@ class PairwiseRecommender(nn.Module, Recommender):
     learns = "pairs"
     query = "user"  # models that write encode_queries say what theirs is made of
     content_shape: tuple[int, ...] = ()
+    by_rows: ClassVar[bool] = True
+    """Whether tables are updated in the rows of a batch alone; see `visrec.training.optimizer`."""
 
     def __init__(self, config: TrainingConfig | None = None, **settings: Any) -> None:
         nn.Module.__init__(self)
