@@ -1,4 +1,4 @@
-"""What the benchmarks share: speed of extraction, peak memory, tables, facts of the machine, places in the README."""
+"""What the benchmarks share: speed of extraction, tables, facts of the machine, places in the README."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import statistics
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -49,31 +48,6 @@ class Pace:
             return None
         (first, _, start), (last, _, stop) = inner[0], inner[-1]
         return (last - first) / (stop - start)
-
-
-class Peak:
-    """The most memory of its own (not of mapped files) that the process has held since this began."""
-
-    def __init__(self) -> None:
-        self.before = self.most = self._now()
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-
-    @staticmethod
-    def _now() -> int:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return sum(int(line.split()[1]) << 10 for line in lines if line.startswith("RssAnon:"))
-
-    def _watch(self) -> None:
-        while not self._done.wait(0.01):
-            self.most = max(self.most, self._now())
-
-    def mib(self) -> float:
-        """MiB above the beginning."""
-        self._done.set()
-        self._thread.join()
-        return (max(self.most, self._now()) - self.before) / 2**20
 
 
 @dataclass(frozen=True)
@@ -130,13 +104,15 @@ def described(about: dict[str, Any]) -> str:
     return f"On {about['cores']} cores ({about['cpu']}){gpu}. Python {about['python']}, {packages}."
 
 
-def publish(name: str, text: str, facts: dict[str, Any]) -> None:
-    """Put a text between its markers in the README, and all facts into results/<name>.json."""
+def publish(name: str, text: str, facts: dict[str, Any] | None = None) -> None:
+    """Put a text between its markers in the README, and the facts, if there are any, into results/<name>.json."""
     results, readme = HERE / "results" / f"{name}.json", HERE / "README.md"
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     before, found, rest = readme.read_text().partition(begin)
     if not found or end not in rest:
         raise SystemExit(f"{readme} has no place for these figures; expected {begin} and {end}.")
     readme.write_text(f"{before}{begin}\n{text}\n{end}{rest.partition(end)[2]}")
+    if facts is None:
+        return
     results.parent.mkdir(exist_ok=True)
     results.write_text(json.dumps(facts, indent=1) + "\n")

@@ -28,7 +28,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from common import Peak, Table, described, machine, publish
+from common import Table, described, machine, publish
+from peak import Peak
 
 from visrec.retrieval.index import Index
 
@@ -350,7 +351,7 @@ def measure(name: str, folder: Path, threads: int) -> dict[str, Any]:
         searcher.sample = np.load(folder / "sample.npy")
     peak, start = Peak(), time.process_time()
     searcher.build(points, inner=inner, threads=threads)
-    built, kept = time.process_time() - start, (Peak._now() - peak.before) / 2**20
+    built, kept = time.process_time() - start, (Peak.now() - peak.before) / 2**20
     facts: dict[str, Any] = {
         "name": name,
         "build_s": built,

@@ -1,7 +1,7 @@
 """cornac's VBPR and BPR, unchanged; runs in the peers' environment.
 
-cornac has no hook for the end of an epoch, so both are watched from outside: VBPR through the data set's
-batch iterator and the optimiser's list of parameters, BPR through its per-epoch method.
+cornac has no hook for the end of a batch or an epoch, so both are watched from outside: VBPR, batch by batch, through
+the data set's iterator and the optimiser's list of parameters, BPR through its per-epoch method.
 
 Negatives are uniform over the items that the data set counts: in ordinary use those that somebody took
 ("interacted"), here also all ("catalog"). The counted items must come first, so items are renumbered.
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from cornac.data import Dataset, ImageModality
 from cornac.models import BPR, VBPR
-from recorder import BudgetSpentError, Job, Vectors
+from peers.recorder import BudgetSpentError, Job, Vectors
 
 job = Job.read()
 torch.set_num_threads(job.threads)
@@ -34,17 +34,16 @@ class RecordingAdam(torch.optim.Adam):
         super().__init__(params, **options)
 
 
-class Epochs(Dataset):
-    """cornac's Dataset, which tells the recorder when its batches are used up."""
+class Batches(Dataset):
+    """cornac's Dataset, which tells the recorder when a batch is used up."""
 
     record = True
 
     def uij_iter(self, *args: Any, **options: Any) -> Iterator[Any]:
-        yield from super().uij_iter(*args, **options)
-        if self.record:
-            job.recorder.epoch_done(
-                len(self.uir_tuple[0]), lambda: (vbpr_vectors()[0], vbpr_vectors()[1][place])
-            )
+        for batch in super().uij_iter(*args, **options):
+            yield batch
+            if self.record:
+                job.recorder.lap(len(batch[0]), ours)
 
 
 class WatchedBPR(BPR):
@@ -52,7 +51,7 @@ class WatchedBPR(BPR):
 
     def _fit_sgd(self, *args: Any) -> Any:
         result = super()._fit_sgd(*args)
-        job.recorder.epoch_done(len(user), lambda: (self.get_user_vectors(), self.get_item_vectors()[place]))
+        job.recorder.lap(len(user), lambda: (self.get_user_vectors(), self.get_item_vectors()[place]))
         return result
 
 
@@ -65,11 +64,17 @@ def vbpr_vectors() -> Vectors:
     return Q.numpy(), Z.numpy()
 
 
-def dataset(rows: slice) -> Epochs:
+def ours() -> Vectors:
+    """The same, items in our order."""
+    Q, Z = vbpr_vectors()
+    return Q, Z[place]
+
+
+def dataset(rows: slice) -> Batches:
     """Some of the training rows, on all users and items."""
     u, i = user[rows].astype(np.int64), place[item[rows]]
     uids, iids = (OrderedDict((n, n) for n in range(size)) for size in (job.n_users, job.n_items))
-    data = Epochs(job.n_users, n_counted, uids, iids, (u, i, np.ones(len(u))), seed=job.seed)
+    data = Batches(job.n_users, n_counted, uids, iids, (u, i, np.ones(len(u))), seed=job.seed)
     if job.model == "vbpr":
         data.add_modalities(item_image=ImageModality(features=features))
     return data

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from implicit.cpu.bpr import BayesianPersonalizedRanking
-from recorder import BudgetSpentError, Job
+from peers.recorder import BudgetSpentError, Job
 from scipy import sparse
 
 job = Job.read()
@@ -20,7 +20,7 @@ model = BayesianPersonalizedRanking(
 
 def epoch_done(*_: Any) -> None:
     """implicit's factors end with the item's bias and a 1 for the user: the score is their dot product."""
-    job.recorder.epoch_done(len(user), lambda: (model.user_factors, model.item_factors))
+    job.recorder.lap(len(user), lambda: (model.user_factors, model.item_factors))
 
 
 try:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
-
 import numpy as np
 import torch
-from recorder import BudgetSpentError, Job, Vectors
+from peers.recorder import BudgetSpentError, Job, Vectors
 
 import visrec
 
-importlib.import_module(
-    "torch._dynamo"
-)  # which torch.optim imports at its first use: seconds, not of training
 job = Job.read()
 torch.set_num_threads(job.threads)
+kind = {"vbpr": visrec.VBPR, "bpr": visrec.BPR}[job.model]
 user, item, timestamp = job.train()
 users = visrec.IdMap(np.arange(job.n_users), kind="user")
 items = visrec.IdMap(np.arange(job.n_items), kind="item")
@@ -22,7 +18,12 @@ train = visrec.Interactions(user, item, timestamp, np.ones(len(user), np.float32
 features = None
 if job.model == "vbpr":
     features = visrec.Features.from_array(job.features(), np.arange(job.n_items)).standardize()
-model = {"vbpr": visrec.VBPR, "bpr": visrec.BPR}[job.model](seed=job.seed, epochs=1_000_000, **job.settings)
+
+
+def trial() -> None:
+    """An epoch over a little of the data: what is imported or compiled at its first use is not on the clock."""
+    few = train.where(np.arange(len(train)) < 1_000)
+    kind(seed=job.seed, **{**job.settings, "epochs": 1}).fit(few, features)
 
 
 def vectors() -> Vectors:
@@ -32,8 +33,10 @@ def vectors() -> Vectors:
         return model.encode_users(torch.arange(job.n_users)).numpy(), model.Z.numpy()
 
 
+trial()
+model = kind(seed=job.seed, epochs=1_000_000, **job.settings)
 try:
     job.recorder.start()
-    model.fit(train, features, progress=lambda *_: job.recorder.epoch_done(len(train), vectors))
+    model.fit(train, features, progress=lambda *_: job.recorder.lap(len(train), vectors))
 except BudgetSpentError:
     job.recorder.finish("visrec", "torch")

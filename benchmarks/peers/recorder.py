@@ -1,4 +1,4 @@
-"""What every contestant shares: the training clock, the budget, and factors written out to be judged.
+"""What every contestant of learning shares: the training clock, the budget, and factors written out to be judged.
 
 Runs in any of the environments: NumPy and the standard library only.
 """
@@ -30,52 +30,50 @@ class Recorder:
 
     Attributes:
         out: where `points.json` and the factors go.
-        budget: training seconds after which `epoch_done` stops the training.
-        moments: training seconds at which factors are exported, at the end of the epoch that passes them.
-        clock: "wall", or "cpu" for a machine that others use too (then with one thread).
+        budget: training seconds after which `lap` stops the training.
+        moments: training seconds at which factors are exported, at the end of the lap that passes them.
+        dense: at the end of the first so many laps they are exported whatever the time.
     """
 
     out: Path
     budget: float
     moments: list[float]
-    clock: str
+    dense: int
     seconds: float = 0.0
     triples: int = 0
-    epochs: int = 0
+    laps: int = 0
     points: list[dict[str, Any]] = field(default_factory=list)
     _since: float = 0.0
 
-    def _now(self) -> float:
-        return time.process_time() if self.clock == "cpu" else time.perf_counter()
-
     def start(self) -> None:
         """Training begins, with all that the library does in its `fit`."""
-        self._since = self._now()
+        self._since = time.perf_counter()
 
-    def epoch_done(self, triples: int, vectors: Callable[[], Vectors]) -> None:
-        """An epoch over `triples` triples is over; `vectors` exports the factors, if they are wanted now."""
-        self.seconds += self._now() - self._since
+    def lap(self, triples: int, vectors: Callable[[], Vectors]) -> None:
+        """A lap of so many triples, an epoch or a batch, is over; `vectors` exports factors, if they are wanted."""
+        self.seconds += time.perf_counter() - self._since
         self.triples += triples
-        self.epochs += 1
-        spent = self.seconds >= self.budget
+        self.laps += 1
+        spent = self.seconds >= self.budget and self.laps >= self.dense
         passed = [moment for moment in self.moments if moment <= self.seconds]
-        if passed or spent or not self.points:
+        if passed or spent or self.laps <= max(1, self.dense):
             self.moments = self.moments[len(passed) :]
             self._export(*vectors())
         if spent:
             raise BudgetSpentError
-        self._since = self._now()
+        self._since = time.perf_counter()
 
     def _export(self, Q: np.ndarray, Z: np.ndarray) -> None:
         n = len(self.points)
         for name, array in (("Q", Q), ("Z", Z)):
             np.save(self.out / f"{name}{n}.npy", np.ascontiguousarray(array, dtype=np.float32))
-        self.points.append({"seconds": self.seconds, "triples": self.triples, "epochs": self.epochs})
+        self.points.append({"seconds": self.seconds, "triples": self.triples, "laps": self.laps})
 
     def finish(self, *packages: str) -> None:
         """Write down the points and the versions of the packages at work."""
         versions = {name: version(name) for name in ("numpy", *packages)}
         (self.out / "points.json").write_text(json.dumps({"points": self.points, "versions": versions}))
+        print("{}")  # a contender's answer
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ class Job:
     """What one contestant is to do in one process; the parent writes it as JSON.
 
     Attributes:
-        data: the folder with `train.npz` (user, item, timestamp) and `features.npy`.
+        folder: with `train.npz` (user, item, timestamp) and `features.npy`.
         model: "vbpr" or "bpr".
         settings: in the library's own names.
         seed: of the contestant.
@@ -91,7 +89,7 @@ class Job:
         recorder: settings of the `Recorder`.
     """
 
-    data: Path
+    folder: Path
     model: str
     settings: dict[str, Any]
     seed: int
@@ -102,17 +100,17 @@ class Job:
 
     @classmethod
     def read(cls) -> Job:
-        """The job that the command line names."""
-        about = json.loads(Path(sys.argv[1]).read_text())
-        about["data"] = Path(about["data"])
+        """The job that the command line holds."""
+        about = json.loads(sys.argv[1])
+        about["folder"] = Path(about["folder"])
         about["recorder"] = Recorder(**{**about["recorder"], "out": Path(about["recorder"]["out"])})
         return cls(**about)
 
     def train(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """user, item, timestamp `(N,)` of the training interactions."""
-        with np.load(self.data / "train.npz") as arrays:
+        with np.load(self.folder / "train.npz") as arrays:
             return arrays["user"], arrays["item"], arrays["timestamp"]
 
     def features(self) -> np.ndarray:
         """The item features as the extractor gave them, `(I, F)` float32."""
-        return np.load(self.data / "features.npy")
+        return np.load(self.folder / "features.npy")

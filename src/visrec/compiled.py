@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache, update_wrapper
 from itertools import pairwise
 from threading import Lock
+from types import FunctionType
 from typing import Any
 
 _LEAST = 256  # rows a thread should have to be worth waking
@@ -21,8 +22,8 @@ class Compiled:
     """A function in the part of Python that numba compiles; it releases the interpreter while it runs.
 
     Sums may be taken in another order than written, by the vector instructions of the machine; the same machine gives
-    the same bits. Division by zero gives what NumPy gives. numba is imported at the first call, and what it compiled
-    is kept on disk for the next process.
+    the same bits. Division by zero gives what NumPy gives. It may call others that are compiled, of its own module.
+    numba is imported at the first call, and what it compiled is kept on disk for the next process.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -44,11 +45,24 @@ class Compiled:
                     "error_model": "numpy",  # else each division is checked, and none is vectorised
                     "fastmath": {"reassoc", "contract", "nsz", "arcp"},  # NaN and infinity keep their meaning
                 }
+                function = self._with_those_called()
                 try:
-                    self._made = njit(cache=True, **options)(self.function)
+                    self._made = njit(cache=True, **options)(function)
                 except RuntimeError:  # nowhere to keep it
-                    self._made = njit(**options)(self.function)
+                    self._made = njit(**options)(function)
         return self._made
+
+    def _with_those_called(self) -> Callable[..., Any]:
+        """The function, knowing what it calls by what numba made of it."""
+        own: Any = self.function
+        known = own.__globals__
+        called = {
+            name: known[name] for name in own.__code__.co_names if isinstance(known.get(name), Compiled)
+        }
+        if not called:
+            return self.function
+        names = {**known, **{name: one._make() for name, one in called.items()}}
+        return update_wrapper(FunctionType(own.__code__, names, own.__name__, own.__defaults__), own)
 
 
 def compiled(function: Callable[..., Any]) -> Compiled:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
+import inspect
+import itertools
 import json
+import textwrap
 import tomllib
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -27,9 +31,7 @@ class Config(BaseModel):
     files: ClassVar[tuple[str, ...]] = ()
     """The settings that may name a file of weights. In an experiment's file, it is relative to that file."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     def __init__(self, /, **values: Any) -> None:
         try:
@@ -40,6 +42,19 @@ class Config(BaseModel):
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed, checked again."""
         return type(self)(**{**self.model_dump(exclude_unset=True), **changes})
+
+    @classmethod
+    def about(cls) -> dict[str, str]:
+        """What each setting means: the docstring under it, in one line.
+
+        Read when it is asked for: pydantic would parse the source of all settings whenever they are imported.
+        """
+        found: dict[str, str] = {}
+        for base in reversed(cls.__mro__):
+            if issubclass(base, Config):
+                (body,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
+                found |= _docstrings(body)
+        return {name: found.get(name, "") for name in cls.model_fields}
 
     @classmethod
     def from_toml(cls, path: str | Path) -> Self:
@@ -53,6 +68,19 @@ class Config(BaseModel):
     def to_toml(self, path: str | Path) -> None:
         """Write all settings that are not None (TOML has no null), atomically."""
         write_text(path, tomli_w.dumps(self.model_dump(mode="json", exclude_none=True)))
+
+
+def _docstrings(of: ast.stmt) -> dict[str, str]:
+    """The texts that stand under the annotated names of a class."""
+    body = of.body if isinstance(of, ast.ClassDef) else []
+    return {
+        ast.unparse(one.target): inspect.cleandoc(after.value.value).replace("\n", " ")
+        for one, after in itertools.pairwise(body)
+        if isinstance(one, ast.AnnAssign)
+        and isinstance(after, ast.Expr)
+        and isinstance(after.value, ast.Constant)
+        and isinstance(after.value.value, str)
+    }
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:

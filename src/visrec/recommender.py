@@ -27,14 +27,16 @@ from visrec.errors import ConfigError, DataError, FeaturesError, NotFittedError,
 from visrec.features.features import Features
 from visrec.files import file_digest, read_json, replacing, replacing_folder, write_json
 from visrec.progress import Progress
-from visrec.ranking import check_finite, top_k
+from visrec.ranking import check_finite, room_for, top_k
 
 T = TypeVar("T")
 FORMAT = 1
 _DIGESTED = ("model.safetensors", "ids.parquet")
 _BLOCK = 4096  # items encoded at once when the whole catalogue is
-_CELLS = 1 << 24  # floats of scores, or of padded history vectors, held at once: 64 MiB
-_NO_LISTS = np.empty((0, 0), dtype=np.int64), np.empty((0, 0), dtype=np.float32)
+_FEWEST, _MOST = (
+    64,
+    1 << 26,
+)  # queries at once whose scores may need more than a block, up to 256 MiB: see query_blocks
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,6 +177,7 @@ class Recommender(ABC):
         personal: whether its order of the items follows what the user took.
         weighs: whether the items of a history may have weights, also negative ones.
         new_pictures: whether a history may hold pictures that are no items.
+        block_cells: how many floats of scores, or of padded history vectors, many users are ranked with at once.
         paper: where it comes from.
     """
 
@@ -187,6 +190,7 @@ class Recommender(ABC):
     personal: ClassVar[bool] = True
     weighs: ClassVar[bool] = False
     new_pictures: ClassVar[bool] = False
+    block_cells: ClassVar[int] = 1 << 24  # 64 MiB
     paper: ClassVar[str]
 
     def __init__(self, config: configs.Config | None = None, **settings: Any) -> None:
@@ -239,12 +243,22 @@ class Recommender(ABC):
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Take back what `state` gave, in a model that was never fitted."""
 
-    def pool(self, Q: Tensor, Z: Tensor, queries: Queries) -> Tensor:  # noqa: ARG002
-        """Scores `(B, n)` of query and item vectors: their dot product.
+    def pool(self, queries: Queries, Z: Tensor, out: Tensor | None = None) -> Tensor:
+        """Scores of queries for item vectors: their dot product.
 
         Only a model with several vectors per query (VisRank) has a reason to override it.
+
+        Args:
+            queries: B users or visitors.
+            Z: `(n, d)` vectors of some items or all.
+            out: `(B, n)` float32, where scores are written; None: to a new tensor.
+
+        Returns:
+            `(B, n)` float32.
         """
-        return torch.sparse.mm(Z, Q.T).T if Z.is_sparse else Q @ Z.T
+        Q = self.encode_queries(queries)
+        out = room_for(len(Q), len(Z)) if out is None else out
+        return out.copy_(torch.sparse.mm(Z, Q.T).T) if Z.is_sparse else torch.mm(Q, Z.T, out=out)
 
     def probes(self, queries: Queries) -> tuple[Tensor, Tensor] | None:
         """Vectors whose largest inner product with an item's vector is the score, for search without all scores.
@@ -257,6 +271,18 @@ class Recommender(ABC):
             return None
         Q = self.encode_queries(queries)
         return Q[:, None], torch.ones(len(Q), 1, dtype=torch.bool)
+
+    def encode_catalog(self) -> Tensor:
+        """The vectors `(I, d)` of all items, in blocks; a model that has them already has a reason to override it."""
+        blocks = torch.arange(len(self.items)).split(_BLOCK)
+        first = self.encode_items(blocks[0])
+        if first.is_sparse:
+            return torch.cat([first, *(self.encode_items(block) for block in blocks[1:])])
+        Z = first.new_empty(len(self.items), *first.shape[1:])
+        Z[: len(first)] = first
+        for block in blocks[1:]:
+            Z[block] = self.encode_items(block)
+        return Z
 
     def similarity_vectors(self) -> Tensor | None:
         """Vectors `(I, m)` whose cosine says how alike two items are to this model; None if it cannot say."""
@@ -311,10 +337,10 @@ class Recommender(ABC):
 
     @final
     def refresh(self) -> None:
-        """Encode the whole catalogue, in blocks, into `self.Z`, which lies on the CPU wherever the model does."""
-        index = torch.arange(len(self.items))
+        """Encode the whole catalogue into `self.Z`, which lies on the CPU wherever the model does."""
+        self.Z = None  # or there were two
         with torch.no_grad():
-            self.Z = torch.cat([self.encode_items(block).cpu() for block in index.split(_BLOCK)])
+            self.Z = self.encode_catalog().cpu()
 
     # ---- what a fitted model knows -----------------------------------------------------------------
 
@@ -347,36 +373,53 @@ class Recommender(ABC):
         return Queries.padded(self.histories.take(users), users)
 
     def query_cells(self, longest: int) -> int:
-        """Floats that one query holds while it is made, of a history of `longest` items."""
+        """Floats that one query holds while it is scored, beside its scores, of a history of `longest` items."""
         Z = self._fitted(self.Z)
         width = 0 if Z.is_sparse else Z.shape[1]
         return longest * width if self.query in ("history", "both") else width
 
     @final
     def query_blocks(self, users: np.ndarray) -> Iterator[tuple[np.ndarray, Queries]]:
-        """Users by index, in blocks whose scores and history vectors stay within a fixed memory."""
+        """Users by index, in blocks whose scores and history vectors stay within a fixed memory.
+
+        Of large catalogues a block may be larger, up to a bound: a product of few queries costs each several times
+        what it costs of many, since all item vectors are read for it.
+        """
         self._fitted(self.Z)
-        lengths = self.histories.lengths
+        lengths, n_items = self.histories.lengths, len(self.items)
+        limit = max(self.block_cells, min(_FEWEST * n_items, _MOST))
+        most = max(1, limit // n_items)
         start = 0
         while start < len(users):
-            longest, stop = 0, start
-            while stop < len(users):
-                longest = max(longest, int(lengths[users[stop]]))
-                cells = max(len(self.items), self.query_cells(longest))
-                if stop > start and (stop - start + 1) * cells > _CELLS:
-                    break
-                stop += 1
-            block = users[start:stop]
+            longest = np.maximum.accumulate(lengths[users[start : start + most]])
+            each, place = np.unique(longest, return_inverse=True)
+            cells = np.array([max(n_items, self.query_cells(int(one))) for one in each])[place]
+            fit = int((np.arange(1, len(cells) + 1) * cells <= limit).sum())  # the first so many
+            block = users[start : start + max(1, fit)]
             yield block, self.queries(block)
-            start = stop
+            start += len(block)
 
     @final
-    def score_queries(self, queries: Queries) -> Tensor:
-        """Scores `(B, I)` float32 of all items."""
+    def score_blocks(self, users: np.ndarray) -> Iterator[tuple[np.ndarray, Queries, Tensor]]:
+        """The blocks of `query_blocks`, each with the scores `(b, I)` float32 of all items.
+
+        The next block's scores are written over those of the last, which are the caller's to change until then:
+        memory that was never touched costs more time than it takes to fill it.
+        """
+        held = room_for(0, len(self.items))
+        for block, queries in self.query_blocks(users):
+            if len(block) > len(held):
+                del held
+                held = room_for(len(block), len(self.items))
+            yield block, queries, self.score_queries(queries, out=held[: len(block)])
+
+    @final
+    def score_queries(self, queries: Queries, *, out: Tensor | None = None) -> Tensor:
+        """Scores `(B, I)` float32 of all items; with `out (B, I)` they are written there."""
         Z = self._fitted(self.Z)
         self.check_served(queries)
         with torch.no_grad():
-            scores = self.pool(self.encode_queries(queries), Z, queries)
+            scores = self.pool(queries, Z, out)
         check_finite(scores, type(self).__name__)
         return scores
 
@@ -419,12 +462,13 @@ class Recommender(ABC):
         """
         columns = None if items is None else self.items.indices(items)
         rows = self.users.indices(users)
-        blocks = []
-        for _, queries in self.query_blocks(rows):
-            scores = self.score_queries(queries).numpy()
-            blocks.append(scores if columns is None else scores[:, columns])
-        n = len(self.items) if columns is None else len(columns)
-        return np.concatenate(blocks) if blocks else np.empty((0, n), dtype=np.float32)
+        found = np.empty((len(rows), len(self.items) if columns is None else len(columns)), dtype=np.float32)
+        done = 0
+        for block, _, scores in self.score_blocks(rows):
+            into = found[done : done + len(block)]
+            into[:] = scores.numpy() if columns is None else scores.numpy()[:, columns]
+            done += len(block)
+        return found
 
     @final
     def recommend(
@@ -439,14 +483,19 @@ class Recommender(ABC):
         """
         _check_k(k)
         rows = self.users.indices(users)
-        parts = []
-        for block, queries in self.query_blocks(rows):
-            scores = self.score_queries(queries)
+        kept = min(k, len(self.items))
+        found, values = (
+            np.empty((len(rows), kept), dtype=np.int64),
+            np.empty((len(rows), kept), dtype=np.float32),
+        )
+        done = 0
+        for block, queries, scores in self.score_blocks(rows):
             if exclude_seen:
-                scores = scores.masked_fill(_marks(queries, scores.shape), -torch.inf)
-            found, values = top_k(scores, k, block)
-            parts.append(self._table(self.users.take(block), found, values))
-        return pl.concat(parts) if parts else self._table(self.users.take(rows), *_NO_LISTS)
+                _close(scores, queries)
+            part = slice(done, done + len(block))
+            found[part], values[part] = top_k(scores, k, block)
+            done += len(block)
+        return self._table(self.users.take(rows), found, values)
 
     @final
     def recommend_for_history(
@@ -481,7 +530,7 @@ class Recommender(ABC):
                 f"any order would be chance. Give other items, or choose another model."
             )
         if exclude_seen:
-            scores = scores.masked_fill(_marks(queries, scores.shape), -torch.inf)
+            _close(scores, queries)
         found, values = top_k(scores, k, np.array([-1]))
         return self._table(pl.Series([""]), found, values).drop("user_id")
 
@@ -656,12 +705,10 @@ def state_digest(state: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _marks(queries: Queries, shape: torch.Size) -> Tensor:
-    """`(B, I)` bool: True at the items of each history."""
-    marks = torch.zeros(shape, dtype=torch.bool)
-    row = torch.arange(len(queries))[:, None].expand_as(queries.history)
-    marks[row[queries.mask], queries.history[queries.mask]] = True
-    return marks
+def _close(scores: Tensor, queries: Queries) -> None:
+    """Make the items of each history no candidates, in its scores `(B, I)`."""
+    row, place = np.nonzero(queries.mask.numpy())
+    scores.numpy()[row, queries.history.numpy()[row, place]] = -np.inf
 
 
 def _check_weights(weights: Sequence[np.ndarray], of: Sequence[np.ndarray], what: str) -> None:

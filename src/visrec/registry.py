@@ -7,8 +7,9 @@ and `visrec.formats`.
 from __future__ import annotations
 
 import difflib
+from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from visrec.errors import ConfigError
@@ -69,8 +70,15 @@ BUILTIN: dict[str, dict[str, str]] = {
 
 def names(kind: str) -> list[str]:
     """All registered names of a kind ("models", "extractors", "datasets", "formats"), built-in ones first."""
-    added = [point.name for point in entry_points(group=f"visrec.{kind}")]
+    added = [point.name for point in _points(kind)]
     return [*BUILTIN[kind], *sorted(set(added) - set(BUILTIN[kind]))]
+
+
+def target(kind: str, name: str) -> str | None:
+    """Where a name is defined, as "module:name"; None if there is no such name. Nothing is imported."""
+    if name in BUILTIN[kind]:
+        return BUILTIN[kind][name]
+    return next((f"{one.module}:{one.attr}" for one in _points(kind) if one.name == name), None)
 
 
 def resolve(kind: str, name: str) -> Any:
@@ -79,10 +87,17 @@ def resolve(kind: str, name: str) -> Any:
     if target is not None:
         module, _, attribute = target.partition(":")
         return getattr(import_module(module), attribute)
-    for point in entry_points(group=f"visrec.{kind}", name=name):
-        return point.load()
+    for point in _points(kind):
+        if point.name == name:
+            return point.load()
     noun = "data set" if kind == "datasets" else kind.removesuffix("s")
     raise ConfigError(unknown_name(noun, name, names(kind), f"visrec {kind}"))
+
+
+@cache
+def _points(kind: str) -> tuple[EntryPoint, ...]:
+    """What other packages register; looked up once, which takes a look at every package that is installed."""
+    return tuple(entry_points(group=f"visrec.{kind}"))
 
 
 def unknown_name(noun: str, name: str, known: list[str], *commands: str) -> str:

@@ -28,7 +28,8 @@ def test_help_is_light_and_lists_every_command(visrec):
         "from visrec.cli import main\n"
         "try:\n    main()\n"
         "except SystemExit as stop:\n    assert stop.code == 0\n"
-        "heavy = [name for name in ('torch', 'torchvision', 'timm', 'numpy', 'polars') if name in sys.modules]\n"
+        "libraries = ('torch', 'torchvision', 'timm', 'numba', 'numpy', 'polars')\n"
+        "heavy = [name for name in libraries if name in sys.modules]\n"
         "used = resource.getrusage(resource.RUSAGE_SELF)\n"
         "print('HEAVY', heavy, used.ru_utime + used.ru_stime, file=sys.stderr)\n"
     )
@@ -61,6 +62,24 @@ def test_help_is_light_and_lists_every_command(visrec):
         "map",
         "study",
     ]
+    assert "HEAVY []" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["--version", "models", "extractors", "datasets", "formats", "demo --help", "models --help"],
+)
+def test_what_only_lists_loads_no_library_that_computes(command):
+    code = (
+        "import sys\n"
+        "from visrec.cli import main\n"
+        f"try:\n    main({command.split()!r})\n"
+        "except SystemExit as stop:\n    assert not stop.code\n"
+        "heavy = {'torch', 'torchvision', 'timm', 'numba', 'numpy', 'polars', 'scipy', 'cv2', 'PIL'}\n"
+        "print('HEAVY', sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout
     assert "HEAVY []" in done.stderr
 
 

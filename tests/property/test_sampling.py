@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -10,6 +11,12 @@ from visrec.data.interactions import Interactions
 from visrec.training.sampling import UniformSampler
 
 matrices = st.tuples(st.integers(1, 6), st.integers(1, 9)).flatmap(lambda shape: arrays(np.bool_, shape))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled():
+    """Compiling takes longer than an example may."""
+    list(UniformSampler(_interactions(np.eye(2, dtype=bool))).epoch(1, np.random.default_rng(0)))
 
 
 class EachInTurn:

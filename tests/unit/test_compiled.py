@@ -11,6 +11,23 @@ def squares(start, stop, x, out):
         out[i] = x[i] * x[i] / x[i]
 
 
+@compiled
+def squared(x):
+    return x * x
+
+
+@compiled
+def sum_of_squares(x):
+    total = 0.0
+    for one in x:
+        total += squared(one)
+    return total
+
+
+def test_one_may_call_another():
+    assert sum_of_squares(np.array([1.0, 2.0, 3.0])) == 14.0
+
+
 @pytest.mark.parametrize("n", [0, 1, 7, 1000])
 def test_each_row_is_written_once_however_many_threads_there_are(n):
     x = np.arange(n, dtype=np.float64) + 1

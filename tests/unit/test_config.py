@@ -68,6 +68,16 @@ def test_a_fault_names_what_the_settings_are_of_not_their_class():
         ModelConfig(dept=2)
 
 
+def test_what_a_setting_means_stands_under_it_or_under_that_of_a_base():
+    class Deeper(Inner):
+        width: int = 2
+        """How wide,
+        in cells."""
+        unit: str = "cell"
+
+    assert Deeper.about() == {"depth": "How deep.", "width": "How wide, in cells.", "unit": ""}
+
+
 def test_config_is_frozen():
     with pytest.raises(ValidationError, match="frozen"):
         Inner().depth = 2  # the programmer's fault, not the user's

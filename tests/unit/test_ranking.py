@@ -5,8 +5,9 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
+from visrec import ranking
 from visrec.errors import DivergedError
-from visrec.ranking import check_finite, ranks_of, tie_order, top_k
+from visrec.ranking import check_finite, flat, ranks_of, room_for, tie_order, top_k
 
 
 def _sorted(scores: np.ndarray, user: int) -> list[int]:
@@ -25,6 +26,16 @@ def tied(request):
     return scores, rng.integers(0, 1000, size=17)
 
 
+@pytest.fixture(params=["compiled", "few"])
+def way(request, monkeypatch):
+    """The two ways of `top_k`: few scores are sorted without the compiler, where it is not loaded."""
+    if request.param == "few":
+        monkeypatch.delitem(ranking.sys.modules, "numba", raising=False)
+    else:
+        monkeypatch.setattr(ranking, "_FEW", -1)
+
+
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("k", [1, 4, 10, 23, 50])
 def test_top_k_is_the_head_of_a_full_sort(tied, k):
     scores, users = tied
@@ -43,8 +54,9 @@ def test_ranks_are_the_places_in_a_full_sort(tied):
     scores, users = tied
     rows, items = np.nonzero(scores > -np.inf)
     expected = [_sorted(scores[r], users[r]).index(i) + 1 for r, i in zip(rows, items, strict=True)]
-    ranks, mid = ranks_of(torch.from_numpy(scores), rows, items, users)
+    ranks, mid, n_candidates = ranks_of(torch.from_numpy(scores), rows, items, users)
     assert ranks.tolist() == expected
+    assert n_candidates.tolist() == [(line > -np.inf).sum() for line in scores]
     candidates = [scores[row][scores[row] > -np.inf] for row in range(len(scores))]
     shared = [
         (c > s).sum() + ((c == s).sum() + 1) / 2
@@ -53,6 +65,7 @@ def test_ranks_are_the_places_in_a_full_sort(tied):
     assert mid.tolist() == shared
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("kind", ["random", "rising", "falling", "few values", "few candidates", "constant"])
 @pytest.mark.parametrize("k", [1, 7, 60])
 def test_the_head_of_a_long_row_is_found_without_sorting_it(kind, k):
@@ -73,11 +86,49 @@ def test_the_head_of_a_long_row_is_found_without_sorting_it(kind, k):
     np.testing.assert_array_equal(values[0, : len(expected)], scores[expected])
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_neither_threads_nor_where_rows_begin_change_ranks_and_lists(threads, monkeypatch):
+    monkeypatch.setattr(ranking, "_LEAST", 1)
+    rng = np.random.default_rng(0)
+    n_users, n_items, k = 23, 2077, 9  # more than a part of a row, of an odd length
+    scores = np.round(3 * rng.standard_normal((n_users, n_items))).astype(np.float32)
+    padded, turned = room_for(n_users, n_items), torch.from_numpy(scores.T.copy()).T
+    padded.copy_(torch.from_numpy(scores))
+    rows = np.sort(rng.integers(0, n_users, 60))
+    items, users = rng.integers(0, n_items, 60), rng.integers(0, 100, n_users)
+    expected = [_sorted(scores[row], users[row]) for row in range(n_users)]
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        for each in (torch.from_numpy(scores), padded, turned):
+            found, values = top_k(each, k, users)
+            assert found.tolist() == [line[:k] for line in expected]
+            np.testing.assert_array_equal(values, np.take_along_axis(scores, found, axis=1))
+            ranks, _, n_candidates = ranks_of(each, rows, items, users)
+            assert ranks.tolist() == [expected[r].index(i) + 1 for r, i in zip(rows, items, strict=True)]
+            assert (n_candidates == n_items).all()
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("n_items", [1, 16, 33])
+def test_room_for_scores_begins_each_row_at_a_line_of_the_cache(n_items):
+    room = room_for(3, n_items)
+    assert room.shape == (3, n_items)
+    assert room.dtype == torch.float32
+    assert all(row.data_ptr() % 64 == 0 for row in room)
+    room.copy_(torch.arange(3 * n_items).view(3, n_items))
+    line, apart = flat(room)
+    assert [line[b * apart : b * apart + n_items].tolist() for b in range(3)] == room.tolist()
+    line[apart] = -7  # the same memory
+    assert room[1, 0] == -7
+
+
 def test_scores_without_ties_are_ranked_by_score_alone():
     scores = torch.tensor([[0.1, 0.4, 0.3, 0.2]])
     items, _ = top_k(scores, 3, np.array([5]))
     assert items.tolist() == [[1, 2, 3]]
-    ranks, mid = ranks_of(scores, np.array([0, 0]), np.array([0, 1]), np.array([5]))
+    ranks, mid, _ = ranks_of(scores, np.array([0, 0]), np.array([0, 1]), np.array([5]))
     assert ranks.tolist() == mid.tolist() == [4, 1]
 
 
@@ -107,7 +158,7 @@ def test_a_constant_scorer_ranks_like_chance():
     n_users, n_items = 4000, 50
     users = np.arange(n_users)
     rows, target = np.arange(n_users), np.full(n_users, 7)
-    ranks, mid = ranks_of(torch.zeros(n_users, n_items), rows, target, users)
+    ranks, mid, _ = ranks_of(torch.zeros(n_users, n_items), rows, target, users)
     assert chisquare(np.bincount(ranks, minlength=n_items + 1)[1:]).pvalue > 0.01
     assert (mid == (n_items + 1) / 2).all()
     items, _ = top_k(torch.zeros(n_users, n_items), 5, users)

@@ -72,22 +72,54 @@ def test_the_score_is_the_dot_product_of_the_encoders(train, sparse):
 def test_blocks_of_items_and_queries_change_nothing(train, monkeypatch):
     whole = Fixed().fit(train).recommend(train.users.values.to_list(), k=4)
     monkeypatch.setattr(recommender, "_BLOCK", 2)
-    monkeypatch.setattr(recommender, "_CELLS", 2 * I)
+    monkeypatch.setattr("visrec.recommender._FEWEST", 1)
+    monkeypatch.setattr(Recommender, "block_cells", 2 * I)
     model = Fixed().fit(train)
     blocks = [block.tolist() for block, _ in model.query_blocks(np.arange(5))]
     assert blocks == [[0, 1], [2, 3], [4]]
     assert model.recommend(train.users.values.to_list(), k=4).equals(whole)
-    monkeypatch.setattr(recommender, "_CELLS", 1)  # less than one user needs: still one at a time
+    monkeypatch.setattr("visrec.recommender._FEWEST", 1)
+    monkeypatch.setattr(Recommender, "block_cells", 1)  # less than one user needs: still one at a time
     assert [len(block) for block, _ in model.query_blocks(np.arange(3))] == [1, 1, 1]
 
 
 def test_long_histories_make_blocks_smaller_only_where_vectors_are_pooled(train, monkeypatch):
-    monkeypatch.setattr(recommender, "_CELLS", 4 * I)
+    monkeypatch.setattr("visrec.recommender._FEWEST", 1)
+    monkeypatch.setattr(Recommender, "block_cells", 4 * I)
     dense, sparse = Fixed().fit(train), Fixed(sparse=True).fit(train)
     dense.Z = torch.zeros(I, 2 * I)  # a history of 2 is 4 I floats: a block to itself
     assert [len(block) for block, _ in dense.query_blocks(np.arange(4))] == [1, 1, 1, 1]
     sparse.Z = dense.Z.to_sparse()
     assert [len(block) for block, _ in sparse.query_blocks(np.arange(4))] == [4]
+
+
+def test_blocks_of_a_large_catalogue_have_more_scores_up_to_a_bound(train, monkeypatch):
+    monkeypatch.setattr(Recommender, "block_cells", I)
+    monkeypatch.setattr("visrec.recommender._FEWEST", 3)
+    model = Fixed().fit(train)
+    assert [len(block) for block, _ in model.query_blocks(np.arange(U))] == [3, 3]
+    monkeypatch.setattr("visrec.recommender._MOST", 2 * I)
+    assert [len(block) for block, _ in model.query_blocks(np.arange(U))] == [2, 2, 2]
+
+
+def test_scores_of_blocks_are_written_to_one_place(train, monkeypatch):
+    monkeypatch.setattr(Recommender, "block_cells", 2 * I)
+    monkeypatch.setattr("visrec.recommender._FEWEST", 1)
+    places = set()
+    for block, queries, scores in Fixed().fit(train).score_blocks(np.arange(5)):
+        assert scores.tolist() == EXPECTED[block].tolist()
+        assert queries.user.tolist() == block.tolist()
+        places.add(scores.data_ptr())
+    assert len(places) == 1
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_scores_are_written_where_they_are_wanted(train, sparse):
+    model = Fixed(sparse=sparse).fit(train)
+    out = torch.zeros(2, I)
+    found = model.score_queries(model.queries(np.array([3, 1])), out=out)
+    assert found.data_ptr() == out.data_ptr()
+    assert out.tolist() == EXPECTED[[3, 1]].tolist()
 
 
 def test_recommend_masks_what_was_seen_and_keeps_the_order_asked(train):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 
 import pytest
@@ -11,7 +12,7 @@ from visrec.errors import ConfigError
 
 
 @pytest.fixture
-def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+def plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Another package that registers two models, one under a name that visrec has."""
     points = [
         EntryPoint("zebra", "collections:OrderedDict", "visrec.models"),
@@ -23,6 +24,9 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
         return [point for point in points if point.group == group and name in (None, point.name)]
 
     monkeypatch.setattr(registry, "entry_points", entry_points)
+    registry._points.cache_clear()
+    yield
+    registry._points.cache_clear()
 
 
 @pytest.mark.parametrize("kind", registry.BUILTIN)
@@ -41,6 +45,12 @@ def test_entry_points_of_other_packages_resolve(plugins: None):
     from collections import Counter
 
     assert registry.resolve("models", "acme") is Counter
+
+
+def test_where_a_name_is_defined_is_known_without_importing_it(plugins: None):
+    assert registry.target("models", "acme") == "collections:Counter"
+    assert registry.target("models", "vbpr") == "visrec.models.vbpr:VBPR"
+    assert registry.target("models", "vbrp") is None
 
 
 def test_other_packages_do_not_shadow_built_in_names(plugins: None):

@@ -34,13 +34,12 @@ def datasets(
 ) -> None:
     """The published data sets that `visrec convert` reads; with a name, all about one. Draws the synthetic one."""
     from visrec import registry
+    from visrec.data import listing
 
     if name is None and out is not None:
         raise ConfigError(f"--out draws the synthetic one: visrec datasets synthetic --out {out}")
     if name is None:
-        found = [registry.resolve("datasets", one) for one in registry.names("datasets")]
-        rows = [{"data set": one.name, "what": one.what, "size": one.size} for one in found]
-        print_rows(rows, as_json=as_json)
+        print_rows(listing.datasets(), as_json=as_json)
         return
     if out is None:
         show_dataset(registry.resolve("datasets", name), as_json=as_json)
@@ -60,11 +59,13 @@ def formats(
     as_json: Json = False,
 ) -> None:
     """The formats of other programs that `visrec convert` reads and `visrec export` writes."""
-    from visrec.converting.conversion import listed_formats, listed_options
-
     if name is None:
-        print_rows(listed_formats(), as_json=as_json)
+        from visrec.data import listing
+
+        print_rows(listing.formats(), as_json=as_json)
     else:
+        from visrec.converting.conversion import listed_options
+
         show_options(name, listed_options(name), as_json=as_json)
 
 

@@ -10,7 +10,6 @@ def models(as_json: Json = False) -> None:
     """The models there are, and what each needs and can do."""
     from visrec.models import listing
 
-    rows = listing.models()
-    print_rows(rows if as_json else [listing.row(one) for one in rows], as_json=as_json)
+    print_rows(listing.models() if as_json else listing.rows(), as_json=as_json)
     if not as_json:
         print(listing.MORE)

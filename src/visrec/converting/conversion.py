@@ -177,16 +177,6 @@ def _refuse_existing(folder: Path) -> None:
 # ---- what there is ---------------------------------------------------------------------------------
 
 
-def listed_formats() -> list[dict[str, str]]:
-    """One row a format: its name, whose it is, what is read, and what can be done with it."""
-    rows = []
-    for name in registry.names("formats"):
-        one: Format = registry.resolve("formats", name)
-        able = ["convert"] * bool(one.read or one.convert) + ["export"] * bool(one.write)
-        rows.append({"format": name, "of": one.title, "what": one.what, "commands": ", ".join(able)})
-    return rows
-
-
 def listed_options(name: str) -> list[dict[str, str]]:
     """One row an option of a format or data set: name, command, what it means, what it takes, default."""
     entry = _entry(name)

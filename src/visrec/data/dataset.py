@@ -108,15 +108,12 @@ def _load(folder: Path, min_rating: float | None, missing_images: str, progress:
     catalog, more_notes, item_index = _read_catalog(folder, source, pairs, missing_images)
     told(READING + 1, steps, "sorting by time")
     users, user = pairs.users()
-    interactions = Interactions(
-        user=user,
-        item=item_index[pairs.item],
-        timestamp=pairs.timestamp,
-        weight=pairs.weight,
-        users=users,
-        items=catalog.items,
-        evaluation=pairs.evaluation,
+    item, rest = (
+        item_index[pairs.item],
+        (pairs.timestamp, pairs.weight, users, catalog.items, pairs.evaluation),
     )
+    del pairs  # sorting takes memory enough
+    interactions = Interactions(user, item, *rest)
     told(steps, steps, f"{len(interactions):,} interactions")
     return Dataset(folder, interactions, catalog, (*notes, *more_notes))
 

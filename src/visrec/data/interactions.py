@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from scipy import sparse
 
 from visrec.data.ids import IdMap
-from visrec.data.order import in_order, order_of
+from visrec.data.order import by_group, in_order, merged, order_of
 from visrec.errors import DataError
 
 _KINDS = {"user": np.int32, "item": np.int32, "timestamp": None, "weight": np.float32, "evaluation": np.int8}
@@ -145,14 +145,12 @@ class Interactions:
         """The rows of both, which must be on the same ids."""
         if self.users != other.users or self.items != other.items:
             raise DataError("Interactions on different users or items cannot be joined.")
-        return replace(
-            self,
-            user=np.concatenate([self.user, other.user]),
-            item=np.concatenate([self.item, other.item]),
-            timestamp=np.concatenate([self.timestamp, other.timestamp]),
-            weight=np.concatenate([self.weight, other.weight]),
-            evaluation=None,
-        )
+        names = ("weight", "item", "user", "timestamp")
+        columns = merged([(getattr(self, name), getattr(other, name)) for name in names])
+        both = object.__new__(Interactions)
+        vars(both).update({"users": self.users, "items": self.items, "evaluation": None})
+        both._keep(dict(zip(names, columns, strict=True)))
+        return both
 
     def matrix(self) -> sparse.csr_array:
         """CSR `(U, I)` float32 of weights, columns sorted within a row; repeated pairs add up."""
@@ -163,10 +161,8 @@ class Interactions:
 
     @cached_property
     def _histories(self) -> Histories:
-        order = order_of([self.user])  # rows are in time order already
-        counts = np.bincount(self.user, minlength=self.n_users)
-        indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        return Histories(indptr, self.item[order].astype(np.int64))
+        indptr, items = by_group(self.item, self.user, self.n_users)  # rows are in time order already
+        return Histories(indptr, items.astype(np.int64))
 
     def histories(self) -> Histories:
         """Each user's items in time order (ties: by item index)."""

@@ -47,14 +47,49 @@ def order_of(keys: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _dealt(digit: np.ndarray, n_values: int) -> np.ndarray:
-    """The places of the rows by a digit below `n_values`, equals in the order that they have.
+    """The places of the rows by a digit below `n_values`, equals in the order that they have."""
+    return _transposed(np.empty(len(digit), dtype=np.int8), digit, n_values).indices
 
-    A sparse matrix with one column a row is transposed, which is this, in compiled code.
-    """
-    n = len(digit)
+
+def _transposed(values: np.ndarray, column: np.ndarray, n_columns: int) -> Any:
+    """One value a row, in its column, as columns: a sparse matrix, whose compiled code deals them out in order."""
+    n = len(column)
     small = np.int32 if n < 2**31 else np.int64
-    parts: Any = (np.empty(n, dtype=np.int8), digit.astype(small), np.arange(n + 1, dtype=small))
-    return sparse.csr_array(parts, shape=(n, n_values)).tocsc().indices
+    parts: Any = (values, column.astype(small, copy=False), np.arange(n + 1, dtype=small))
+    return sparse.csr_array(parts, shape=(n, n_columns)).tocsc()
+
+
+def by_group(values: np.ndarray, group: np.ndarray, n_groups: int) -> tuple[np.ndarray, np.ndarray]:
+    """Values group after group, those of one group in the order that they have.
+
+    Args:
+        values: `(n,)`.
+        group: `(n,)` of each, 0 … n_groups - 1.
+        n_groups: how many groups there are.
+
+    Returns:
+        `(n_groups + 1,)` int64 where each group begins, and ends with n; and the values `(n,)`.
+    """
+    found = _transposed(values, group, n_groups)
+    return found.indptr.astype(np.int64), found.data
+
+
+def merged(columns: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
+    """The columns of two tables, whose rows are in order, as those of one whose rows are.
+
+    Args:
+        columns: of the one and of the other, by which rows are ordered, the most important last; none holds NaN.
+    """
+    last = np.concatenate(columns[-1])
+    order = np.argsort(last, kind="stable")  # which takes two runs as such
+    last = last[order]
+    tied = np.zeros(len(last), dtype=bool)
+    tied[1:] = last[1:] == last[:-1]
+    tied[:-1] |= tied[1:]
+    rows = order[tied]
+    if len(rows):
+        order[tied] = rows[order_of([np.concatenate(pair)[rows] for pair in columns])]
+    return [*(np.concatenate(pair)[order] for pair in columns[:-1]), last]
 
 
 def in_order(keys: Sequence[np.ndarray]) -> bool:

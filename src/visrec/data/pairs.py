@@ -12,11 +12,10 @@ import polars as pl
 from visrec.data.ids import IdMap
 from visrec.data.order import order_of
 from visrec.data.tables import (
+    Columns,
     coded_ids,
-    columns_of,
     number_column,
     part_column,
-    read_table,
     time_column,
     weight_column,
 )
@@ -96,7 +95,7 @@ def read_pairs(
 ) -> tuple[Pairs, list[str]]:
     """Read and check an interactions file; of a repeated user-item pair the newest row counts.
 
-    Columns are turned into numbers one after the other, and each is let go of then: texts need many times the memory.
+    Columns are read and turned into numbers one after the other: texts need many times the memory.
 
     Args:
         source: the file.
@@ -107,25 +106,25 @@ def read_pairs(
         DataError: names the file, the row or column, and the remedy.
     """
     progress(0, f"reading {source.name}")
-    table = read_table(source, required=("user_id", "item_id", "timestamp"))
-    found, names, n = columns_of(table), table.columns, table.height
+    columns = Columns(source, required=("user_id", "item_id", "timestamp"))
+    names, n = columns.names, columns.height
     progress(1, "numbering users")
-    user, user_ids = coded_ids(source, table, "user_id")
-    table = table.drop("user_id")
+    user, user_ids = coded_ids(source, columns.take("user_id"), "user_id")
     progress(2, "numbering items")
-    item, item_ids = coded_ids(source, table, "item_id")
-    table = table.drop("item_id")
+    item, item_ids = coded_ids(source, columns.take("item_id"), "item_id")
     progress(3, "reading times and values")
-    timestamp = time_column(source, table, "timestamp")
-    table = table.drop("timestamp")
-    weight = weight_column(source, table, "weight") if "weight" in names else np.ones(n, dtype=np.float32)
-    evaluation = part_column(source, table, "evaluation") if "evaluation" in names else None
-    rating = number_column(source, table, "rating") if "rating" in names else None
-    del table
+    timestamp = time_column(source, columns.take("timestamp"), "timestamp")
+    weight, evaluation, rating = np.ones(n, dtype=np.float32), None, None
+    if "weight" in names:
+        weight = weight_column(source, columns.take("weight"), "weight")
+    if "evaluation" in names:
+        evaluation = part_column(source, columns.take("evaluation"), "evaluation")
+    if "rating" in names:
+        rating = number_column(source, columns.take("rating"), "rating")
     if min_rating is not None and rating is None:
         raise DataError(
             f"{source}: min_rating is {min_rating:g} but there is no column rating. "
-            f"Found: {found}. Leave min_rating out, or add the column."
+            f"Found: {columns.found}. Leave min_rating out, or add the column."
         )
     progress(4, "looking for repeated pairs")
     pairs = Pairs(np.ones(n, dtype=bool), user, item, user_ids, item_ids, timestamp, weight, evaluation)

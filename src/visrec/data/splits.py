@@ -13,6 +13,7 @@ from visrec.errors import ConfigError, DataError
 
 TRAIN, VALID, TEST = 0, 1, 2
 Part = Literal["train", "valid", "test"]
+_BLOCK = 1 << 18  # rows that are looked at together
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,11 +108,11 @@ def leave_last_out(interactions: Interactions) -> Split:
     A basket is what one user did at one timestamp. A user with two baskets has no validation part; a user
     with one stays in training whole.
     """
-    baskets = _Baskets.of(interactions)
+    newest, has_older = _in_newest_basket(interactions, np.ones(len(interactions), dtype=bool))
+    next_newest, has_oldest = _in_newest_basket(interactions, ~newest)
     parts = np.full(len(interactions), TRAIN, dtype=np.int8)
-    age, count = baskets.age, baskets.count
-    parts[(age == 0) & (count >= 2)] = TEST
-    parts[(age == 1) & (count >= 3)] = VALID
+    parts[newest & has_older[interactions.user]] = TEST
+    parts[next_newest & has_oldest[interactions.user]] = VALID
     return _split(interactions, parts, "leave_last_out")
 
 
@@ -137,9 +138,8 @@ def by_evaluation(interactions: Interactions) -> Split:
         )
     if not (parts == VALID).any():
         rest = parts == TRAIN
-        baskets = _Baskets.of(interactions.where(rest))
-        held = np.flatnonzero(rest)[(baskets.age == 0) & (baskets.count >= 2)]
-        parts[held] = VALID
+        newest, has_older = _in_newest_basket(interactions, rest)
+        parts[newest & has_older[interactions.user]] = VALID
     return _split(interactions, parts, "by_evaluation")
 
 
@@ -172,6 +172,27 @@ def by_ratio(interactions: Interactions, *, test: float = 0.2, valid: float = 0.
     parts[(newer < test + valid) & ~oldest] = VALID
     parts[(newer < test) & ~oldest] = TEST
     return _split(interactions, parts, "by_ratio", test=test, valid=valid)
+
+
+def _in_newest_basket(interactions: Interactions, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which rows `(N,)` are of their user's newest basket, and which users `(U,)` have rows beside it.
+
+    Args:
+        interactions: all of them.
+        among: `(N,)` bool, the only rows that count.
+    """
+    user, time, n_users = interactions.user, interactions.timestamp, interactions.n_users
+    rows = [slice(start, start + _BLOCK) for start in range(0, len(user), _BLOCK)]
+    last = np.empty(n_users, dtype=time.dtype)
+    last[user] = time[0] if len(time) else 0  # the first of all, for who has a row
+    for block in rows:
+        mine = among[block]
+        np.maximum.at(last, user[block][mine], time[block][mine])
+    newest, has_others = among.copy(), np.zeros(n_users, dtype=bool)
+    for block in rows:
+        newest[block] &= time[block] == last[user[block]]
+        has_others[user[block][among[block] & ~newest[block]]] = True
+    return newest, has_others
 
 
 def _newest(time: np.ndarray, share: float) -> np.ndarray:

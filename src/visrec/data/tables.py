@@ -55,6 +55,41 @@ def read_table(path: Path, *, required: tuple[str, ...]) -> pl.DataFrame:
         DataError: missing or doubled columns, wrong encoding, ragged rows, no rows.
     """
     table = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+    _check(path, table, required)
+    return table
+
+
+class Columns:
+    """The columns of a table, handed out one after the other, so that they need not be in memory together.
+
+    Of a Parquet file, each is read when it is taken. A CSV file is read as a whole, and what was taken is let go of.
+
+    Attributes:
+        names: of all columns.
+        found: the same, for messages.
+        height: number of rows.
+    """
+
+    def __init__(self, path: Path, *, required: tuple[str, ...]) -> None:
+        """Look at a table; raises `DataError` as `read_table` does."""
+        self._path = path
+        self._table = None if path.suffix == ".parquet" else read_table(path, required=required)
+        head = _read_parquet(path, n_rows=1) if self._table is None else self._table
+        _check(path, head, required)
+        self.names, self.found = head.columns, columns_of(head)
+        self.height = _parquet_height(path) if self._table is None else head.height
+
+    def take(self, name: str) -> pl.DataFrame:
+        """A table of one column, which is taken once."""
+        if self._table is None:
+            return _read_parquet(self._path, columns=[name])
+        column = self._table.select(name)
+        self._table = self._table.drop(name)
+        return column
+
+
+def _check(path: Path, table: pl.DataFrame, required: tuple[str, ...]) -> None:
+    """`DataError` where columns are missing, or there is no row."""
     missing = [column for column in required if column not in table.columns]
     if missing:
         found = columns_of(table)
@@ -66,12 +101,21 @@ def read_table(path: Path, *, required: tuple[str, ...]) -> pl.DataFrame:
         raise DataError(f"{path}: column {', '.join(missing)} is missing. Found: {found}. {hint}")
     if table.height == 0:
         raise DataError(f"{path}: has column names but no rows; expected at least one.")
-    return table
 
 
-def _read_parquet(path: Path) -> pl.DataFrame:
+def _read_parquet(path: Path, *, columns: list[str] | None = None, n_rows: int | None = None) -> pl.DataFrame:
     try:
-        return pl.read_parquet(path, glob=False, hive_partitioning=False)
+        return pl.read_parquet(path, columns=columns, n_rows=n_rows, glob=False, hive_partitioning=False)
+    except _UNREADABLE as error:
+        raise DataError(
+            f"{path}: is not a readable Parquet file ({_first_line(error)}). Write it again, or bring it as CSV."
+        ) from None
+
+
+def _parquet_height(path: Path) -> int:
+    try:
+        rows = pl.scan_parquet(path, glob=False, hive_partitioning=False).select(pl.len()).collect()
+        return int(rows.item())
     except _UNREADABLE as error:
         raise DataError(
             f"{path}: is not a readable Parquet file ({_first_line(error)}). Write it again, or bring it as CSV."

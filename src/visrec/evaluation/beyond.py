@@ -1,4 +1,4 @@
-"""Beyond accuracy: what the lists are like that a model shows, whatever the users took. NumPy and SciPy only.
+"""Beyond accuracy: what the lists are like that a model shows, whatever the users took. Without torch.
 
 A list is the k best candidates of a user; it is shorter where there are fewer. What is of one user (novelty,
 popularity bias, creators, visual diversity and distance) is averaged over users; what is of all lists
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
-from scipy import sparse
 
+from visrec.compiled import compiled, in_parallel
 from visrec.data.interactions import Histories, Interactions
 from visrec.evaluation.popularity import popularity_percentiles
 
@@ -27,6 +27,8 @@ CREATORS = ("artist", "creator")
 """The columns of the items' table that may say who made an item."""
 
 _CELLS = 1 << 22  # floats of vectors held at once: 16 MiB
+_LEAST = 4  # lists that are worth waking a thread for
+_TINY = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,24 +172,25 @@ def looks(
         vectors: `(I, F)`.
         cutoffs: the lengths of list that are looked at.
     """
-    found = {
-        f"visual_{one}@{k}": np.full(len(lists), np.nan) for k in cutoffs for one in ("diversity", "distance")
-    }
-    for rows in _chunks(lists.lengths + histories.lengths, max(1, _CELLS // vectors.shape[1])):
+    found = {f"visual_{one}@{k}": np.zeros(len(lists)) for k in cutoffs for one in ("diversity", "distance")}
+    ends = np.unique(cutoffs)
+    whole = vectors.dtype == np.float32  # else some are at a time
+    limit = int(lists.indptr[-1] + histories.indptr[-1]) if whole else max(1, _CELLS // vectors.shape[1])
+    for rows in _chunks(lists.lengths + histories.lengths, limit):
         shown, known = lists.take(rows), histories.take(rows)
-        items, place = np.unique(np.concatenate([shown.items, known.items]), return_inverse=True)
-        units, seen = _units(vectors, items)
-        shown = replace(shown, items=place[: len(shown.items)])
-        known = replace(known, items=place[len(shown.items) :])
-        of_history, m = _sums(known, units, seen)
-        for k in cutoffs:
-            of_list, n = _sums(head(shown, k), units, seen)
-            square = np.einsum("bf,bf->b", of_list, of_list)
+        some = np.asarray(vectors)
+        if not whole:
+            items, place = np.unique(np.concatenate([shown.items, known.items]), return_inverse=True)
+            some = np.asarray(vectors[items], dtype=np.float32)
+            shown = replace(shown, items=place[: len(shown.items)])
+            known = replace(known, items=place[len(shown.items) :])
+        sums = np.zeros((4, len(ends), len(rows)))
+        listed = shown.indptr, shown.items, known.indptr, known.items
+        in_parallel(_sum_looks, len(rows), some, *listed, ends, *sums, least=_LEAST)
+        for k, n, m, square, product in zip(ends.tolist(), *sums, strict=True):
             # The n cosines of an item with itself are 1 and do not count.
             found[f"visual_diversity@{k}"][rows] = 1 - _ratio(square - n, n * (n - 1))
-            found[f"visual_distance@{k}"][rows] = 1 - _ratio(
-                np.einsum("bf,bf->b", of_list, of_history), n * m
-            )
+            found[f"visual_distance@{k}"][rows] = 1 - _ratio(product, n * m)
     return found
 
 
@@ -235,20 +238,39 @@ def _chunks(sizes: np.ndarray, limit: int) -> list[np.ndarray]:
     return [*chunks, np.arange(start, len(sizes))] if len(sizes) else []
 
 
-def _units(vectors: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors of length 1 `(n, F)` float32 of some items, and which of them have one `(n,)`."""
-    found = np.asarray(vectors[items], dtype=np.float32)
-    length = np.sqrt(np.einsum("if,if->i", found, found, dtype=np.float64))
-    found /= np.maximum(length, np.finfo(np.float32).tiny)[:, None].astype(np.float32)
-    return found, length > 0
+@compiled
+def _sum_looks(start, stop, vectors, first, shown, since, known, ends, n, m, square, product):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+    """Of lists cut at each of `ends` and of histories the sums of unit vectors: by cut `(c, B)`, how many vectors n
+    the list has and m the history, the square of the list's sum, and its product with the history's.
+    """
+    of_list, of_history = np.empty(vectors.shape[1], np.float32), np.empty(vectors.shape[1], np.float32)
+    for b in range(start, stop):
+        of_list[:], of_history[:] = 0, 0
+        place, seen, met = first[b], 0, 0
+        for s in range(since[b], since[b + 1]):
+            met += _add_unit(of_history, vectors[known[s]])
+        for c in range(len(ends)):
+            while place < min(first[b] + ends[c], first[b + 1]):
+                seen += _add_unit(of_list, vectors[shown[place]])
+                place += 1
+            n[c, b], m[c, b] = seen, met
+            for f in range(len(of_list)):
+                square[c, b] += np.float64(of_list[f]) * of_list[f]
+                product[c, b] += np.float64(of_list[f]) * of_history[f]
 
 
-def _sums(rows: Histories, units: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The sum of each row's vectors `(B, F)`, and how many they are `(B,)`; only of `seen (n,)` items. float64."""
-    rows = rows.where(seen[rows.items])
-    ones = np.ones(len(rows.items), dtype=np.float32)
-    marks = sparse.csr_array((ones, rows.items, rows.indptr), shape=(len(rows), len(units)))
-    return (marks @ units).astype(np.float64), rows.lengths.astype(np.float64)
+@compiled
+def _add_unit(total, vector):  # type: ignore[no-untyped-def]
+    """Add a vector, brought to length 1, and say how many it is: one of zeros is none."""
+    square = 0.0
+    for f in range(len(vector)):
+        square += np.float64(vector[f]) * vector[f]
+    if square == 0:
+        return 0
+    scale = np.float32(1 / max(np.sqrt(square), _TINY))
+    for f in range(len(vector)):
+        total[f] += scale * vector[f]
+    return 1
 
 
 def _features(content: Content) -> Features | None:

@@ -6,7 +6,8 @@ Nothing here imports torch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -26,18 +27,23 @@ class Paired:
     Attributes:
         difference: of the means, with its interval over users (and seeds).
         p: of the randomisation test, in (0, 1].
-        p_wilcoxon: of Wilcoxon's signed-rank test, in [0, 1].
         effect_size: d_z, the mean of the differences over their standard deviation; None where that is 0.
         better: share of users who are better off with the one.
         worse: share of those who are worse off; the rest see no difference.
+        by_user: the differences `(B,)`.
     """
 
     difference: Estimate
     p: float
-    p_wilcoxon: float
     effect_size: float | None
     better: float
     worse: float
+    by_user: np.ndarray = field(repr=False, compare=False)
+
+    @cached_property
+    def p_wilcoxon(self) -> float:
+        """p of Wilcoxon's signed-rank test, in [0, 1]; made when asked for, as SciPy's tests are slow to load."""
+        return wilcoxon_test(self.by_user)
 
     @property
     def equal(self) -> float:
@@ -76,10 +82,10 @@ def compare_paired(
         Paired(
             bootstrap(column, noise=[*noise, *base_noise], seed=seed),
             float(p[place]),
-            wilcoxon_test(column),
             _effect_size(column),
             float(np.mean(column > 0)),
             float(np.mean(column < 0)),
+            column,
         )
         for place, ((_, noise), column) in enumerate(zip(models, differences.T, strict=True))
     ]

@@ -16,7 +16,7 @@ from visrec.data.splits import Part, Split
 from visrec.errors import ConfigError, DataError
 from visrec.evaluation import beyond
 from visrec.evaluation.metrics import Ranks, compute, metric_names
-from visrec.evaluation.significance import LEVEL, METHOD, RESAMPLES, Estimate, Spread, bootstrap, caution
+from visrec.evaluation.significance import LEVEL, METHOD, RESAMPLES, Estimate, Spread, bootstraps, caution
 from visrec.evaluation.tasks import CANDIDATES, Name, Protocol, Task, task_of, unseen, warning_of
 from visrec.features.features import Features
 from visrec.ranking import ranks_of, top_k
@@ -169,7 +169,7 @@ def evaluate(
     defined = {name: values[~np.isnan(values)] for name, values in judged.of_users.items()}
     return Report(
         model=type(model).__name__,
-        metrics={name: bootstrap(values, seed=seed) for name, values in columns.items()},
+        metrics=bootstraps(columns, seed=seed),
         per_user=per_user,
         new_items=new_items,
         protocol={
@@ -195,7 +195,7 @@ def evaluate(
                 "seed": seed,
             },
         },
-        beyond={name: bootstrap(values, seed=seed) for name, values in defined.items() if len(values)},
+        beyond=bootstraps({name: values for name, values in defined.items() if len(values)}, seed=seed),
         system=judged.of_all,
         lens=lens.facts,
     )
@@ -323,15 +323,12 @@ def _blocks(model: Recommender, split: Split, task: Task, k: int) -> Iterator[_B
             "The model was fitted on other users or items than this split has; fit it on split.train."
         )
     done = 0
-    for users, queries in model.query_blocks(task.users):
+    for users, _, scores in model.score_blocks(task.users):
         rows = np.arange(done, done + len(users))
-        scores = model.score_queries(queries)
         task.close(scores, rows)
         targets = task.targets.take(rows)
-        rank, mid = ranks_of(scores, targets.owner, targets.items, users)
+        rank, mid, n_candidates = ranks_of(scores, targets.owner, targets.items, users)
         found = top_k(scores, k, users)[0] if k else np.empty((len(rows), 0), dtype=np.int64)
-        n_candidates = np.array([np.count_nonzero(line > -np.inf) for line in scores.numpy()], dtype=np.int64)
-        del scores  # or there were two blocks while the next is made
         real = found >= 0
         yield _Block(
             rows=rows,
@@ -404,7 +401,7 @@ def _new_items(
     if len(task.users) == 0:
         return {}, 0
     ranks = _ranks(list(_blocks(model, split, task, 0)), task)
-    return {name: bootstrap(compute(name, ranks), seed=seed) for name in names}, len(task.users)
+    return bootstraps({name: compute(name, ranks) for name in names}, seed=seed), len(task.users)
 
 
 def _values(name: str, ranks: Ranks, protocol: Protocol) -> np.ndarray:

@@ -5,7 +5,7 @@ Nothing here imports torch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,7 +112,7 @@ def bootstrap(
     """
     mean = float(values.mean())
     rng = np.random.default_rng(seed)
-    means = _resampled_means(values, rng, resamples)
+    means = _resampled_means(values[None], rng, resamples)[0]
     correction, acceleration = _shape(values, means, mean)
     if any(one.scale > 0 for one in noise):
         variance = float(values.var()) / len(values)
@@ -127,15 +127,31 @@ def bootstrap(
     return Estimate(mean, float(low), float(high))
 
 
-def _resampled_means(values: np.ndarray, rng: np.random.Generator, resamples: int) -> np.ndarray:
-    """Means `(resamples,)` of users drawn with replacement, in blocks of bounded memory."""
-    n = len(values)
-    means = []
-    step = max(1, _BLOCK // max(1, n))
+def bootstraps(columns: Mapping[str, np.ndarray], *, seed: int = 0) -> dict[str, Estimate]:
+    """`bootstrap` of each of many columns `(B,)` of values; those of the same users have the same resamples."""
+    found: dict[str, Estimate] = {}
+    for n in {len(values): None for values in columns.values()}:
+        some = {name: values for name, values in columns.items() if len(values) == n}
+        means = _resampled_means(np.stack(list(some.values())), np.random.default_rng(seed), RESAMPLES)
+        for (name, values), resampled in zip(some.items(), means, strict=True):
+            mean = float(values.mean())
+            low, high = np.quantile(resampled, _levels(LEVEL, *_shape(values, resampled, mean)))
+            found[name] = Estimate(mean, float(low), float(high))
+    return {name: found[name] for name in columns}
+
+
+def _resampled_means(columns: np.ndarray, rng: np.random.Generator, resamples: int) -> np.ndarray:
+    """Means `(C, resamples)` of users drawn with replacement, of columns `(C, B)`, in blocks of bounded memory."""
+    n = columns.shape[1]
+    means = np.empty((len(columns), resamples))
+    step = min(resamples, max(1, _BLOCK // max(1, n)))
+    held = np.empty((step, n))
     for start in range(0, resamples, step):
-        drawn = rng.integers(0, n, size=(min(step, resamples - start), n))
-        means.append(values[drawn].mean(axis=1))
-    return np.concatenate(means)
+        block = slice(start, min(start + step, resamples))
+        drawn = rng.integers(0, n, size=(block.stop - start, n))
+        for values, of_these in zip(columns.astype(np.float64, copy=False), means, strict=True):
+            of_these[block] = values.take(drawn, out=held[: len(drawn)], mode="clip").mean(axis=1)
+    return means
 
 
 def bca_ends(values: np.ndarray, means: np.ndarray, *, level: float = LEVEL) -> tuple[float, float]:

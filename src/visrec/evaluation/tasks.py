@@ -15,11 +15,13 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from visrec.compiled import compiled, in_parallel
 from visrec.config import Config
 from visrec.data.interactions import Histories, Interactions
 from visrec.data.splits import Part, Split
 from visrec.errors import ConfigError, DataError
 from visrec.evaluation.availability import Availability, first_moment
+from visrec.ranking import flat
 
 TUTORIAL_MASKED = 10
 """How many of the items that a user took the tutorial leaves out of the ranking: the newest ones."""
@@ -117,15 +119,16 @@ def task_of(
     if part not in ("valid", "test"):
         raise ConfigError(f"part is '{part}'; expected 'test' or 'valid'.")
     held, seen = split.part(part), split.seen(part)
-    _refuse_seen(held, seen, part)
+    before = _by_user(seen)
+    _refuse_seen(held, before, part)
     if protocol.targets == "basket":
         held = next_basket(held)
     if protocol.name == "tutorial":
         task = _tutorial(held, seen)
     elif protocol.name == "temporal":
-        task = _temporal(split, held, seen, protocol, metadata)
+        task = _temporal(split, held, before, protocol, metadata)
     else:
-        task = _full(held, seen)
+        task = _full(held, before)
     if candidates is not None:
         task = _among(task, candidates)
     asked = np.flatnonzero(task.targets.lengths > 0)
@@ -137,13 +140,14 @@ def task_of(
         drawn = np.random.default_rng([seed, 1]).permutation(len(asked))[: protocol.users]
         task = replace(task.only(np.sort(drawn)), facts={**task.facts, "drawn_from_users": len(asked)})
     if protocol.name == "sampled" and len(task.users):  # after the users are known, for it looks at each
-        task = _sampled(task, seen, protocol.negatives or 0, seed, candidates)
+        is_open = np.ones(held.n_items, dtype=bool) if candidates is None else candidates
+        task = _sampled(task, before, protocol.negatives or 0, seed, is_open)
     return task
 
 
 def unseen(split: Split, part: Part) -> Task:
     """All users, also those with nothing held out: candidates are all items but those of the parts before."""
-    return _full(split.part(part), split.seen(part))
+    return _full(split.part(part), _by_user(split.seen(part)))
 
 
 def next_basket(held: Interactions) -> Interactions:
@@ -188,8 +192,8 @@ def warning_of(protocol: Protocol, n_users: int, of: int | None) -> str:
 # ---- the protocols ---------------------------------------------------------------------------------------
 
 
-def _full(held: Interactions, seen: Interactions) -> Task:
-    return Task(np.arange(held.n_users), _by_user(held), _closing(_by_user(seen)), {})
+def _full(held: Interactions, closed: Histories) -> Task:
+    return Task(np.arange(held.n_users), _by_user(held), _closing(closed), {})
 
 
 def _tutorial(held: Interactions, seen: Interactions) -> Task:
@@ -198,7 +202,7 @@ def _tutorial(held: Interactions, seen: Interactions) -> Task:
     Where there is no such item, or it is among those ten, the user cannot be asked and is left out.
     """
     newest = seen.histories().newest(TUTORIAL_MASKED)
-    task = _full(held, seen)
+    task = _full(held, newest)
     merged = np.bincount(task.targets.owner, task.targets.items, len(task.users)).astype(np.int64)  # (U,)
     several = task.targets.lengths > 1
     masked = np.zeros(len(merged), dtype=bool)
@@ -209,11 +213,11 @@ def _tutorial(held: Interactions, seen: Interactions) -> Task:
         "users_with_merged_targets": int((several & asked).sum()),
         "users_without_a_target_after_merging": int((several & ~asked).sum()),
     }
-    return Task(task.users, Histories(indptr, merged[asked]), _closing(newest), facts)
+    return replace(task, targets=Histories(indptr, merged[asked]), facts=facts)
 
 
 def _temporal(
-    split: Split, held: Interactions, seen: Interactions, protocol: Protocol, metadata: pl.DataFrame | None
+    split: Split, held: Interactions, before: Histories, protocol: Protocol, metadata: pl.DataFrame | None
 ) -> Task:
     """Candidates are, of the unseen items, those that are there at the moment of the user's first held-out event.
 
@@ -224,13 +228,11 @@ def _temporal(
     there = Availability.of(
         split.train.union(split.valid).union(split.test), metadata, protocol.one_of_a_kind
     )
-    task, moment = _full(held, seen), first_moment(held, "user")
-    unseen, start, gone = task.close, torch.from_numpy(there.start), torch.from_numpy(there.gone)
+    task, moment = _full(held, before), first_moment(held, "user")
 
     def close(scores: Tensor, rows: np.ndarray) -> None:
-        unseen(scores, rows)
-        for line, now in zip(scores, moment[rows].tolist(), strict=True):  # no (b, I) of moments
-            line[(start > now) | (gone < now)] = -torch.inf
+        task.close(scores, rows)
+        in_parallel(_close_absent, len(rows), *flat(scores), there.start, there.gone, moment[rows], least=1)
 
     found = there.at(task.targets.items, moment[task.targets.owner])
     facts = {
@@ -241,14 +243,12 @@ def _temporal(
     return Task(task.users, task.targets.where(found), close, facts)
 
 
-def _sampled(task: Task, seen: Interactions, n: int, seed: int, candidates: np.ndarray | None) -> Task:
+def _sampled(task: Task, before: Histories, n: int, seed: int, is_open: np.ndarray) -> Task:
     """Candidates are the targets and n items that the user has not taken, drawn without replacement.
 
     All that there are, where they are fewer. What a user gets depends on the seed and the user alone.
     """
-    is_open = np.ones(seen.n_items, dtype=bool) if candidates is None else candidates
     pool = np.flatnonzero(is_open)
-    before = _by_user(seen)
     drawn = []
     for row, user in enumerate(task.users.tolist()):
         taken = np.union1d(before.of(user), task.targets.of(row))
@@ -275,11 +275,11 @@ def _sampled(task: Task, seen: Interactions, n: int, seed: int, candidates: np.n
 
 def _among(task: Task, candidates: np.ndarray) -> Task:
     """Only some items `(I,)` are candidates."""
-    closed = torch.from_numpy(np.flatnonzero(~candidates))
+    closed = torch.from_numpy(~candidates)
 
     def close(scores: Tensor, rows: np.ndarray) -> None:
         task.close(scores, rows)
-        scores.index_fill_(1, closed, -torch.inf)
+        scores.masked_fill_(closed, -torch.inf)
 
     return replace(task, targets=task.targets.where(candidates[task.targets.items]), close=close)
 
@@ -292,9 +292,18 @@ def _closing(items: Histories) -> Close:
 
     def close(scores: Tensor, rows: np.ndarray) -> None:
         found = items.take(rows)
-        scores[torch.from_numpy(found.owner), torch.from_numpy(found.items)] = -torch.inf
+        scores.numpy()[found.owner, found.items] = -np.inf
 
     return close
+
+
+@compiled
+def _close_absent(begin, end, scores, apart, start, gone, now):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+    """Closes what is not there at the moment of each row."""
+    for b in range(begin, end):
+        line, moment = scores[b * apart : b * apart + len(start)], now[b]
+        for i in range(len(line)):
+            line[i] = np.float32(-np.inf) if start[i] > moment or gone[i] < moment else line[i]
 
 
 def _by_user(part: Interactions) -> Histories:
@@ -303,9 +312,11 @@ def _by_user(part: Interactions) -> Histories:
     return Histories(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64))
 
 
-def _refuse_seen(held: Interactions, seen: Interactions, part: Part) -> None:
-    pairs = [each.user.astype(np.int64) * each.n_items + each.item for each in (held, seen)]
-    if np.isin(*pairs).any():
+def _refuse_seen(held: Interactions, before: Histories, part: Part) -> None:
+    taken = before.owner * held.n_items + before.items  # of each user and item one number, in rising order
+    asked = held.user.astype(np.int64) * held.n_items + held.item
+    place = np.searchsorted(taken, asked)
+    if (taken[place[place < len(taken)]] == asked[place < len(taken)]).any():
         raise DataError(
             f"A held-out item of the part '{part}' was taken before; the parts of a split must differ."
         )

@@ -123,9 +123,9 @@ def check_explanations(
 
 def _asked(model: Recommender, users: np.ndarray) -> Iterator[tuple[Question, float]]:
     """For each user the question of what is recommended first, and the spread of their scores."""
-    for block, queries in model.query_blocks(users):
-        scores = model.score_queries(queries).double().numpy()  # (B, I)
-        for user, row in zip(block.tolist(), scores, strict=True):
+    for block, _, scores in model.score_blocks(users):
+        for user, line in zip(block.tolist(), scores, strict=True):
+            row = line.double().numpy()  # (I,)
             history = model.histories.of(user)
             spread = float(row.std())
             row[history] = -np.inf

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -77,7 +78,7 @@ class Question:
         """Of the item for each history `(n,)` float64."""
         return scores_of(self.model, self.queries(histories), np.array([self.item]))[:, 0]
 
-    @property
+    @cached_property
     def score(self) -> float:
         """Of the item."""
         return float(self.scores([self.history])[0])
@@ -90,7 +91,7 @@ class Question:
 def scores_of(model: Recommender, queries: Queries, items: np.ndarray) -> np.ndarray:
     """Scores `(B, n)` float64 of some items alone."""
     with torch.no_grad():
-        scores = model.pool(model.encode_queries(queries), rows_of(model, items), queries)
+        scores = model.pool(queries, rows_of(model, items))
     return scores.double().numpy()
 
 

@@ -123,11 +123,11 @@ def extract(
             f"pca is {pca}, but {n_vectors:,} vectors of length {made.dim:,} have at most "
             f"{max(0, min(made.dim, n_vectors - 1)):,} principal components. Ask for fewer."
         )
-    kept = np.dtype(dtype)
+    kept: np.dtype[Any] = np.dtype(dtype)
     if made.dtype is not None:
         if pca is not None or l2:
             raise ConfigError(f"{made.name} is stored as it is; leave pca and l2 out.")
-        kept, steps = made.dtype, Steps(standardize=False)
+        kept, steps = np.dtype(made.dtype), Steps(standardize=False)
     work = _Work(catalog, Recipe(made, steps, kept, settings), n_workers, progress)
     if out is not None:
         return work.into(Path(out))

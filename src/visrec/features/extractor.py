@@ -6,14 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from visrec.config import Config, digest_of
 from visrec.errors import ConfigError
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL import Image
 
 
@@ -79,7 +78,7 @@ class Extractor(ABC):
     columns: tuple[str, ...] | None = None
     grid: tuple[int, int] | None = None
     batch_size: int = 32
-    dtype: ClassVar[np.dtype[Any] | None] = None
+    dtype: ClassVar[Literal["uint8"] | None] = None
     learns: ClassVar[bool] = False
     preparation: Preparation
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from visrec.errors import ConfigError, FeaturesError
 from visrec.features.extractor import Preparation
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL import Image
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -137,6 +137,7 @@ class Transform(Preparation):
 
     def __call__(self, image: Image.Image) -> np.ndarray:
         """An upright RGB picture to `(H, W, 3)` uint8, H and W those of `crop`."""
+        import numpy as np
         from PIL import Image
 
         if isinstance(self.resize, int) or self.fit == "cover":  # else no side grows beyond its bounds

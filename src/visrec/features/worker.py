@@ -22,6 +22,7 @@ import numpy as np
 
 from visrec.errors import ImageError
 from visrec.features.extractor import Preparation
+from visrec.memory import keep_freed_memory
 
 READY = "ready"
 """The first answer: what ends the process from now on is not its start."""
@@ -102,6 +103,7 @@ def main() -> None:
 
     import cv2
 
+    keep_freed_memory()
     cv2.setNumThreads(1)  # the processes share the processors already
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started this; stdin then ends
     preparation = made_from(json.loads(sys.stdin.buffer.readline()))

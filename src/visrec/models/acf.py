@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
@@ -10,18 +12,23 @@ import polars as pl
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from visrec.errors import ConfigError, FeaturesError
 from visrec.recommender import Fitting, Queries
 from visrec.space import Choice, IntRange, LogRange, Space
+from visrec.training.attention import Pairs, attend
+from visrec.training.device import beside
 from visrec.training.optimizer import L2
 from visrec.training.pairwise import PairwiseRecommender
+from visrec.training.regions import Kept, Regions, principal_directions
 from visrec.training.sampling import HistoryRule
 from visrec.training.trainer import TrainingConfig
+from visrec.training.vectors import Precision, is_bfloat16
 
 # What the tutorial's code used; a setting given by hand still wins.
-TUTORIAL = {
+TUTORIAL: dict[str, Any] = {
+    "components": None,
+    "precision": "float32",
     "dim_gamma": 128,
     "max_history": 9,
     "epochs": 10,
@@ -37,6 +44,8 @@ TUTORIAL = {
 _CELLS = 1 << 25  # floats of what is computed at once: 128 MiB
 _LOWEST = torch.finfo(torch.float32).min  # of a softmax: its share is exactly 0
 
+log = logging.getLogger("visrec")
+
 
 class ACFConfig(TrainingConfig):
     """Settings of `ACF`."""
@@ -49,12 +58,18 @@ class ACFConfig(TrainingConfig):
     }
     variant: Literal["paper", "tutorial"] = "paper"
     """"paper", or "tutorial": its equations, sizes and initial values; see `ACF`."""
+    components: int | None = Field(default=128, ge=1)
+    """Regions of more numbers are reduced to so many once, before training, along the directions that keep most of
+    them; None: regions are read as they are, as in the paper and in the tutorial's variant."""
     dim_gamma: int = Field(default=64, ge=1)
     """K, the size of the vectors u, v and p."""
     dim_attention: int = Field(default=64, ge=1)
     """k, the size of the hidden layer of both attentions; the tutorial's variant has K."""
     max_history: int = Field(default=20, ge=1)
     """H, the newest so many items of a user are looked at."""
+    precision: Precision = "auto"
+    """Of the factors of W2x x_lm and of its gradient: "auto" is bfloat16 where the hardware has it. Weights, sums and
+    all else are float32."""
     batch_size: int = Field(default=256, ge=1)
     """Triples a step. The regions of all items that they look at are read from disk at each."""
     reg: float = Field(default=0.01, ge=0)
@@ -90,25 +105,35 @@ class ACF(PairwiseRecommender):
         alpha_ul = softmax_l( w1 . ReLU(W1u u_u + W1v v_l + W1p p_l + W1x xbar_ul + b1) ).
 
     The constants c1 and c2 that the paper adds cancel in the softmax and are left out. An item without an image has
-    xbar = 0 and no beta. The regions are taken as they come. A positive is never in its own history; users without
-    a history have the query u_u.
+    xbar = 0 and no beta. A positive is never in its own history; users without a history have the query u_u.
+
+    Regions longer than `components` are read as B x_lm, with B (C, F) the orthonormal directions that keep most of
+    their squared length. What lies within these is read as it is: W x = (W B') B x.
 
     variant="tutorial": x_lm is first reduced to W_r x_lm + b_r (K); p is v; there is no W1v; the query is
     (W1u u_u + b_u + sum_l alpha_ul p_l) / K, the projection of u_u in place of u_u itself.
 
-    Symbols: u (U, K), v and p (I, K), W2x and W1x (k, F), all other W (k, K), b and w (k,).
+    Symbols: u (U, K), v and p (I, K), W2x and W1x (k, F) or (k, C), all other W (k, K), b and w (k,).
     """
 
     Config = ACFConfig
     config: ACFConfig
     needs = "regions"
     query = "both"
+    learns_on_gpu = True
     new_users = False
     new_items = False
     paper = "Chen et al. 2017"
 
+    basis: Tensor
+    """(C, F) B; (0, F) where regions are read as they are."""
     Q: Tensor | None = None
     """(U, K) the query vectors for the training histories: what a model that was loaded without features ranks by."""
+    kept: Kept | None = None
+    """The reduced regions of all that is in a history, in a model that was fitted and not loaded."""
+    _folder: Path | None = None
+    _at_hand: Kept | None = None
+    """What it keeps, while it learns: on the GPU if that is where, and there is room."""
 
     @property
     def looks_at(self) -> HistoryRule:
@@ -123,6 +148,9 @@ class ACF(PairwiseRecommender):
             return nn.Parameter(torch.empty(shape))
 
         K, k, F = self.config.dim_gamma, self.config.dim_attention, self.n_features
+        C = min(self.config.components or F, F)
+        self.register_buffer("basis", torch.zeros(C if C < F else 0, F))
+        F = C
         self.u, self.v = parameter(n_users, K), parameter(n_items, K)
         if self._is_tutorial:
             self.W_r, self.b_r, self.b_u = parameter(K, F), parameter(K), parameter(K)
@@ -134,23 +162,52 @@ class ACF(PairwiseRecommender):
         self.b1, self.w1 = parameter(k), parameter(k)
 
     def initialize(self, generator: torch.Generator) -> None:
+        if len(self.basis):
+            self._reduce()
+        of_regions = ("W_r",) if self._is_tutorial else ("W2x", "W1x")
         for name, parameter in self.named_parameters():
-            if name in ("u", "v", "p"):
-                std = 1.0 if self._is_tutorial else 0.1 / self.config.dim_gamma**0.5
-                nn.init.normal_(parameter, std=std, generator=generator)
-            elif name in ("W_r", "b_r"):
-                bound = self.n_features**-0.5
-                nn.init.uniform_(parameter, -bound, bound, generator=generator)
-            elif name.startswith("b"):
-                nn.init.zeros_(parameter)
-            elif self._is_tutorial:
-                nn.init.normal_(parameter, std=(2 / parameter.shape[-1]) ** 0.5, generator=generator)
+            if len(self.basis) and name in of_regions:  # W' = W B' of a W that reads all F numbers
+                whole = torch.empty(len(parameter), self.n_features)
+                self._initialize(name, whole, generator)
+                parameter.detach().copy_(whole @ self.basis.T)
             else:
-                nn.init.xavier_uniform_(torch.atleast_2d(parameter), generator=generator)
+                self._initialize(name, parameter, generator)
+
+    def _initialize(self, name: str, values: Tensor, generator: torch.Generator) -> None:
+        if name in ("u", "v", "p"):
+            std = 1.0 if self._is_tutorial else 0.1 / self.config.dim_gamma**0.5
+            nn.init.normal_(values, std=std, generator=generator)
+        elif name in ("W_r", "b_r"):
+            bound = self.n_features**-0.5
+            nn.init.uniform_(values, -bound, bound, generator=generator)
+        elif name.startswith("b"):
+            nn.init.zeros_(values)
+        elif self._is_tutorial:
+            nn.init.normal_(values, std=(2 / values.shape[-1]) ** 0.5, generator=generator)
+        else:
+            nn.init.xavier_uniform_(torch.atleast_2d(values), generator=generator)
+
+    def _reduce(self) -> None:
+        """Find the basis, and keep the regions of the histories in it."""
+        assert self.features is not None
+        items = torch.from_numpy(np.unique(self.histories.items))
+        basis, share = principal_directions(self.features, items, len(self.basis))
+        self.basis.copy_(basis)
+        note = (
+            f"it reads {len(basis)} of the {self.n_features:,} dimensions of regions, {100 * share:.1f} % of their "
+            f"squared length."
+        )
+        self.notes += (note,)
+        log.info("%s: %s", type(self).__name__, note)
+        self.kept = Regions(self.features, self.basis).keep(items, folder=self._folder).kept
 
     @property
     def _is_tutorial(self) -> bool:
         return self.config.variant == "tutorial"
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return torch.bfloat16 if is_bfloat16(self.config.precision, self.device.type) else torch.float32
 
     @property
     def profile(self) -> nn.Parameter:
@@ -238,9 +295,14 @@ class ACF(PairwiseRecommender):
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         self.Q = state["Q"]
-        super().restore({name: tensor for name, tensor in state.items() if name != "Q"})
+        rest = {name: tensor for name, tensor in state.items() if name != "Q"}
+        if "basis" not in rest:  # written before regions were ever reduced
+            self.config = self.config.replace(components=None, precision="float32")
+            rest["basis"] = torch.zeros(0, int(state["content_shape"][-1]))
+        super().restore(rest)
 
     def _fit(self, fitting: Fitting) -> None:
+        self._folder = None if fitting.checkpoint is None else fitting.checkpoint.parent
         super()._fit(fitting)
         self.remember()
 
@@ -263,9 +325,12 @@ class ACF(PairwiseRecommender):
         return self._fitted(self.Q)[queries.user]
 
     def _blocks(self, queries: Queries) -> Iterator[Queries]:
-        """Some queries at a time, so that W x of their items stays within a fixed memory; in training all at once."""
-        cells = queries.history.shape[1] * self.content_shape[0] * 2 * self.config.dim_attention
-        n = max(1, len(queries) if torch.is_grad_enabled() else _CELLS // max(1, cells))
+        """Some queries at a time, so that what they hold stays within a fixed memory; in training all at once."""
+        C = len(self.basis) or self.n_features
+        of_item = self.content_shape[0] + C + 4 * self.config.dim_attention  # beta, xbar and what is hidden
+        n = max(1, _CELLS // max(1, queries.history.shape[1] * of_item))
+        if torch.is_grad_enabled():
+            n = max(1, len(queries))
         assert queries.user is not None
         for parts in zip(
             *(one.split(n) for one in (queries.user, queries.history, queries.mask)), strict=True
@@ -275,23 +340,10 @@ class ACF(PairwiseRecommender):
     def _attend(self, queries: Queries) -> _Attention:
         assert self.features is not None
         assert queries.user is not None
-        k, R, F = self.config.dim_attention, *self.content_shape
         u = self.take(self.u, queries.user)  # (B, K)
         owner = queries.mask.nonzero()[:, 0]  # (S,)
         distinct, item = queries.history[queries.mask].unique(return_inverse=True)  # (n,) sorted, (S,)
-        # By linearity W x is done once an item, not once a pair: W1x xbar = sum_m beta_m W1x x_m.
-        Y = torch.cat(_in_blocks(self._project, (distinct,), R * F))  # (n, R, 2k)
-        Y2, Y1 = Y.split(k, dim=2)  # (n, R, k) each
-
-        def components(of_user: Tensor, item: Tensor) -> Tensor:
-            hidden = (of_user[:, None] + Y2[item]).relu()  # (s, R, k)
-            beta = (hidden @ self.w2).softmax(1)  # (s, R)  component-level attention
-            return torch.cat([beta, torch.einsum("sr,srk->sk", beta, Y1[item])], dim=1)  # (s, R + k)
-
-        of_user = (u @ self.W2u.T + self.b2)[owner]  # (S, k)
-        beta, of_xbar = torch.cat(_in_blocks(components, (of_user, item), 2 * R * k)).split([R, k], dim=1)
-        missing = torch.from_numpy(self.features.missing[distinct.numpy()])[item]  # (S,)
-        of_xbar = of_xbar.masked_fill(missing[:, None], 0)  # (S, k)
+        beta, of_xbar = self._look(u, owner, distinct, item)  # (S, R), (S, k)
         base = u @ self.W1u.T  # (B, k)
         p = self.take(self.profile, distinct)  # (n, K)
         of_item = p @ self.W1p.T  # (n, k)
@@ -299,20 +351,41 @@ class ACF(PairwiseRecommender):
             base = u = base + self.b_u  # the projection takes the place of u in the query too
         else:
             of_item = of_item + self.take(self.v, distinct) @ self.W1v.T
-        hidden = (base[owner] + of_item[item] + of_xbar + self.b1).relu()  # (S, k)
-        padding = u.new_full(queries.mask.shape, _LOWEST)
-        logits = padding.masked_scatter(queries.mask, hidden @ self.w1)  # (B, H)
-        alpha = logits.softmax(1)[queries.mask]  # (S,)  item-level attention
-        query = u.index_add(0, owner, alpha[:, None] * p[item])  # (B, K)
+        owner, item, mask = (beside(one, u) for one in (owner, item, queries.mask))
+        hidden = (
+            base.index_select(0, owner) + of_item.index_select(0, item) + of_xbar + self.b1
+        ).relu()  # (S, k)
+        padding = u.new_full(mask.shape, _LOWEST)
+        logits = padding.masked_scatter(mask, hidden @ self.w1)  # (B, H)
+        alpha = logits.softmax(1)[mask]  # (S,)  item-level attention
+        query = u.index_add(0, owner, alpha[:, None] * p.index_select(0, item))  # (B, K)
         return _Attention(query / self.config.dim_gamma if self._is_tutorial else query, alpha, beta)
 
-    def _project(self, items: Tensor) -> Tensor:
-        """(W2x x, W1x x) `(n, R, 2k)` of the regions of items; only their rows are read."""
+    def _look(self, u: Tensor, owner: Tensor, distinct: Tensor, item: Tensor) -> tuple[Tensor, Tensor]:
+        """Component-level attention beta `(S, R)` of S pairs, and W1x xbar `(S, k)`, 0 where there is no image."""
         assert self.features is not None
-        x = torch.from_numpy(np.asarray(self.features.values[items.numpy()], dtype=np.float32))  # (n, R, F)
+        W: Tensor = self.W2x  # (k, F)
+        of_user = u @ self.W2u.T + self.b2  # (B, k)
+        if self._is_tutorial:  # by linearity W2x (W_r x + b_r) needs no W_r x of each region
+            of_user, W = of_user + self.W2x @ self.b_r, self.W2x @ self.W_r
+        regions = Regions(self.features, self.basis, self._kept_for(u.device))
+        shape = self.content_shape[0], W.shape[1]
+        pairs = Pairs.of(item, len(distinct), lambda some: beside(regions.of(distinct[some]), u), shape)
+        beta, xbar = attend(pairs, of_user.index_select(0, beside(owner, u)), W, self.w2, dtype=self._dtype)
         if self._is_tutorial:
-            x = x @ self.W_r.T + self.b_r  # (n, R, K)
-        return x @ torch.cat([self.W2x, self.W1x]).T  # (n, R, 2k)
+            xbar = xbar @ self.W_r.T + self.b_r  # (S, K), since beta sums to 1
+        missing = torch.from_numpy(self.features.missing[distinct.numpy()])[item]  # (S,)
+        return beta, (xbar @ self.W1x.T).masked_fill(beside(missing, u)[:, None], 0)
+
+    def _kept_for(self, device: torch.device) -> Kept | None:
+        """What it keeps, at hand while it learns."""
+        if self.is_learning and self.kept is not None:
+            self._at_hand = self._at_hand or self.kept.on(device)
+            return self._at_hand
+        return self.kept
+
+    def release(self) -> None:
+        self._at_hand = None
 
 
 class _Attention(NamedTuple):
@@ -324,15 +397,3 @@ class _Attention(NamedTuple):
     """(S,)"""
     beta: Tensor
     """(S, R); of no meaning where the item has no image."""
-
-
-def _in_blocks(function: Callable[..., Tensor], rows: tuple[Tensor, ...], cells: int) -> list[Tensor]:
-    """`function` of as many rows at a time as fit, `cells` floats each.
-
-    Where they do not fit at once, training computes each block again for the gradient instead of keeping it.
-    """
-    n = max(1, _CELLS // cells)
-    blocks = list(zip(*(one.split(n) for one in rows), strict=True))
-    if len(blocks) == 1 or not torch.is_grad_enabled():
-        return [function(*block) for block in blocks]
-    return [checkpoint(function, *block, use_reentrant=False, preserve_rng_state=False) for block in blocks]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -12,10 +13,15 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from visrec import config
+from visrec.compiled import compiled, in_parallel
+from visrec.data.interactions import Histories
+from visrec.ranking import flat, room_for
 from visrec.recommender import Fitting, Queries, Recommender
 from visrec.space import Choice, IntRange, Space
 
-_CELLS = 1 << 24  # similarities held at once: 64 MiB
+_CELLS = 1 << 23  # products held at once: 32 MiB
+_PART = 256  # candidates whose largest similarities are kept in the first cache
+_LEAST = 1 << 16  # similarities that are worth waking a thread for
 
 
 class VisRankConfig(config.Config):
@@ -49,15 +55,16 @@ class VisRank(Recommender):
     new_items = True
     weighs = True
     new_pictures = True
+    block_cells = 1 << 26  # 256 MiB: the more users at once, the more of them share items
     paper = "McAuley et al. 2015; Messina et al. 2019"
 
     def _fit(self, fitting: Fitting) -> None:
         assert self.features is not None
-        blocks = [
-            normalize(torch.from_numpy(self.features.values[start : start + 4096].astype("float32")), dim=1)
-            for start in range(0, fitting.train.n_items, 4096)
-        ]
-        self.f = torch.cat(blocks)  # (I, F), rows of length 1, or 0 where there is no image
+        values = self.features.values
+        self.f = torch.empty(values.shape)  # (I, F), rows of length 1, or 0 where there is no image
+        for start in range(0, fitting.train.n_items, 4096):
+            block = torch.from_numpy(values[start : start + 4096].astype("float32"))
+            self.f[start : start + 4096] = normalize(block, dim=1)
 
     def encode_items(self, items: Tensor) -> Tensor:
         return self.f[items]  # (n, F)
@@ -68,67 +75,51 @@ class VisRank(Recommender):
             Q = torch.cat([Q, normalize(queries.pictures, dim=2)], dim=1)  # (B, H + P, F)
         return Q
 
-    def pool(self, Q: Tensor, Z: Tensor, queries: Queries) -> Tensor:
-        weight = _weights(queries)
-        if weight is None:
-            return self._alike(Q, Z, queries.mask)
-        scores = torch.zeros(len(Q), len(Z))
-        for sign in (1, -1):
-            chosen = sign * weight > 0  # (B, H + P)
-            if chosen.any():  # w cos(f_i, f_l) = f_i . w f_l / |f_l|
-                scores += sign * self._alike(Q * weight.abs()[:, :, None], Z, chosen)
-        return scores
+    def encode_catalog(self) -> Tensor:
+        return self.f  # and not a second time
 
-    def _alike(self, Q: Tensor, Z: Tensor, mask: Tensor) -> Tensor:
-        """Pooled products `(B, n)` of those vectors of each query `(B, H, F)` that the mask `(B, H)` names."""
-        real = _real(Q, mask)
-        counts = real.sum(1).tolist()
+    def query_cells(self, longest: int) -> int:
+        return 4 * longest  # places and weights, each of 8 bytes: vectors are not held query by query
+
+    def pool(self, queries: Queries, Z: Tensor, out: Tensor | None = None) -> Tensor:
+        looks = self._looks(queries)
+        scores = room_for(len(queries), len(Z)) if out is None else out
         if self.config.method == "average":
-            return self._mean(Q, real) @ Z.T
-        scores = np.zeros((len(Q), len(Z)), dtype=np.float32)
-        f_l = Q[real]  # (S, F): all histories, one after the other
-        done = 0
-        for block in Z.split(max(1, _CELLS // max(1, len(f_l)))):
-            similarity = (f_l @ block.T).numpy()  # (S, n)
-            start = 0
-            for b, h in enumerate(counts):
-                if h:
-                    scores[b, done : done + len(block)] = self._pooled(similarity[start : start + h])
-                start += h
-            done += len(block)
-        return torch.from_numpy(scores)
+            return torch.mm(looks.means(), Z.T, out=scores)
+        most = 1 if self.config.method == "maximum" else self.config.n
+        return looks.add_largest(most, Z, scores.zero_())
 
     def probes(self, queries: Queries) -> tuple[Tensor, Tensor] | None:
         if self.config.method == "top_n":
             return None  # each candidate has nearest items of its own
+        if self.config.method == "average":
+            looks = self._looks(queries)
+            return looks.means()[:, None], looks.any[:, None]
         Q, weight = self.encode_queries(queries), _weights(queries)
-        liked = queries.mask if weight is None else weight > 0
-        if self.config.method == "maximum":
-            if weight is None:
-                return Q, _real(Q, liked)
-            if (weight < 0).any():
-                return None  # a difference of two maxima
-            return Q * weight[:, :, None], _real(Q, liked)
         if weight is None:
-            real = _real(Q, liked)
-            return self._mean(Q, real)[:, None], real.any(1, keepdim=True)
-        Q = Q * weight.abs()[:, :, None]
-        real, bad = _real(Q, liked), _real(Q, weight < 0)
-        return (self._mean(Q, real) - self._mean(Q, bad))[:, None], (real | bad).any(1, keepdim=True)
+            return Q, _real(Q, queries.mask)
+        if (weight < 0).any():
+            return None  # a difference of two maxima
+        return Q * weight[:, :, None], _real(Q, weight > 0)
 
-    @staticmethod
-    def _mean(Q: Tensor, real: Tensor) -> Tensor:
-        """`(B, F)`: the mean of cosines is the dot product with the mean."""
-        return (Q * real[:, :, None]).sum(1) / real.sum(1, keepdim=True).clamp_min(1)
-
-    def _pooled(self, similarity: np.ndarray) -> np.ndarray:
-        """Similarities `(h, n)` to one history as scores `(n,)`; NumPy, whose maximum over rows is the faster."""
-        h, n = len(similarity), self.config.n
-        if self.config.method == "maximum":
-            return similarity.max(axis=0)
-        if h <= n:
-            return similarity.mean(axis=0)
-        return np.partition(similarity, h - n, axis=0)[h - n :].mean(axis=0)  # each candidate's own n nearest
+    def _looks(self, queries: Queries) -> _Looks:
+        mask = queries.mask.numpy()
+        items = queries.history.numpy()[mask]
+        any_has = np.zeros(len(self.f), dtype=bool)
+        any_has[items] = True
+        place = np.cumsum(any_has)[items] - 1  # among those that anyone has
+        owner, weight = np.nonzero(mask)[0], np.ones(len(place), dtype=np.float32)
+        vectors = self.f[torch.from_numpy(any_has)]
+        if queries.weight is not None:
+            weight = queries.weight.numpy()[mask]
+        if queries.pictures is not None and queries.picture_weight is not None:
+            B, P, _ = queries.pictures.shape
+            place = np.append(place, len(vectors) + np.arange(B * P))
+            owner = np.append(owner, np.repeat(np.arange(B), P))
+            weight = np.append(weight, queries.picture_weight.numpy())
+            vectors = torch.cat([vectors, normalize(queries.pictures, dim=2).flatten(0, 1)])
+        blank = (torch.linalg.vector_norm(vectors, ord=1, dim=1) == 0).numpy()  # missing images do not count
+        return _Looks.of(vectors, owner, place, np.where(blank[place], 0, weight), len(queries))
 
     def similarity_vectors(self) -> Tensor:
         return self.f
@@ -139,6 +130,118 @@ class VisRank(Recommender):
     def restore(self, state: Mapping[str, Tensor]) -> None:
         self.f = state["f"]
         self.Z = self.f
+
+
+@dataclass(frozen=True, eq=False)
+class _Looks:
+    """What B queries have liked to see, and what not.
+
+    Attributes:
+        vectors: `(D, F)`, each once, however many queries have it.
+        signs: 1, and -1 where anything has a weight below 0; for each the rows of `vectors` that count for each
+            query, and how much `(S,)` float32, above 0.
+        any: `(B,)` bool, whether anything counts.
+    """
+
+    vectors: Tensor
+    signs: dict[int, tuple[Histories, np.ndarray]]
+    any: Tensor
+
+    @classmethod
+    def of(cls, vectors: Tensor, owner: np.ndarray, place: np.ndarray, weight: np.ndarray, n: int) -> _Looks:
+        """Of the vectors `place (S,)` with weights `(S,)`, each of one of n queries; a weight of 0 does not count."""
+        signs = {}
+        for sign in (1, -1):
+            chosen = sign * weight > 0
+            order = np.argsort(owner[chosen], kind="stable")
+            counts = np.bincount(owner[chosen], minlength=n)
+            rows = Histories(np.append(0, np.cumsum(counts)), place[chosen][order])
+            if sign == 1 or len(order):
+                signs[sign] = rows, np.abs(weight[chosen][order]).astype(np.float32)
+        has = np.bincount(owner[weight != 0], minlength=n) > 0
+        return cls(vectors, signs, torch.from_numpy(has))
+
+    def means(self) -> Tensor:
+        """`(B, F)`: the mean of products is the product with the mean."""
+        found = np.zeros((len(self.any), self.vectors.shape[1]), dtype=np.float32)
+        for sign, (rows, weight) in self.signs.items():
+            args = self.vectors.numpy(), rows.indptr, rows.items, weight, np.float32(sign), found
+            in_parallel(_add_mean, len(found), *args)
+        return torch.from_numpy(found)
+
+    def add_largest(self, most: int, Z: Tensor, scores: Tensor) -> Tensor:
+        """Add to `scores (B, n)` the means of the `most` largest products with each of Z `(n, F)`.
+
+        All vectors are multiplied with some of Z, then some more, and each query takes what it needs.
+        """
+        into, apart = flat(scores)
+        width = max(1, min(len(Z), _CELLS // max(1, len(self.vectors))))
+        products = room_for(len(self.vectors), width)
+        for start in range(0, len(Z), width):
+            size = min(width, len(Z) - start)
+            torch.mm(self.vectors, Z[start : start + size].T, out=products[:, :size])
+            for sign, (rows, weight) in self.signs.items():
+                looked = (
+                    rows.indptr,
+                    rows.items,
+                    weight,
+                    min(most, int(rows.lengths.max(initial=1))),
+                    np.float32(sign),
+                )
+                least = max(1, _LEAST * len(scores) // max(1, size * len(weight)))
+                args = *flat(products), size, *looked, into, apart, start
+                in_parallel(_add_largest, len(scores), *args, least=least)
+        return scores
+
+
+@compiled
+def _add_mean(start, stop, vectors, first, place, weight, sign, means):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+    """Add to each row of `means (B, F)` sign times the mean of its weighted vectors."""
+    total = np.empty(vectors.shape[1], dtype=np.float32)
+    for b in range(start, stop):
+        total[:] = 0
+        for s in range(first[b], first[b + 1]):
+            vector, w = vectors[place[s]], weight[s]
+            for i in range(len(total)):
+                total[i] += w * vector[i]
+        share = sign / np.float32(max(1, first[b + 1] - first[b]))
+        for i in range(len(total)):
+            means[b, i] += share * total[i]
+
+
+@compiled
+def _add_largest(start, stop, products, wide, size, first, place, weight, most, sign, scores, apart, at):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+    """Add to `size` scores of each row, from `at` on, sign times the mean of the largest of its weighted products.
+
+    For each candidate its largest are held in order; a new one takes its place, and what it displaces the next.
+    """
+    largest, new = np.empty((most, _PART), dtype=np.float32), np.empty(_PART, dtype=np.float32)
+    for b in range(start, stop):
+        for cut in range(0, size, _PART):
+            n, held = min(_PART, size - cut), 0
+            for s in range(first[b], first[b + 1]):
+                from_ = place[s] * wide + cut
+                line, w = products[from_ : from_ + n], weight[s]
+                for i in range(n):
+                    new[i] = w * line[i]
+                for j in range(held):
+                    kept = largest[j]
+                    for i in range(n):
+                        one, other = new[i], kept[i]
+                        kept[i] = one if one > other else other
+                        new[i] = other if one > other else one
+                if held < most:
+                    largest[held, :n] = new[:n]
+                    held += 1
+            if held:
+                to, share = b * apart + at + cut, sign / np.float32(held)
+                total, line = new[:n], scores[to : to + n]
+                total[:] = largest[0, :n]
+                for j in range(1, held):
+                    for i in range(n):
+                        total[i] += largest[j, i]
+                for i in range(n):
+                    line[i] += share * total[i]
 
 
 def _real(Q: Tensor, mask: Tensor) -> Tensor:

@@ -50,12 +50,26 @@ def device_to_learn_on(wanted: DeviceName, *, can: bool, name: str) -> torch.dev
 
 
 def beside(values: np.ndarray | Tensor, tensor: Tensor) -> Tensor:
-    """Values of the CPU's memory as a tensor where another one lies: on the CPU they are not copied.
+    """Values as a tensor where another one lies: what lies there already, as all does on the CPU, is not copied.
 
     To a GPU they go by way of pinned memory, so that nobody waits until they are there.
     """
     found = torch.from_numpy(values) if isinstance(values, np.ndarray) else values
-    return found if tensor.is_cpu else found.pin_memory().to(tensor.device, non_blocking=True)
+    if tensor.is_cpu or not found.is_cpu:
+        return found
+    return found.pin_memory().to(tensor.device, non_blocking=True)
+
+
+def add_rows(into: Tensor, at: np.ndarray | Tensor, rows: Tensor) -> None:
+    """Add rows `(N, d)` to those of another tensor by their places `(N,)`; each sum is taken in one order.
+
+    On a GPU `index_add_` has none, while `index_put_` sorts the places first.
+    """
+    places = beside(at, into)
+    if into.is_cpu:
+        into.index_add_(0, places, rows)
+    else:
+        into.index_put_((places,), rows, accumulate=True)
 
 
 def room(device: torch.device) -> int:

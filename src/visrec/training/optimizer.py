@@ -1,17 +1,17 @@
-"""The optimiser: tables of users and items by the rows of a batch, all other parameters as torch has it."""
+"""The optimiser: tables of users and items by the rows of a batch, all other parameters whole."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from visrec.compiled import compiled, in_parallel
-from visrec.training.device import beside
+from visrec.training.device import add_rows, beside
 from visrec.training.pairs import Touched, distinct
 
 if TYPE_CHECKING:
@@ -73,41 +73,30 @@ class Taken:
 
 
 class Optimizer:
-    """SGD, Adagrad, Adam or AdamW over a model's parameters.
+    """SGD, Adagrad, Adam or AdamW over a model's parameters, all as rows.
 
     Tables have gradients in the rows of a batch alone, and only those are touched, their moments too: a step costs
     what the batch does, however large the catalogue. As torch's `SparseAdam`, this is Adam whose moments do not
     decay between two visits to a row. With `weight_decay`, which moves every row at every step, tables are updated
-    whole, as all other parameters are.
+    whole, as all other parameters are. Of what is updated whole, a step is that of torch's optimisers.
 
     Attributes:
-        tables: parameters that are updated by rows, by name.
+        tables: parameters that are updated by the rows of a batch, by name.
         whole: the other ones.
     """
 
     def __init__(self, model: nn.Module, config: TrainingConfig, l2: L2) -> None:
         """Set up, with every state at its start."""
-        self.l2, self._kind, self._rate, self._steps = l2, config.optimizer, config.learning_rate, 0
-        by_row = l2.tables if config.weight_decay == 0 else set()
-        learnt = {name: one for name, one in model.named_parameters() if one.requires_grad}
-        self.tables = {name: one for name, one in learnt.items() if name in by_row}
-        self.whole = {name: one for name, one in learnt.items() if name not in by_row}
-        self._of_whole = _of_torch(list(self.whole.values()), config) if self.whole else None
+        self.l2, self._kind, self.learning_rate, self._steps = l2, config.optimizer, config.learning_rate, 0
+        self._decay = config.weight_decay
+        by_row = l2.tables if self._decay == 0 and getattr(model, "by_rows", True) else set()
+        self._learnt = {name: one for name, one in model.named_parameters() if one.requires_grad}
+        self.tables = {name: one for name, one in self._learnt.items() if name in by_row}
+        self.whole = {name: one for name, one in self._learnt.items() if name not in by_row}
         self._states = {
-            name: [torch.zeros_like(table, requires_grad=False) for _ in _STATES[self._kind]]
-            for name, table in self.tables.items()
+            name: [torch.zeros_like(one, requires_grad=False) for _ in _STATES[self._kind]]
+            for name, one in self._learnt.items()
         }
-
-    @property
-    def learning_rate(self) -> float:
-        """The current one, of all parameters."""
-        return self._rate
-
-    @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        self._rate = value
-        for group in [] if self._of_whole is None else self._of_whole.param_groups:
-            group["lr"] = value
 
     @torch.no_grad()
     def step(
@@ -123,93 +112,71 @@ class Optimizer:
         self._steps += 1
         terms = self.l2.terms(touched)
         for (name, parameter), gradient in zip(self.whole.items(), whole, strict=True):
-            g = torch.zeros_like(parameter) if gradient is None else gradient
-            if self.l2.shared.get(name, 0) > 0:
-                g = torch.add(g, parameter, alpha=self.l2.shared[name])
+            g = _as_rows(torch.zeros_like(parameter) if gradient is None else gradient)
+            decay = self.l2.shared.get(name, 0.0) + (0 if self._kind == "adamw" else self._decay)
+            pull = np.full(len(g), decay, dtype=np.float32)
             for index, times in terms.get(name, ()):
-                rows = beside(index, g)
-                g = g.index_add(0, rows, parameter[rows] * beside(times, g)[:, None])
-            parameter.grad = g
-        if self._of_whole is not None:
-            self._of_whole.step()
-            self._of_whole.zero_grad()
+                pull[index] += times
+            self._move(name, np.arange(len(g)), g, pull)
         for name, table in self.tables.items():
             parts = [(one.index.numpy(), g) for one, g in taken if one.table is table]
             self._move(name, *_merged(parts, terms.get(name, []), table.detach()))
 
     def _move(self, name: str, index: np.ndarray, g: Tensor, pull: np.ndarray) -> None:
-        """One step of the rows `index (n,)` of a table along `g (n, d)`, with L2 `pull (n,)`."""
+        """One step of the rows `index (n,)` of a parameter along `g (n, d)`, with L2 `pull (n,)`."""
         if len(index) == 0 or g.shape[1] == 0:
             return
-        table, states, rates = self.tables[name].detach(), self._states[name], [self._rate]
-        if self._kind in ("adam", "adamw"):
-            first, second = (1 - beta**self._steps for beta in _BETAS)
-            rates = [self._rate / first, second**-0.5]
-        if not table.is_cpu:
-            move_by_torch(self._kind, index, g, pull, table, states, rates)
+        tables = [_as_rows(one) for one in (self._learnt[name].detach(), *self._states[name])]
+        if not tables[0].is_cpu:
+            move_by_torch(self._kind, index, g, pull, tables, self._rates)
             return
         g = g if g.stride(1) == 1 else g.contiguous()
         # A slice of columns lies in memory as it does in the whole; as one line, its rows can be read as vectors.
         line = g.as_strided(((len(g) - 1) * g.stride(0) + g.shape[1],), (1,)).numpy()
-        given = (index, line, g.stride(0), pull, table.numpy(), *(one.numpy() for one in states))
-        in_parallel(_LOOPS[self._kind], len(index), *given, *map(np.float32, rates), least=_LEAST)
+        given = (index, line, g.stride(0), pull, *(one.numpy() for one in tables))
+        in_parallel(_LOOPS[self._kind], len(index), *given, *map(np.float32, self._rates), least=_LEAST)
+
+    @property
+    def _rates(self) -> tuple[float, ...]:
+        """The learning rate; of Adam corrected, with the correction of the root, and what a row keeps of itself."""
+        if self._kind not in ("adam", "adamw"):
+            return (self.learning_rate,)
+        first, second = (1 - beta**self._steps for beta in _BETAS)
+        kept = 1 - (self.learning_rate * self._decay if self._kind == "adamw" else 0)
+        return self.learning_rate / first, second**-0.5, kept
 
     # ---- what a checkpoint keeps -------------------------------------------------------------------
 
     def state(self) -> dict[str, Tensor]:
         """All that it remembers, by name."""
-        found = {
-            "steps": torch.tensor(self._steps),
-            "learning_rate": torch.tensor(self._rate, dtype=torch.float64),
-        }
+        rate = torch.tensor(self.learning_rate, dtype=torch.float64)
+        found = {"steps": torch.tensor(self._steps), "learning_rate": rate}
         for name, tensors in self._states.items():
             found |= {f"{name}/{of}": one for of, one in zip(_STATES[self._kind], tensors, strict=True)}
-        if self._of_whole is not None:
-            names = list(self.whole)
-            for place, state in self._of_whole.state_dict()["state"].items():
-                found |= {f"{names[place]}/{of}": one for of, one in state.items() if isinstance(one, Tensor)}
         return found
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Take back what `state` gave, in an optimiser of the same model and settings."""
-        self._steps = int(state["steps"])
+        self._steps, self.learning_rate = int(state["steps"]), float(state["learning_rate"])
         for name, tensors in self._states.items():
             for of, one in zip(_STATES[self._kind], tensors, strict=True):
                 one.copy_(state[f"{name}/{of}"])
-        if self._of_whole is not None:
-            whole = {
-                place: {
-                    key.removeprefix(f"{name}/"): one.clone()
-                    for key, one in state.items()
-                    if key.startswith(f"{name}/")
-                }
-                for place, name in enumerate(self.whole)
-            }
-            known = {place: of for place, of in whole.items() if of}
-            groups = self._of_whole.state_dict()["param_groups"]
-            self._of_whole.load_state_dict({"state": known, "param_groups": groups})
-        self.learning_rate = float(state["learning_rate"])
 
 
-def _of_torch(parameters: list[nn.Parameter], config: TrainingConfig) -> torch.optim.Optimizer:
-    given: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
-    if config.optimizer == "sgd":
-        return torch.optim.SGD(parameters, **given)
-    if config.optimizer == "adagrad":
-        return torch.optim.Adagrad(parameters, **given, fused=parameters[0].is_cpu)  # torch has it for no GPU
-    cls = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
-    return cls(parameters, **given, fused=True)
+def _as_rows(tensor: Tensor) -> Tensor:
+    """Any parameter or gradient as rows `(n, d)`, over the same memory but for gradients that lie otherwise."""
+    return tensor.reshape(tensor.shape[0], -1) if tensor.ndim > 1 else tensor.reshape(1, -1)
 
 
 def _merged(
     parts: list[tuple[np.ndarray, Tensor]], terms: list[tuple[np.ndarray, np.ndarray]], table: Tensor
 ) -> tuple[np.ndarray, Tensor, np.ndarray]:
     """Gradients and L2 terms of some rows of a table each, as distinct rows `(n,)` with one of each."""
-    if len(parts) == 1 and len(terms) <= 1:
+    if len(parts) == 1 and len(terms) <= 1 and (np.diff(parts[0][0]) > 0).all():
         (index, g), nothing = parts[0], np.zeros(len(parts[0][0]), dtype=np.float32)
-        if not terms and (index[1:] > index[:-1]).all():  # none of them twice
+        if not terms:
             return index, g, nothing
-        if terms and np.array_equal(terms[0][0], index):
+        if np.array_equal(terms[0][0], index):
             return index, g, terms[0][1]
     every = [index for index, _ in (*parts, *terms)]
     if not every:
@@ -218,16 +185,13 @@ def _merged(
     places = np.split(at, np.cumsum([len(index) for index in every])[:-1])
     g, pull = table.new_zeros(len(rows), table.shape[1]), np.zeros(len(rows), dtype=np.float32)
     for place, (_, of) in zip(places, parts, strict=False):
-        if g.is_cpu:
-            g.index_add_(0, torch.from_numpy(place), of)
-        else:  # in one order, which index_add_ on a GPU has not
-            g.index_put_((beside(place, g),), of, accumulate=True)
+        add_rows(g, place, of)
     for place, (_, times) in zip(places[len(parts) :], terms, strict=True):
         pull += np.bincount(place, times, minlength=len(rows)).astype(np.float32)
     return rows, g, pull
 
 
-# ---- one step of some rows, in torch's own operations, for tables on a GPU -------------------------------
+# ---- one step of some rows, for tables on a GPU ----------------------------------------------------------
 
 
 def move_by_torch(
@@ -235,38 +199,35 @@ def move_by_torch(
     index: np.ndarray,
     g: Tensor,
     pull: np.ndarray,
-    table: Tensor,
-    states: list[Tensor],
-    rates: list[float],
+    tables: Sequence[Tensor],
+    rates: Sequence[float],
 ) -> None:
-    """Move distinct rows `index (n,)` of a table along `g (n, d)`, with L2 `pull (n,)`, where the table lies.
+    """Move distinct rows `index (n,)` of a table along `g (n, d)`, with L2 `pull (n,)`, in torch's operations.
 
     Args:
         kind: of the optimiser.
         index: distinct rows.
         g: their gradients.
         pull: what they are pulled to 0 with.
-        table: it changes.
-        states: the moments of the table; they change.
-        rates: the learning rate; of Adam the corrected one, and the correction of the second moment.
+        tables: the table and its moments, which change.
+        rates: those of `Optimizer`.
     """
-    rows = beside(index, table)
-    p, *state = (one.index_select(0, rows) for one in (table, *states))  # (n, d) each
-    g = g + beside(pull, table)[:, None] * p
+    rows = beside(index, g)
+    p, *state = (one.index_select(0, rows) for one in tables)  # (n, d) each
+    x = g + beside(pull, g)[:, None] * p
     if kind == "sgd":
-        p = p - rates[0] * g
+        p = p - rates[0] * x
     elif kind == "adagrad":
-        state = [state[0] + g * g]
-        p = p - rates[0] * g / (state[0].sqrt() + 1e-10)
+        state = [state[0] + x * x]
+        p = p - rates[0] * x / (state[0].sqrt() + 1e-10)
     else:
-        m, v = (b * old + (1 - b) * new for b, old, new in zip(_BETAS, state, (g, g * g), strict=True))
-        state = [m, v]
-        p = p - rates[0] * m / (v.sqrt() * rates[1] + _EPS)
-    for one, new in zip((table, *states), (p, *state), strict=True):
+        state = [b * old + (1 - b) * new for b, old, new in zip(_BETAS, state, (x, x * x), strict=True)]
+        p = rates[2] * p - rates[0] * state[0] / (state[1].sqrt() * rates[1] + _EPS)
+    for one, new in zip(tables, (p, *state), strict=True):
         one.index_copy_(0, rows, new)
 
 
-# ---- the same compiled, for the CPU: G holds row i's gradient from i * stride on ----------------------------------
+# ---- the same compiled, for the CPU: G holds row i's gradient from i * stride on ------------------------
 
 
 @compiled
@@ -290,17 +251,18 @@ def _adagrad(start, stop, index, G, stride, pull, P, S, rate):  # type: ignore[n
 
 
 @compiled
-def _adam(start, stop, index, G, stride, pull, P, M, V, rate, correction):  # type: ignore[no-untyped-def]
-    d, one, eps = P.shape[1], np.float32(1), np.float32(_EPS)
+def _adam(start, stop, index, G, stride, pull, P, M, V, rate, correction, kept):  # type: ignore[no-untyped-def]
+    d, eps = P.shape[1], np.float32(_EPS)
     b1, b2 = np.float32(_BETAS[0]), np.float32(_BETAS[1])
+    c1, c2 = np.float32(1 - _BETAS[0]), np.float32(1 - _BETAS[1])
     for i in range(start, stop):
         p, m, v, w = P[index[i]], M[index[i]], V[index[i]], pull[i]
         g = G[i * stride : i * stride + d]
         for k in range(d):
             x = g[k] + w * p[k]
-            m[k] = b1 * m[k] + (one - b1) * x
-            v[k] = b2 * v[k] + (one - b2) * x * x
-            p[k] -= rate * m[k] / (np.float32(np.sqrt(v[k])) * correction + eps)
+            m[k] = b1 * m[k] + c1 * x
+            v[k] = b2 * v[k] + c2 * x * x
+            p[k] = kept * p[k] - rate * m[k] / (np.float32(np.sqrt(v[k])) * correction + eps)
 
 
 _LOOPS = {"sgd": _sgd, "adagrad": _adagrad, "adam": _adam, "adamw": _adam}

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from visrec.compiled import compiled, in_parallel
 from visrec.recommender import Queries
-from visrec.training.device import beside
+from visrec.training.device import add_rows, beside
 from visrec.training.sampling import NOBODY, Triples
 
 _LEAST = 64  # rows a thread should have: each is a vector
@@ -170,17 +170,15 @@ def scores_by_torch(pairs: Pairs, Q: Tensor, Z: Tensor) -> tuple[Tensor, Tensor]
 def gradients_by_torch(
     pairs: Pairs, vectors: tuple[Tensor, Tensor], of_scores: tuple[Tensor, ...]
 ) -> tuple[Tensor, Tensor]:
-    """As `Pairs.gradients`, where Q and Z lie.
-
-    Rows are summed up by `index_put_`, which on a GPU sorts them first: unlike `index_add_` it adds in one order.
-    """
+    """As `Pairs.gradients`, where Q and Z lie."""
     (Q, Z), (g_ui, g_uj) = (one.detach() for one in vectors), of_scores  # (B,), (B, n)
     at_query, at_pos, at_neg = (beside(at, Z) for at in (pairs.at_query, pairs.at_pos, pairs.at_neg))
     q = Q[at_query]  # (B, d)
     of_q = g_ui[:, None] * Z[at_pos] + (g_uj[:, :, None] * Z[at_neg]).sum(1)  # (B, d)
     of_z = torch.cat([g_ui[:, None] * q, (g_uj[:, :, None] * q[:, None]).flatten(0, 1)])  # (B + B n, d)
-    dQ = torch.zeros_like(Q).index_put_((at_query,), of_q, accumulate=True)
-    dZ = torch.zeros_like(Z).index_put_((torch.cat([at_pos, at_neg.flatten()]),), of_z, accumulate=True)
+    dQ, dZ = torch.zeros_like(Q), torch.zeros_like(Z)
+    add_rows(dQ, at_query, of_q)
+    add_rows(dZ, torch.cat([at_pos, at_neg.flatten()]), of_z)
     return dQ, dZ
 
 

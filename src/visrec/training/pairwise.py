@@ -42,6 +42,8 @@ class PairwiseRecommender(nn.Module, Recommender):
     query = "user"  # models that write encode_queries say what theirs is made of
     learns_on_gpu: ClassVar[bool] = False
     content_shape: tuple[int, ...] = ()
+    by_rows: ClassVar[bool] = True
+    """Whether tables are updated in the rows of a batch alone; see `visrec.training.optimizer`."""
 
     def __init__(self, config: TrainingConfig | None = None, **settings: Any) -> None:
         nn.Module.__init__(self)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from visrec.compiled import compiled, in_parallel
-from visrec.training.device import beside
+from visrec.training.device import add_rows, beside
 
 _LEAST = 16  # histories, or columns, a thread should have
 
@@ -69,7 +69,7 @@ def unpool_by_torch(
     owner = torch.repeat_interleave(lengths)  # (N,)
     g = of_mean / beside(lengths.clamp_min(1), of_mean)[:, None]  # (B, d)
     dZ = g.new_zeros(n, g.shape[1])
-    dZ.index_put_((beside(rows, g),), g[beside(owner, g)], accumulate=True)
+    add_rows(dZ, rows, g[beside(owner, g)])
     of_most = of_most * beside(lengths > 0, g)[:, None]
     columns = torch.arange(g.shape[1], device=g.device).expand_as(at)
     return dZ.index_put_((at, columns), of_most, accumulate=True)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
+from visrec.compiled import compiled, in_parallel
 from visrec.data.interactions import Histories, Interactions
 from visrec.errors import DataError
+from visrec.training.dealing import dealt
 
 Negatives = Literal["catalog", "interacted"]
 HistoryRule = Literal["none", "all", "others", "up_to"]
@@ -21,6 +23,8 @@ NOBODY = -1
 """The user of a triple whose history is made up."""
 
 _ROUNDS = 16  # of rejection, before what is left is drawn exactly
+_PART = 1 << 18  # positives that are drawn together
+_LEAST = 8192  # of them that a thread is worth waking for
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,13 +48,27 @@ class Triples:
     def __len__(self) -> int:
         return len(self.user)
 
+    def between(self, start: int, stop: int) -> Triples:
+        """The positives `start` to before `stop` and what belongs to them, without histories; not a copy."""
+        rows = slice(start, stop)
+        return Triples(self.user[rows], self.pos[rows], self.neg[rows], self.weight[rows])
+
+    def and_then(self, more: Triples) -> Triples:
+        """These and more, without histories."""
+        return Triples(
+            np.concatenate([self.user, more.user]),
+            np.concatenate([self.pos, more.pos]),
+            np.concatenate([self.neg, more.neg]),
+            np.concatenate([self.weight, more.weight]),
+        )
+
 
 class Sampler(ABC):
     """Where triples come from.
 
     Attributes:
-        user: `(N,)` the users of the positives.
-        pool: the items that can be negatives, sorted.
+        user: the users of the positives, each once, in rising order.
+        pool: the items that can be negatives, in rising order.
         fingerprint: of what it goes by beside the interactions and the settings; empty where there is nothing.
         notes: what whoever reads the results should know, sentences without a beginning such as the model's name.
     """
@@ -75,6 +93,11 @@ class UniformSampler(Sampler):
     A negative is never an item that the user is known to have. It is drawn exactly, without rejection: the
     r-th item that the user does *not* have, r uniform. So no user can make it loop, however much they own.
     Users who have every item of the pool have no negative and are left out.
+
+    The positives are kept user after user, 4 bytes each. An epoch deals them out to parts by chance, and each part is
+    put in random order when its turn comes: any order of all of them is as likely as any other, as with one great
+    shuffle (Rao 1961; Sandelius 1962), but what is looked up for a part lies in rising order and, shuffled, in the
+    cache.
     """
 
     def __init__(
@@ -99,59 +122,83 @@ class UniformSampler(Sampler):
             DataError: every user has every item of the pool.
         """
         self.n_negatives, self.history, self.max_history = n_negatives, history, max_history
-        self.histories = train.histories()
+        self.histories = None if history == "none" else train.histories()
         matrix = train.matrix()
-        indptr = matrix.indptr.astype(np.int64)
-        counts = np.diff(indptr)
+        counts = np.diff(matrix.indptr).astype(np.int64)
+        weight = None if (matrix.data == 1).all() else matrix.data
+        owned = matrix.indices.astype(np.int32, copy=False)
+        del matrix
         if negatives == "interacted":
-            self.pool = np.flatnonzero(train.item_counts() > 0)  # sorted
-            owned = np.searchsorted(self.pool, matrix.indices).astype(np.int64)  # place in the pool
+            taken = train.item_counts() > 0
+            self.pool = np.flatnonzero(taken)
+            owned = (np.cumsum(taken, dtype=np.int32) - 1)[owned]  # place in the pool
         else:
             self.pool = np.arange(train.n_items)
-            owned = matrix.indices.astype(np.int64)
         self.free = len(self.pool) - counts  # (U,) how many negatives each user has
-        # Of the j-th owned place p_j, p_j - j counts the free places before it. The r-th free place is thus
-        # r + #{j: p_j - j <= r}; offsetting by user makes that one search in one sorted array.
-        user = np.repeat(np.arange(train.n_users), counts)
-        nth = np.arange(len(owned)) - indptr[user]
-        self._stride = len(self.pool) + 1
-        self._keys = user * self._stride + (owned - nth)
-        self._indptr = indptr
-        kept = self.free[user] > 0
-        self.user = user[kept]
-        self.pos = matrix.indices.astype(np.int64)[kept]
-        self.weight = matrix.data[kept]
-        if len(self.user) == 0:
+        if (is_full := (self.free == 0) & (counts > 0)).any():
+            kept = np.repeat(~is_full, counts)
+            owned, weight = owned[kept], None if weight is None else weight[kept]
+            counts[is_full] = 0
+        if len(owned) == 0:
             raise DataError(
                 f"Every user has taken all {len(self.pool)} items that could be a negative (negatives="
                 f"'{negatives}'): there is nothing to learn."
             )
+        self._is_all = len(self.pool) == train.n_items
+        self.user = np.flatnonzero(counts)
+        self._owned, self._weight = owned, weight  # (N,) each user's places in the pool, rising
+        self._indptr = np.concatenate([[0], np.cumsum(counts)])  # (U + 1,)
 
     def __len__(self) -> int:
-        return len(self.user)
+        return len(self._owned)
 
     def negatives_for(self, users: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """One negative `(n,)` for each of the users `(n,)`, uniform over the items that they do not have."""
-        r = (rng.random(len(users)) * self.free[users]).astype(np.int64)
-        before = np.searchsorted(self._keys, users * self._stride + r, side="right") - self._indptr[users]
-        negatives: np.ndarray = self.pool[r + before]
-        return negatives
+        place = np.empty(len(users), dtype=np.int64)
+        known = self._indptr, self._owned
+        in_parallel(
+            _draw_free, len(users), users, rng.random(len(users)), self.free, *known, place, least=_LEAST
+        )
+        return self._items_at(place)
 
     def epoch(self, batch_size: int, rng: np.random.Generator) -> Iterator[Triples]:
-        order = rng.permutation(len(self.user))
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
-            users, pos = self.user[rows], self.pos[rows]
-            drawn = self.negatives_for(np.repeat(users, self.n_negatives), rng)
-            history = looked_at(self.histories, users, pos, self.history, self.max_history)
-            yield Triples(users, pos, drawn.reshape(len(rows), self.n_negatives), self.weight[rows], history)
+        left: Triples | None = None
+        for rows in dealt(len(self), max(_PART, batch_size), rng):
+            drawn = self._drawn(rows, rng) if left is None else left.and_then(self._drawn(rows, rng))
+            whole = len(drawn) - len(drawn) % batch_size
+            for start in range(0, whole, batch_size):
+                yield self._with_history(drawn.between(start, start + batch_size))
+            left = drawn.between(whole, len(drawn)) if whole < len(drawn) else None
+        if left is not None:
+            yield self._with_history(left)
+
+    def _drawn(self, rows: np.ndarray, rng: np.random.Generator) -> Triples:
+        """The triples of some rows `(m,)`, which rise, in random order."""
+        users = np.empty(len(rows), dtype=np.int64)
+        in_parallel(_find_owners, len(rows), rows, self._indptr, users, least=_LEAST)
+        # Drawn while the users rise, and what they own lies together.
+        neg = self.negatives_for(np.repeat(users, self.n_negatives), rng).reshape(len(rows), self.n_negatives)
+        order = rng.permutation(len(rows))
+        weight = np.ones(len(rows), dtype=np.float32) if self._weight is None else self._weight[rows][order]
+        return Triples(users[order], self._items_at(self._owned[rows])[order], neg[order], weight)
+
+    def _items_at(self, place: np.ndarray) -> np.ndarray:
+        """The items `(n,)` int64 at places of the pool."""
+        return place.astype(np.int64, copy=False) if self._is_all else self.pool[place]
+
+    def _with_history(self, batch: Triples) -> Triples:
+        if self.histories is None:
+            return batch
+        history = looked_at(self.histories, batch.user, batch.pos, self.history, self.max_history)
+        return replace(batch, history=history)
 
 
 class PopularitySampler(UniformSampler):
     """As `UniformSampler`, but an item comes as a negative in proportion to how often it was taken.
 
-    Items of the user are rejected and drawn again, at most 16 times; a user who has nearly all of what is popular
-    then gets a uniform negative, so that none can make it loop. Items that nobody took never come.
+    It is the item of any interaction, all alike. Items of the user are rejected and drawn again, at most 16 times; a
+    user who has nearly all of what is popular then gets a uniform negative, so that none can make it loop. Items that
+    nobody took never come.
     """
 
     def __init__(
@@ -166,24 +213,23 @@ class PopularitySampler(UniformSampler):
         super().__init__(
             train, negatives="interacted", n_negatives=n_negatives, history=history, max_history=max_history
         )
-        counts = train.item_counts()
-        self._upto = np.cumsum(counts) / len(train)  # (I,) cumulated shares
-        matrix = train.matrix()
-        owner = np.repeat(np.arange(train.n_users), np.diff(matrix.indptr))
-        self._n_items = train.n_items
-        self._pairs = owner * self._n_items + matrix.indices.astype(np.int64)  # sorted
+        self._taken = train.item
+        self._place = np.full(train.n_items, -1, dtype=np.int32)  # of each item in the pool
+        self._place[self.pool] = np.arange(len(self.pool), dtype=np.int32)
 
     def negatives_for(self, users: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """One negative `(n,)` for each of the users `(n,)`."""
         found = np.empty(len(users), dtype=np.int64)
         left = np.arange(len(users))
+        known = self._place, self._indptr, self._owned
         for _ in range(_ROUNDS):
-            drawn = np.searchsorted(self._upto, rng.random(len(left)), side="right")
-            drawn = np.minimum(drawn, self._n_items - 1)  # where rounding left the last share below 1
-            found[left] = drawn
-            pair = users[left] * self._n_items + drawn
-            place = np.minimum(np.searchsorted(self._pairs, pair), len(self._pairs) - 1)
-            left = left[self._pairs[place] == pair]
+            asked, chance = users[left], rng.random(len(left))
+            item, is_owned = np.empty(len(left), dtype=np.int64), np.empty(len(left), dtype=np.bool_)
+            in_parallel(
+                _draw_taken, len(left), asked, chance, self._taken, *known, item, is_owned, least=_LEAST
+            )
+            found[left] = item
+            left = left[is_owned]
             if len(left) == 0:
                 return found
         found[left] = super().negatives_for(users[left], rng)
@@ -206,3 +252,86 @@ def looked_at(
             place[found.owner[is_pos]] = np.flatnonzero(is_pos)  # the last one, where it comes twice
             found = found.where(np.arange(len(found.items)) <= place[found.owner])
     return found if newest is None else found.newest(newest)
+
+
+# ---- compiled ------------------------------------------------------------------------------------------
+
+
+@compiled
+def _find_owners(start: int, stop: int, rows: np.ndarray, indptr: np.ndarray, users: np.ndarray) -> None:
+    """Whose each row is: `indptr[u] <= row < indptr[u + 1]`. Rows rise, so the search begins where the last ended."""
+    low, n_users = 0, len(indptr) - 1
+    for i in range(start, stop):
+        row = rows[i]
+        high, step = low + 1, 1
+        while high < n_users and indptr[high] <= row:
+            low = high
+            high += step
+            step *= 2
+        high = min(high, n_users)
+        while high - low > 1:
+            middle = (low + high) >> 1
+            if indptr[middle] <= row:
+                low = middle
+            else:
+                high = middle
+        users[i] = low
+
+
+@compiled
+def _draw_free(  # noqa: PLR0917
+    start: int,
+    stop: int,
+    users: np.ndarray,
+    chance: np.ndarray,
+    free: np.ndarray,
+    indptr: np.ndarray,
+    owned: np.ndarray,
+    place: np.ndarray,
+) -> None:
+    """The r-th free place of each user, r = chance x free.
+
+    Of the j-th place p_j that a user owns, p_j - j counts the free places before it, which never falls; so the r-th
+    free place is r + #{j: p_j - j <= r}.
+    """
+    for i in range(start, stop):
+        u = users[i]
+        r = int(chance[i] * free[u])
+        first = indptr[u]
+        low, high = 0, indptr[u + 1] - first
+        while low < high:
+            j = (low + high) >> 1
+            if owned[first + j] - j <= r:
+                low = j + 1
+            else:
+                high = j
+        place[i] = r + low
+
+
+@compiled
+def _draw_taken(  # noqa: PLR0917
+    start: int,
+    stop: int,
+    users: np.ndarray,
+    chance: np.ndarray,
+    taken: np.ndarray,
+    place: np.ndarray,
+    indptr: np.ndarray,
+    owned: np.ndarray,
+    item: np.ndarray,
+    is_owned: np.ndarray,
+) -> None:
+    """The item of any interaction for each user, and whether the user has it."""
+    for i in range(start, stop):
+        u = users[i]
+        found = taken[int(chance[i] * len(taken))]
+        wanted = place[found]
+        low, high = indptr[u], indptr[u + 1]
+        while low < high:
+            j = (low + high) >> 1
+            if owned[j] < wanted:
+                low = j + 1
+            else:
+                high = j
+        item[i] = found
+        is_owned[i] = low < indptr[u + 1] and owned[low] == wanted

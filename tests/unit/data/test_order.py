@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from visrec.data import order
-from visrec.data.order import in_order, order_of
+from visrec.data.order import by_group, in_order, merged, order_of
 
 KINDS = (
     lambda rng, n: rng.integers(-3, 3, n),
@@ -65,3 +65,27 @@ def test_digits_of_a_wide_key_come_out_in_one_order():
     key = np.array([2**40 - 1, 2**20, 1, 2**20 + 1, 0])
 
     assert order_of([key]).tolist() == [4, 2, 1, 3, 0]
+
+
+@given(
+    kinds=st.lists(st.sampled_from(KINDS[:7]), min_size=1, max_size=4),
+    n=st.integers(0, 40),
+    seed=st.integers(0, 99),
+)
+def test_two_tables_in_order_become_one(kinds: list, n: int, seed: int):
+    rng = np.random.default_rng(seed)
+    keys = [kind(rng, n) for kind in kinds]
+    keys = [key[np.lexsort(keys)] for key in keys]
+    first = rng.random(n) < 0.6
+
+    found = merged([(key[first], key[~first]) for key in keys])
+
+    for one, expected in zip(found, keys, strict=True):
+        assert one.dtype == expected.dtype
+        np.testing.assert_array_equal(one, expected)
+
+
+def test_values_by_group_stay_in_their_order():
+    start, values = by_group(np.array([5, 3, 9, 1, 2]), np.array([2, 0, 2, 0, 3], dtype=np.int32), 5)
+    assert start.tolist() == [0, 2, 2, 4, 5, 5]
+    assert values.tolist() == [3, 1, 5, 9, 2]

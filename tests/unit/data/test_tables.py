@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from visrec.data.tables import (
+    Columns,
     find_table,
     id_column,
     number_column,
@@ -321,3 +322,27 @@ def test_part_column_reads_flags_and_names():
 )  # fmt: skip
 def test_part_column_fault_is_named(column: list[object], expected: str):
     assert expected in fault(part_column, CSV, pl.DataFrame({"e": column}), "e")
+
+
+# ---- column by column ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_columns_are_taken_one_by_one(tmp_path, kind):
+    table = pl.DataFrame({"a": ["x", "y", "z"], "b": ["1", "2", "3"], "c": ["p", "q", "r"]})
+    path = tmp_path / f"t.{kind}"
+    table.write_csv(path) if kind == "csv" else table.write_parquet(path)
+    columns = Columns(path, required=("a", "b"))
+    assert (columns.names, columns.height, columns.found) == (["a", "b", "c"], 3, "'a', 'b', 'c'")
+    assert columns.take("b").equals(table.select("b"))
+    assert columns.take("a").equals(table.select("a"))
+    assert columns.take("c").equals(table.select("c"))
+
+
+def test_columns_are_checked_as_a_table_is(tmp_path):
+    pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "t.parquet")
+    pl.DataFrame({"a": []}).write_parquet(tmp_path / "empty.parquet")
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1 and no more")
+    for name, required in (("t", ("a", "b")), ("empty", ("a",)), ("broken", ("a",))):
+        path = tmp_path / f"{name}.parquet"
+        assert fault(Columns, path, required=required) == fault(read_table, path, required=required)

@@ -56,7 +56,7 @@ class Case:
             n = min(int(rng.integers(1, 10)), len(open_))
             self.relevant.append(np.sort(rng.permutation(open_)[:n]))
         rows = np.repeat(np.arange(40), [len(one) for one in self.relevant])
-        rank, mid = ranks_of(torch.from_numpy(scores), rows, np.concatenate(self.relevant), self.users)
+        rank, mid, _ = ranks_of(torch.from_numpy(scores), rows, np.concatenate(self.relevant), self.users)
         sizes = np.array([len(one) for one in self.relevant])
         self.ranks = Ranks(rows, rank, sizes, (scores > -np.inf).sum(1), mid)
 

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 import torch
 
-from visrec import config, recommender
+from visrec import config
 from visrec.content import Content
 from visrec.data.splits import Split
 from visrec.errors import ConfigError, DataError, NotFittedError
@@ -176,7 +176,8 @@ def test_blocks_of_users_change_nothing(interactions, monkeypatch):
     split = Split(*(interactions(pairs, 30, 12) for pairs in parts))
     model = Given(rng.integers(0, 3, size=(30, 12))).fit(split.train)  # with ties
     whole = evaluate(model, split).per_user
-    monkeypatch.setattr(recommender, "_CELLS", 7 * 30)
+    monkeypatch.setattr("visrec.recommender._FEWEST", 1)
+    monkeypatch.setattr(Recommender, "block_cells", 7 * 30)
     assert evaluate(model, split).per_user.equals(whole)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from visrec.evaluation import significance
-from visrec.evaluation.significance import Spread, bootstrap, seed_noise
+from visrec.evaluation.significance import Spread, bootstrap, bootstraps, seed_noise
 
 
 def ndcg_like(rng: np.random.Generator, hit_rate: float, shape: tuple[int, ...]) -> np.ndarray:
@@ -112,6 +112,16 @@ def test_the_same_seed_gives_the_same_interval():
     values = np.random.default_rng(1).random(50)
     assert bootstrap(values, seed=3) == bootstrap(values, seed=3)
     assert bootstrap(values, seed=3) != bootstrap(values, seed=4)
+
+
+def test_many_columns_have_the_intervals_that_each_has_alone(monkeypatch):
+    rng = np.random.default_rng(0)
+    columns = {"a": ndcg_like(rng, 0.3, (50,)), "b": rng.random(40), "c": rng.random(50), "d": np.ones(50)}
+    for block in (significance._BLOCK, 170):  # 3 or 4 resamples at a time
+        monkeypatch.setattr(significance, "_BLOCK", block)
+        found = bootstraps(columns, seed=4)
+        assert list(found) == list(columns)
+        assert found == {name: bootstrap(values, seed=4) for name, values in columns.items()}
 
 
 def test_blocks_change_nothing(monkeypatch):

@@ -10,13 +10,22 @@ from visrec.data.ids import IdMap
 from visrec.data.interactions import Histories, Interactions
 from visrec.errors import ConfigError, DataError, FeaturesError, UnsupportedError
 from visrec.features.features import Features
+from visrec.files import read_json, write_json
 from visrec.models import acf
 from visrec.models.acf import ACF
 from visrec.recommender import Queries, load_model
+from visrec.training import attention
 from visrec.training.sampling import Triples, UniformSampler
 from visrec.training.trainer import Trainer
 
-SMALL = {"dim_gamma": 4, "dim_attention": 4, "epochs": 3, "batch_size": 4, "learning_rate": 0.05}
+SMALL = {
+    "dim_gamma": 4,
+    "dim_attention": 4,
+    "epochs": 3,
+    "batch_size": 4,
+    "learning_rate": 0.05,
+    "precision": "float32",
+}
 VARIANTS = pytest.mark.parametrize("variant", ["paper", "tutorial"])
 
 
@@ -56,6 +65,7 @@ def _softmax(logits: list[float]) -> list[float]:
 def _by_loops(model: ACF, features: Features, u: int, history: list[int]):
     """(query, alphas, betas) of one user, item by item and region by region."""
     p = _parameters(model)
+    basis = model.basis.double().numpy() if len(model.basis) else np.eye(model.n_features)
     tutorial = model.config.variant == "tutorial"
     table = p["v"] if tutorial else p["p"]
     logits, betas = [], []
@@ -64,7 +74,7 @@ def _by_loops(model: ACF, features: Features, u: int, history: list[int]):
         hidden = hidden + (p["b_u"] if tutorial else p["W1v"] @ p["v"][item])
         beta = None
         if not features.missing[item]:
-            x = [row.astype(float) for row in features.values[item]]
+            x = [basis @ row.astype(float) for row in features.values[item]]
             if tutorial:
                 x = [p["W_r"] @ row + p["b_r"] for row in x]
             z = [p["w2"] @ np.maximum(p["W2u"] @ p["u"][u] + p["W2x"] @ row + p["b2"], 0) for row in x]
@@ -83,8 +93,10 @@ def _by_loops(model: ACF, features: Features, u: int, history: list[int]):
 
 
 @VARIANTS
-def test_query_and_attentions_are_the_formulas(train, features, variant):
-    model = _lively(ACF(**SMALL, variant=variant).fit(train, features))
+@pytest.mark.parametrize("components", [None, 2])
+def test_query_and_attentions_are_the_formulas(train, features, variant, components):
+    model = _lively(ACF(**SMALL, variant=variant, components=components).fit(train, features))
+    assert len(model.basis) == (components or 0)
     histories = train.histories()
     table = model.attention(train.users.values.to_list())
     for u, user in enumerate(train.users.values):
@@ -203,10 +215,11 @@ def test_visitors_are_refused(train, features):
 
 @VARIANTS
 def test_blocks_of_any_size_give_the_same(train, features, variant, monkeypatch):
-    """At ranking, and in training, whose blocks are computed again for the gradient."""
+    """Of queries at ranking, of items there and in training."""
     results = []
     for cells in (1 << 25, 40, 1):
         monkeypatch.setattr(acf, "_CELLS", cells)
+        monkeypatch.setattr(attention, "_CELLS", cells)
         model = _lively(ACF(**SMALL, variant=variant).fit(train, features))
         users = train.users.values.to_list()
         table = model.attention(users)
@@ -243,7 +256,7 @@ class _Watched(np.memmap):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_only_the_rows_of_histories_are_read_sorted_and_once(train, features, tmp_path, monkeypatch, dtype):
+def test_only_the_rows_of_histories_are_read_sorted(train, features, tmp_path, monkeypatch, dtype):
     values = features.values.astype(dtype)
     values.tofile(tmp_path / "values")
     watched = _Watched(tmp_path / "values", dtype=dtype, mode="r", shape=values.shape)
@@ -275,6 +288,90 @@ def test_float16_regions_are_computed_with_as_float32(train, features):
     assert half.values.dtype == np.float16
     one, other = (ACF(**SMALL).fit(train, f) for f in (half, single))
     assert one.digest == other.digest
+
+
+# ---- regions in fewer numbers ----------------------------------------------------------------------------
+
+
+def _flat(n_items: int = 7) -> np.ndarray:
+    """Regions of six numbers that lie in two dimensions."""
+    rng = np.random.default_rng(4)
+    return rng.normal(size=(n_items, 5, 2)) @ rng.normal(size=(2, 6))
+
+
+@VARIANTS
+def test_within_the_directions_kept_the_model_is_that_of_all_numbers(train, variant):
+    features = Features.from_array(_flat(), train.items.values)
+    settings = {**SMALL, "epochs": 0}
+    whole = ACF(**settings, variant=variant, components=None).fit(train, features)
+    reduced = ACF(**settings, variant=variant, components=2).fit(train, features)
+    names = ("W_r",) if variant == "tutorial" else ("W2x", "W1x")
+    for name in names:
+        theirs, ours = getattr(whole, name), getattr(reduced, name)
+        torch.testing.assert_close(
+            ours, theirs @ reduced.basis.T
+        )  # initial values are the same, in the basis
+    users = train.users.values.to_list()
+    for one, other in zip(
+        whole.attention(users)["beta"].to_list(), reduced.attention(users)["beta"].to_list(), strict=True
+    ):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    np.testing.assert_allclose(whole.score(users), reduced.score(users), rtol=1e-4, atol=1e-6)
+    assert "100.0 % of their squared length" in reduced.notes[0]
+    assert whole.notes == ()
+
+
+def test_regions_of_no_more_numbers_than_components_are_read_as_they_are(train, features):
+    as_it_is = ACF(**SMALL, components=None).fit(train, features)
+    for components in (3, 128):
+        model = ACF(**SMALL, components=components).fit(train, features)
+        assert model.basis.shape == (0, 3)
+        assert model.digest == as_it_is.digest
+        assert model.notes == ()
+    with pytest.raises(ConfigError, match="components"):
+        ACF(components=0)
+
+
+def test_a_saved_model_has_its_basis(train, features, tmp_path):
+    model = ACF(**SMALL, components=2).fit(train, features)
+    model.save(tmp_path / "model")
+    users = train.users.values.to_list()
+    np.testing.assert_allclose(load_model(tmp_path / "model").score(users), model.score(users), atol=1e-6)
+    whole = load_model(tmp_path / "model", features)
+    assert whole.kept is None  # what is asked for is reduced then
+    assert whole.attention(users).equals(model.attention(users))
+    np.testing.assert_array_equal(whole.score(users), model.score(users))
+
+
+def test_a_model_written_before_regions_were_reduced_is_read(train, features, tmp_path):
+    wide = Features.from_array(np.tile(features.values, 50), train.items.values, missing=features.missing)
+    model = ACF(**SMALL, components=None).fit(train, wide)
+    state = ACF.state
+
+    def old_state(self: ACF) -> dict[str, torch.Tensor]:
+        return {name: tensor for name, tensor in state(self).items() if name != "basis"}
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ACF, "state", old_state)
+        model.save(tmp_path / "model")
+    about = read_json(tmp_path / "model" / "config.json")
+    del about["config"]["components"], about["config"]["precision"]
+    write_json(tmp_path / "model" / "config.json", about)
+    loaded = load_model(tmp_path / "model", wide)
+    assert (loaded.config.components, loaded.config.precision) == (None, "float32")
+    assert loaded.n_features == 150
+    users = train.users.values.to_list()
+    assert loaded.attention(users).equals(model.attention(users))
+    np.testing.assert_array_equal(loaded.score(users), model.score(users))
+
+
+def test_bfloat16_changes_what_is_learnt_by_its_rounding_alone(train, features):
+    exact, rounded = (
+        ACF(**{**SMALL, "precision": precision}).fit(train, features) for precision in ("float32", "bfloat16")
+    )
+    users = train.users.values.to_list()
+    ours, theirs = rounded.score(users), exact.score(users)
+    assert 0 < np.abs(ours - theirs).max() < 0.05 * np.abs(theirs).max()
 
 
 # ---- learning --------------------------------------------------------------------------------------------
@@ -336,9 +433,11 @@ def _tastes(n_items: int = 40, n_users: int = 60) -> tuple[Interactions, Feature
     return train, Features.from_array(values, items.values)
 
 
-def test_attention_is_higher_on_items_of_the_users_own_taste():
+@pytest.mark.parametrize("components", [None, 4])
+def test_attention_is_higher_on_items_of_the_users_own_taste(components):
     train, features = _tastes()
-    model = ACF(dim_gamma=8, dim_attention=8, epochs=30, batch_size=32, seed=0).fit(train, features)
+    model = ACF(dim_gamma=8, dim_attention=8, components=components, epochs=30, batch_size=32, seed=0)
+    model.fit(train, features)
     table = model.attention(train.users.values.to_list())
     taste_of_user = train.users.indices(table["user_id"]) % 4
     own = train.items.indices(table["item_id"]) % 4 == taste_of_user

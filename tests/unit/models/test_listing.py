@@ -47,9 +47,27 @@ def test_listing_imports_no_optional_library():
     assert done.stdout.strip() == "False"
 
 
-def test_the_table_says_in_words_what_a_query_is_made_of(facts):
-    assert listing.row(facts["vbpr"])["query"] == "the user"
-    assert listing.row(facts["ease"]) == {
+@pytest.mark.parametrize("name", registry.BUILTIN["models"])
+def test_the_table_reads_from_the_source_what_the_imported_class_says(name, facts):
+    stated = listing.stated(name)
+    assert stated is not None, (
+        f"the source of {name} must state its facts as plain literals: visrec/declarations.py"
+    )
+    assert stated == {key: facts[name][key] for key in stated}
+
+
+def test_a_model_whose_source_is_in_doubt_is_imported(monkeypatch, facts):
+    monkeypatch.setattr(listing, "stated", lambda name: None)
+    imported = listing.rows()
+    monkeypatch.undo()
+    assert imported == listing.rows()
+    assert imported[list(facts).index("vbpr")]["losses"] == "bpr bce hinge warp softmax"
+
+
+def test_the_table_says_in_words_what_a_query_is_made_of():
+    rows = {row["model"]: row for row in listing.rows()}
+    assert rows["vbpr"]["query"] == "the user"
+    assert rows["ease"] == {
         "model": "ease",
         "needs": None,
         "learns": "closed form",

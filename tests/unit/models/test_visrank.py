@@ -96,6 +96,40 @@ def test_blocks_of_candidates_change_nothing(train, features, monkeypatch):
     np.testing.assert_allclose(blocked, whole, atol=1e-6)
 
 
+def test_the_catalogue_is_held_once(train, features):
+    model = VisRank().fit(train, features)
+    assert model.Z.data_ptr() == model.f.data_ptr()
+
+
+@pytest.mark.parametrize("method", POOL)
+def test_likes_dislikes_and_pictures_of_many_queries_count_each_for_its_own(train, features, method):
+    """Each row is by hand: items 1 and 2 are shared, item 4 has no image, weights of 0 do not count."""
+    pictures = np.random.default_rng(1).normal(size=(2, 4))
+    histories, weights = [[1, 2, 4], [2, 1], []], [[1.0, -0.5, 2.0], [0.0, 2.0], []]
+    shown, liked = [pictures[:1], pictures[:0], pictures], [[3.0], [], [-1.0, 0.5]]
+    queries = Queries.of(
+        [np.array(one, dtype=np.int64) for one in histories],
+        weights=[np.array(one) for one in weights],
+        pictures=shown,
+        picture_weights=[np.array(one) for one in liked],
+    )
+    scores = VisRank(method=method, n=2).fit(train, features).score_queries(queries)
+    f = features.values.astype(float)
+    f[features.missing] = 0
+    for row in range(3):
+        vectors = [*f[histories[row]], *shown[row]]
+        expected = np.zeros(15)
+        for i in range(15):
+            for sign in (1, -1):
+                parts = [
+                    abs(w) * (f[i] @ v) / np.sqrt((f[i] @ f[i]) * (v @ v))
+                    for v, w in zip(vectors, [*weights[row], *liked[row]], strict=True)
+                    if sign * w > 0 and v.any() and f[i].any()
+                ]
+                expected[i] += sign * POOL[method](parts) if parts else 0
+        np.testing.assert_allclose(scores[row], expected, rtol=1e-5, atol=1e-6)
+
+
 def test_the_score_of_a_new_item_needs_no_interactions_of_it(train, features):
     assert train.item_counts()[13] == 0
     score = VisRank(method="average").fit(train, features).score(["u01"], ["i13"])[0, 0]

@@ -13,6 +13,7 @@ from visrec.data.splits import Split
 from visrec.errors import ConfigError
 from visrec.evaluation.protocol import evaluate
 from visrec.features.features import Features
+from visrec.models.acf import ACF
 from visrec.models.bpr import BPR
 from visrec.models.curatornet import CuratorNet
 from visrec.models.dvbpr import DVBPR
@@ -22,7 +23,7 @@ from visrec.training.device import beside, device_to_learn_on, exact_products, r
 from visrec.training.trainer import Trainer
 
 HAS_GPU = torch.cuda.is_available()
-SMALL = {"epochs": 2, "batch_size": 16, "learning_rate": 0.05, "optimizer": "adagrad"}
+SMALL = {"epochs": 2, "batch_size": 56, "learning_rate": 0.05, "optimizer": "adagrad"}
 VECTORS = {**SMALL, "precision": "float32"}
 PIXELS = {"dim_theta": 3, "dim_gamma": 2, "dim_fc": 16, "channels": (4, 4, 4, 4, 4), "learning_rate": 1e-3}
 MODELS = {
@@ -35,6 +36,11 @@ MODELS = {
     "vbpr": (VBPR, {**VECTORS, "dim_gamma": 4, "dim_theta": 3}),
     "vbpr, tutorial": (VBPR, {**VECTORS, "dim_gamma": 4, "dim_theta": 3, "variant": "tutorial"}),
     "curatornet": (CuratorNet, {**VECTORS, "dim": 4, "dim_hidden": 5}),
+    "acf": (ACF, {**VECTORS, "dim_gamma": 4, "dim_attention": 3, "components": 4}),
+    "acf, tutorial": (
+        ACF,
+        {**VECTORS, "dim_gamma": 4, "variant": "tutorial", "components": 4, "weight_decay": 0.0},
+    ),
     "dvbpr": (DVBPR, {**VECTORS, **PIXELS, "bias": True, "optimizer": "sgd"}),
 }
 
@@ -70,7 +76,7 @@ def parts(interactions):
 
 @pytest.fixture
 def contents(parts):
-    """By what is needed: vectors and pictures that show the taste; item 3 has neither."""
+    """By what is needed: vectors, regions and pictures that show the taste; item 3 has none."""
     rng, ids, missing = np.random.default_rng(1), parts[0].items.values, np.arange(24) == 3
     taste = np.arange(24)[:, None] % 2
     vectors = (rng.normal(size=(24, 6)) + 2 * taste).astype(np.float32)
@@ -80,6 +86,9 @@ def contents(parts):
     return {
         "none": None,
         "vector": Features.from_array(vectors, ids, missing=missing),
+        "regions": Features.from_array(
+            rng.normal(size=(24, 3, 6)) + 2 * taste[..., None], ids, missing=missing
+        ),
         "image": Features.from_array(pixels, ids, missing=missing),
     }
 
@@ -124,14 +133,14 @@ def test_what_was_learnt_on_a_gpu_ranks_as_well(gpu, parts, contents):
     assert found == pytest.approx(wanted, abs=0.03)
 
 
-@pytest.mark.parametrize("cls", [VBPR, CuratorNet])
-def test_features_without_room_on_the_gpu_go_there_by_batches(gpu, parts, contents, cls):
-    settings = {**VECTORS, "dim_gamma": 4} if cls is VBPR else {**VECTORS, "dim": 4}
+@pytest.mark.parametrize("name", ["vbpr", "curatornet", "acf"])
+def test_features_without_room_on_the_gpu_go_there_by_batches(gpu, parts, contents, name):
+    cls, settings = MODELS[name]
     users = parts[0].users.values.to_list()
     scores = []
     for free in (1 << 30, 0):
         with gpu(free=free):
-            scores.append(cls(**settings).fit(parts[0], contents["vector"], valid=parts[1]).score(users))
+            scores.append(cls(**settings).fit(parts[0], contents[cls.needs], valid=parts[1]).score(users))
     np.testing.assert_allclose(*scores, rtol=1e-3, atol=1e-4)
 
 
@@ -160,7 +169,7 @@ def test_a_run_goes_on_on_another_device(gpu, parts, contents, tmp_path, first):
 
 
 @pytest.mark.skipif(not HAS_GPU, reason="torch sees no GPU here")
-@pytest.mark.parametrize("name", [name for name in MODELS if name != "dvbpr"])
+@pytest.mark.parametrize("name", [name for name in MODELS if not name.startswith(("acf", "dvbpr"))])
 def test_a_gpu_repeats_itself_bit_for_bit(parts, contents, name):
     cls, settings = MODELS[name]
     digests = {cls(**settings, device="cuda").fit(parts[0], contents[cls.needs]).digest for _ in range(2)}

@@ -42,19 +42,24 @@ def _theirs(kind, model, **settings):
     return cls[kind](model.parameters(), **settings)
 
 
+@pytest.mark.parametrize("decay", [0.0, 0.3])
 @pytest.mark.parametrize("kind", ["sgd", "adagrad", "adam", "adamw"])
-def test_rows_in_every_batch_go_the_way_that_torch_has_them_go(kind):
+def test_rows_in_every_batch_go_the_way_that_torch_has_them_go(kind, decay):
     model = Model()
     reference = copy.deepcopy(model)
-    ours = Optimizer(model, TrainingConfig(optimizer=kind, learning_rate=0.1), L2(items={"items": 0.0}))
-    theirs = _theirs(kind, reference, lr=0.1, **({"weight_decay": 0.0} if kind == "adamw" else {}))
+    config = TrainingConfig(optimizer=kind, learning_rate=0.1, weight_decay=decay)
+    ours = Optimizer(model, config, L2(items={"items": 0.0}))
+    theirs = _theirs(kind, reference, lr=0.1, weight_decay=decay)
     for step in range(4):
         taken = _take(model, [0, 1, 2, 3, 4, 5], step)
         W = torch.randn(2, 2, generator=torch.Generator().manual_seed(50 + step))
         reference.items.grad, reference.W.grad = taken[1].clone(), W.clone()
         reference.users.grad = torch.zeros(4, 2)
         theirs.step()
-        ours.step([taken], [None, W], NOTHING)
+        if decay:  # every row at every step: the table is moved whole
+            ours.step([], [taken[1], None, W], NOTHING)
+        else:
+            ours.step([taken], [None, W], NOTHING)
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(parameter, reference.get_parameter(name), rtol=1e-5, atol=1e-6)
 
@@ -104,34 +109,33 @@ def test_rows_that_are_looked_up_twice_get_the_sum_of_their_gradients_and_of_the
     torch.testing.assert_close(model.W.detach(), W - 0.1 * 3 * W)
 
 
-@pytest.mark.parametrize("kind", ["sgd", "adam"])
-def test_a_row_that_one_look_up_has_twice_moves_once_along_both_gradients(kind):
-    once, twice = Model(), Model()
-    config, l2 = TrainingConfig(optimizer=kind, learning_rate=0.1), L2(items={"items": 0.0})
-    one, g = _take(twice, [4, 1, 4], 0)
-    Optimizer(twice, config, l2).step([(one, g)], [None, None], NOTHING)
-    sums = (
-        Taken(once.items, torch.tensor([1, 4]), once.items.detach()[[1, 4]]),
-        torch.stack([g[1], g[0] + g[2]]),
-    )
-    Optimizer(once, config, l2).step([sums], [None, None], NOTHING)
-    torch.testing.assert_close(twice.items, once.items)
-
-
-@pytest.mark.parametrize("kind", ["sgd", "adagrad", "adam"])
-def test_in_torchs_operations_rows_go_the_same_way(kind):
+def test_a_row_that_is_looked_up_twice_at_once_moves_once():
     model = Model()
-    optimizer = Optimizer(model, TrainingConfig(optimizer=kind, learning_rate=0.1), L2(items={"items": 0.5}))
-    table, states = model.items.detach().clone(), [one.clone() for one in optimizer._states["items"]]
+    before = model.items.detach().clone()
+    optimizer = Optimizer(
+        model, TrainingConfig(optimizer="adagrad", learning_rate=0.1), L2(items={"items": 0.0})
+    )
+    one, g = _take(model, [4, 1, 4], 0)
+    optimizer.step([(one, g)], [None, None], NOTHING)
+    both = g[0] + g[2]
+    torch.testing.assert_close(before[4] - model.items.detach()[4], 0.1 * both / both.abs())
+    torch.testing.assert_close(before[1] - model.items.detach()[1], 0.1 * g[1] / g[1].abs())
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.3])
+@pytest.mark.parametrize("kind", ["sgd", "adagrad", "adam", "adamw"])
+def test_in_torchs_operations_rows_go_the_same_way(kind, decay):
+    model = Model()
+    config = TrainingConfig(optimizer=kind, learning_rate=0.1, weight_decay=decay)
+    optimizer = Optimizer(model, config, L2())
+    tables = [one.detach().clone() for one in (model.items, *optimizer._states["items"])]
     for step, rows in enumerate(([0, 2], [2, 5], [0, 1, 2])):
         one, g = _take(model, rows, step)
-        index, times = np.array(rows), np.linspace(0.5, 1, len(rows), dtype=np.float32)
-        first, second = 1 - 0.9 ** (step + 1), 1 - 0.999 ** (step + 1)
-        rates = [0.1 / first, second**-0.5] if kind == "adam" else [0.1]
-        move_by_torch(kind, index, g, np.float32(0.5) * times, table, states, rates)
-        optimizer.step([(one, g)], [None, None], Touched(NOTHING.users, (index, times), NOTHING.history))
-    torch.testing.assert_close(model.items.detach(), table)
-    for ours, theirs in zip(optimizer._states["items"], states, strict=True):
+        pull = np.linspace(0.5, 1, len(rows), dtype=np.float32)
+        optimizer._steps = step + 1
+        optimizer._move("items", one.index.numpy(), g, pull)
+        move_by_torch(kind, one.index.numpy(), g, pull, tables, optimizer._rates)
+    for ours, theirs in zip(tables, (model.items.detach(), *optimizer._states["items"]), strict=True):
         torch.testing.assert_close(ours, theirs)
 
 
@@ -152,6 +156,27 @@ def test_with_weight_decay_every_row_moves():
     assert not optimizer.tables
     optimizer.step([], [None, None, None], NOTHING)
     assert (model.items != before).all()
+
+
+def test_parameters_of_any_shape_move_as_torch_has_them_move():
+    model = nn.Sequential(nn.Conv2d(3, 4, 2), nn.LayerNorm(5))
+    reference = copy.deepcopy(model)
+    ours, theirs = (
+        Optimizer(model, TrainingConfig(learning_rate=0.1), L2()),
+        _theirs("adam", reference, lr=0.1),
+    )
+    for step in range(2):
+        generator = torch.Generator().manual_seed(step)
+        found = [torch.randn(p.shape, generator=generator) for p in model.parameters()]
+        found[0] = (
+            found[0].permute(1, 2, 3, 0).contiguous().permute(3, 0, 1, 2)
+        )  # as convolutions may give it
+        for parameter, g in zip(reference.parameters(), found, strict=True):
+            parameter.grad = g.clone()
+        theirs.step()
+        ours.step([], found, NOTHING)
+    for one, other in zip(model.parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["sgd", "adagrad", "adam"])

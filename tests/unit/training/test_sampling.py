@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import chisquare
 
 from visrec.errors import DataError
+from visrec.training import sampling
 from visrec.training.sampling import PopularitySampler, UniformSampler, looked_at
 
 PAIRS = [(0, 0), (0, 2), (0, 5), (1, 1), (2, 0), (2, 1), (2, 2), (2, 3), (2, 5), (2, 6)]
@@ -98,6 +100,72 @@ def test_repeated_interactions_are_one_triple_with_their_summed_weight(interacti
     weights = dict(zip(batch.pos.tolist(), batch.weight.tolist(), strict=True))
     assert weights == {0: 5.0, 1: 2.0}
     assert batch.neg.tolist() == [[2], [2]]
+
+
+def test_users_are_those_of_the_positives(train):
+    assert UniformSampler(train).user.tolist() == [0, 1, 2]
+    assert UniformSampler(train, negatives="interacted").user.tolist() == [0, 1]  # 2 has all of them
+
+
+# ---- more than is drawn at once ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def many(interactions, monkeypatch):
+    """300 users who have about 5 of 40 items each, with weights that tell which; drawn in parts of about 100."""
+    monkeypatch.setattr(sampling, "_PART", 100)
+    taken = np.random.default_rng(0).random((300, 40)) < 0.12
+    taken[7] = True  # all there is
+    taken[9] = False
+    pairs = np.argwhere(taken).tolist()
+    return interactions(pairs, 300, 40, weight=[1 + 40 * user + item for user, item in pairs])
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64, 250, 10_000])
+@pytest.mark.parametrize("sampler", [UniformSampler, PopularitySampler])
+def test_an_epoch_of_many_parts_has_each_interaction_once_in_batches_of_one_size(many, batch_size, sampler):
+    expected = sorted((int(u), int(i)) for u, i in zip(many.user, many.item, strict=True) if u != 7)
+    epochs = []
+    for seed in (1, 2):
+        batches = list(sampler(many, n_negatives=2).epoch(batch_size, np.random.default_rng(seed)))
+        sizes = [len(batch) for batch in batches]
+        assert sizes == [batch_size] * (len(expected) // batch_size) + [len(expected) % batch_size] * (
+            len(expected) % batch_size > 0
+        )
+        user, pos, weight = (
+            np.concatenate([getattr(b, name) for b in batches]) for name in ("user", "pos", "weight")
+        )
+        assert weight.tolist() == (1 + 40 * user + pos).tolist()
+        neg = np.concatenate([batch.neg for batch in batches])
+        assert not (many.matrix().toarray() > 0)[np.repeat(user, 2), neg.ravel()].any()
+        pairs = list(zip(user.tolist(), pos.tolist(), strict=True))
+        assert sorted(pairs) == expected
+        epochs.append(pairs)
+    assert epochs[0] != epochs[1]
+
+
+@pytest.mark.parametrize("sampler", [UniformSampler, PopularitySampler])
+def test_an_epoch_is_the_same_however_many_threads_draw_it(many, sampler, monkeypatch):
+    monkeypatch.setattr(sampling, "_LEAST", 8)
+    found = []
+    before = torch.get_num_threads()
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        try:
+            batches = list(sampler(many).epoch(64, np.random.default_rng(3)))
+        finally:
+            torch.set_num_threads(before)
+        found.append([(batch.user, batch.pos, batch.neg) for batch in batches])
+    np.testing.assert_equal(found[1:], found[:1] * 2)
+
+
+def test_what_is_compiled_finds_what_a_loop_finds(many):
+    sampler, rng = UniformSampler(many, negatives="catalog"), np.random.default_rng(0)
+    users = np.repeat(sampler.user, 3)
+    chance = rng.random(len(users))
+    free = [np.flatnonzero(row == 0) for row in many.matrix().toarray()]
+    expected = [free[u][int(c * len(free[u]))] for u, c in zip(users, chance, strict=True)]
+    assert sampler.negatives_for(users, np.random.default_rng(0)).tolist() == expected
 
 
 # ---- several negatives, popularity ---------------------------------------------------------------------

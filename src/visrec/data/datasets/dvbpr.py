@@ -157,48 +157,66 @@ def _listed(names: Iterable[str]) -> str:
 # ---- the four --------------------------------------------------------------------------------------
 
 
-def _data_set(name: str, title: str, file: str, size: str, *patterns: str) -> NamedDataset:
+_WHAT = "who took what, with a picture of each item, and the parts for training, validation and test"
+_LICENCE = "its authors say: the raw images are for academic use only"
+_HOME = "https://github.com/kang205/DVBPR"
+
+
+def _reader(title: str, *names: str) -> Callable[..., ForeignData]:
     def read(source: Path, *, progress: Progress | None = None) -> ForeignData:
-        found = PublishedFiles(source).get(file, *patterns, what=f"{title} of the DVBPR authors")
+        found = PublishedFiles(source).get(*names, what=f"{title} of the DVBPR authors")
         return read_partitioned(found.on_disk, progress=progress)
 
-    reader: Callable[..., ForeignData] = read
-    return NamedDataset(
-        name=name,
-        title=title,
-        what="who took what, with a picture of each item, and the parts for training, validation and test",
-        size=size,
-        licence="its authors say: the raw images are for academic use only",
-        citation=_CITATION,
-        home="https://github.com/kang205/DVBPR",
-        files=(PublishedFile(file, "people, items and pictures (a NumPy array of objects by Python 2)"),),
-        read=reader,
-    )
+    return read
 
 
-AMAZON_FASHION = _data_set(
-    "amazon-fashion",
-    "Amazon Fashion (DVBPR)",
-    "AmazonFashion6ImgPartitioned.npy",
-    "64 thousand users, 234 thousand images, 0.5 million actions, 3.3 GB",
+def _file(name: str) -> tuple[PublishedFile]:
+    return (PublishedFile(name, "people, items and pictures (a NumPy array of objects by Python 2)"),)
+
+
+AMAZON_FASHION = NamedDataset(
+    name="amazon-fashion",
+    title="Amazon Fashion (DVBPR)",
+    what=_WHAT,
+    size="64 thousand users, 234 thousand images, 0.5 million actions, 3.3 GB",
+    licence=_LICENCE,
+    citation=_CITATION,
+    home=_HOME,
+    files=_file("AmazonFashion6ImgPartitioned.npy"),
+    read=_reader("Amazon Fashion (DVBPR)", "AmazonFashion6ImgPartitioned.npy"),
 )
-AMAZON_WOMEN = _data_set(
-    "amazon-women",
-    "Amazon Women (DVBPR)",
-    "AmazonWomenWithImgPartitioned.npy",
-    "97 thousand users, 347 thousand images, 0.8 million actions, 6.2 GB",
-    "AmazonWomen*ImgPartitioned.npy",
+AMAZON_WOMEN = NamedDataset(
+    name="amazon-women",
+    title="Amazon Women (DVBPR)",
+    what=_WHAT,
+    size="97 thousand users, 347 thousand images, 0.8 million actions, 6.2 GB",
+    licence=_LICENCE,
+    citation=_CITATION,
+    home=_HOME,
+    files=_file("AmazonWomenWithImgPartitioned.npy"),
+    read=_reader(
+        "Amazon Women (DVBPR)", "AmazonWomenWithImgPartitioned.npy", "AmazonWomen*ImgPartitioned.npy"
+    ),
 )
-AMAZON_MEN = _data_set(
-    "amazon-men",
-    "Amazon Men (DVBPR)",
-    "AmazonMenWithImgPartitioned.npy",
-    "34 thousand users, 110 thousand images, 0.2 million actions, 2.1 GB",
-    "AmazonMen*ImgPartitioned.npy",
+AMAZON_MEN = NamedDataset(
+    name="amazon-men",
+    title="Amazon Men (DVBPR)",
+    what=_WHAT,
+    size="34 thousand users, 110 thousand images, 0.2 million actions, 2.1 GB",
+    licence=_LICENCE,
+    citation=_CITATION,
+    home=_HOME,
+    files=_file("AmazonMenWithImgPartitioned.npy"),
+    read=_reader("Amazon Men (DVBPR)", "AmazonMenWithImgPartitioned.npy", "AmazonMen*ImgPartitioned.npy"),
 )
-TRADESY = _data_set(
-    "tradesy",
-    "Tradesy (DVBPR)",
-    "TradesyImgPartitioned.npy",
-    "33 thousand users, 326 thousand images, 0.6 million actions, 3.4 GB",
+TRADESY = NamedDataset(
+    name="tradesy",
+    title="Tradesy (DVBPR)",
+    what=_WHAT,
+    size="33 thousand users, 326 thousand images, 0.6 million actions, 3.4 GB",
+    licence=_LICENCE,
+    citation=_CITATION,
+    home=_HOME,
+    files=_file("TradesyImgPartitioned.npy"),
+    read=_reader("Tradesy (DVBPR)", "TradesyImgPartitioned.npy"),
 )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from visrec.data.foreign import ForeignData
+if TYPE_CHECKING:
+    from visrec.data.foreign import ForeignData
 
 
 @dataclass(frozen=True)

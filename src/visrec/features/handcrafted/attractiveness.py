@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from visrec.features.extractor import Handcrafted, Preparation
 from visrec.features.handcrafted.reducing import reduced
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL import Image
 
 _SIDE = 256
@@ -26,6 +25,8 @@ class AttractivenessMeasures(Preparation):
 
     def __call__(self, image: Image.Image) -> np.ndarray:
         """The vector `(7,)` float32 of an RGB picture, in the order of `Attractiveness.columns`."""
+        import numpy as np
+
         pixels = reduced(image, _SIDE)
         red, green, blue = (
             channel.astype(np.float64) / 255 for channel in np.moveaxis(pixels, 2, 0)
@@ -91,6 +92,8 @@ class Attractiveness(Handcrafted):
 
 def _sharpness(luma: np.ndarray) -> float:
     """Mean of |Laplacian| / local mean of `luma (H, W)`; the border is repeated outwards."""
+    import numpy as np
+
     height, width = luma.shape
     padded = np.pad(luma, 1, mode="edge")
 
@@ -105,6 +108,8 @@ def _sharpness(luma: np.ndarray) -> float:
 
 def _entropy(luma: np.ndarray) -> float:
     """Shannon's entropy of the grey levels, in bits."""
+    import numpy as np
+
     share = np.bincount(np.rint(255 * luma).astype(np.int64).reshape(-1), minlength=256) / luma.size
     share = share[share > 0]
     return float(-(share * np.log2(share)).sum()) + 0.0  # not -0.0
@@ -112,6 +117,8 @@ def _entropy(luma: np.ndarray) -> float:
 
 def _colorfulness(red: np.ndarray, green: np.ndarray, blue: np.ndarray) -> float:
     """Hasler & Suesstrunk's measure, in the units of its channels."""
+    import numpy as np
+
     rg, yb = red - green, (red + green) / 2 - blue
     return float(np.sqrt(rg.var() + yb.var()) + 0.3 * np.sqrt(rg.mean() ** 2 + yb.mean() ** 2))
 
@@ -119,6 +126,7 @@ def _colorfulness(red: np.ndarray, green: np.ndarray, blue: np.ndarray) -> float
 def _naturalness(pixels: np.ndarray) -> float:
     """Huang et al.'s measure of `pixels (H, W, 3)` uint8; 0 where no pixel has a natural hue."""
     import cv2
+    import numpy as np
 
     hls = cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2HLS).reshape(-1, 3)
     hue, lightness, saturation = hls.T.astype(np.float64)  # degrees, 0-1, 0-1

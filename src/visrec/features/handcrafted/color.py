@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
 from pydantic import Field
 
 from visrec.features.extractor import Handcrafted, Preparation
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL import Image
 
 _SIDE = 66  # pixels: 3 x 3 cells of 22 x 22; finer grain adds time, not colour (measured)
@@ -21,7 +22,7 @@ _LAB_BINS, _HUE_BINS, _SATURATION_BINS, _VALUE_BINS = (3, 6, 6), 12, 2, 8
 _CELL_LAB_BINS, _CELL_HUE_BINS = 6, 8
 # Pictures hardly leave the middle of the a-b plane (its corners are not even in sRGB).
 _LAB_RANGES = ((0.0, 100.0), (-60.0, 60.0), (-60.0, 60.0))
-_WHOLE = int(np.prod(_LAB_BINS)) + _HUE_BINS * _SATURATION_BINS + 1 + _VALUE_BINS
+_WHOLE = math.prod(_LAB_BINS) + _HUE_BINS * _SATURATION_BINS + 1 + _VALUE_BINS
 _CELL = 3 * _CELL_LAB_BINS + _CELL_HUE_BINS + 1
 
 
@@ -38,6 +39,7 @@ class ColorHistograms(Preparation):
     def __call__(self, image: Image.Image) -> np.ndarray:
         """The vector `(F,)`, or the regions `(R, F)`, float32, of an RGB picture."""
         import cv2
+        import numpy as np
 
         side, grid = (_SIDE, _GRID) if self.grid is None else (_CELL_SIDE * self.grid, self.grid)
         pixels = cv2.resize(np.asarray(image), (side, side), interpolation=cv2.INTER_AREA)
@@ -113,12 +115,14 @@ def _of_cells(
     return parts
 
 
-Axis = tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+Axis: TypeAlias = "tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]"
 """Each pixel's two nearest bins of an axis and its share of each: `(index (P,), share (P,))` twice."""
 
 
 def _soft(channel: np.ndarray, bins: int, *, circular: bool = False) -> Axis:
     """The two nearest of `bins` bins over 0 … 1 for each of `channel (P,)`; beyond the ends: the last bin."""
+    import numpy as np
+
     position = channel * bins - 0.5
     if not circular:
         position = np.clip(position, 0, bins - 1)
@@ -138,6 +142,8 @@ def _histogram(
     weight: np.ndarray | None = None,
 ) -> np.ndarray:
     """Joint histogram of the axes for each cell, flat `(n_cells * prod(shape),)`, as parts of the cell."""
+    import numpy as np
+
     corners = [(cell, np.ones(len(cell), dtype=np.float32) if weight is None else weight)]
     for axis, bins in zip(axes, shape, strict=True):
         corners = [

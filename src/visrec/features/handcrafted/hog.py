@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from visrec.features.extractor import Handcrafted, Preparation
 from visrec.features.handcrafted.reducing import squeezed
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL import Image
 
 
@@ -49,6 +49,7 @@ class HOGBlocks(Preparation):
 
     def __call__(self, image: Image.Image) -> np.ndarray:
         """The vector `(F,)` float32 of an RGB picture."""
+        import numpy as np
         from skimage.feature import hog
 
         blocks = hog(

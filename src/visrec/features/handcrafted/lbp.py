@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 from pydantic import Field
 
 from visrec.features.extractor import Handcrafted, Preparation
 from visrec.features.handcrafted.reducing import grey, reduced
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL import Image
 
 Scale = tuple[Annotated[int, Field(ge=4, le=64)], Annotated[float, Field(gt=0, le=64)]]
@@ -34,6 +34,8 @@ class LBPHistograms(Preparation):
 
     def __call__(self, image: Image.Image) -> np.ndarray:
         """The vector `(F,)` float32 of an RGB picture."""
+        import numpy as np
+
         pixels = grey(reduced(image, self.side))  # (H, W)
         cells = [
             (rows, columns)
@@ -84,6 +86,7 @@ class LBP(Handcrafted):
 
 def _codes(pixels: np.ndarray, points: int, radius: float) -> np.ndarray:
     """Codes 0 … points + 1 of `pixels (H, W)` uint8, as `(H, W)` integers."""
+    import numpy as np
     from skimage.feature import local_binary_pattern
 
     # Padded: scikit-image takes what is beyond the border for black, which would draw a frame.

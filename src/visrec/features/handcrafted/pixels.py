@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic import Field
 
 from visrec.features.extractor import Handcrafted, Preparation
 from visrec.features.handcrafted.reducing import squeezed
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL import Image
 
 
@@ -39,7 +39,7 @@ class Pixels(Handcrafted):
     paper = "Kang et al. 2017"
     Config = Squeezed
     method = "squeezed (area) v1"
-    dtype = np.dtype(np.uint8)
+    dtype = "uint8"
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
     from PIL import Image
 
 
 def reduced(image: Image.Image, side: int) -> np.ndarray:
     """An RGB picture as `(H, W, 3)` uint8, its longer side at most `side` pixels; never enlarged."""
     import cv2
+    import numpy as np
 
     pixels = np.asarray(image)
     height, width = pixels.shape[:2]
@@ -26,6 +26,7 @@ def reduced(image: Image.Image, side: int) -> np.ndarray:
 def squeezed(image: Image.Image, side: int) -> np.ndarray:
     """An RGB picture as `(side, side, 3)` uint8, whatever its shape."""
     import cv2
+    import numpy as np
 
     return np.asarray(cv2.resize(np.asarray(image), (side, side), interpolation=cv2.INTER_AREA))
 
@@ -33,5 +34,6 @@ def squeezed(image: Image.Image, side: int) -> np.ndarray:
 def grey(pixels: np.ndarray) -> np.ndarray:
     """Luma of `(H, W, 3)` uint8: `(H, W)` uint8, 0.299 R + 0.587 G + 0.114 B."""
     import cv2
+    import numpy as np
 
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))

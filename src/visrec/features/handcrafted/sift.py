@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import numpy as np
 from pydantic import Field
 
 from visrec.errors import FeaturesError
 from visrec.features.extractor import Handcrafted, Preparation
 from visrec.features.handcrafted.reducing import grey, reduced
-from visrec.features.handcrafted.words import cluster, subsample
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL import Image
 
 _DESCRIPTOR = 128
@@ -50,6 +49,7 @@ class Keypoints(Preparation):
     def __call__(self, image: Image.Image) -> np.ndarray:
         """`(1 + K, 128)` uint8: a row whose first two bytes are the count n (low, high), n descriptors, zeros."""
         import cv2
+        import numpy as np
 
         sift = cv2.SIFT.create(nfeatures=self.max_keypoints, contrastThreshold=self.contrast)
         found, descriptors = sift.detectAndCompute(grey(reduced(image, self.side)), None)
@@ -108,6 +108,10 @@ class SIFT(Handcrafted):
         Raises:
             FeaturesError: no picture has a keypoint.
         """
+        import numpy as np
+
+        from visrec.features.handcrafted.words import cluster, subsample
+
         rng = np.random.default_rng(self.preparation.seed)
         descriptors = subsample((one[1 : 1 + _count(one)] for one in sample), rng)
         if len(descriptors) == 0:
@@ -124,6 +128,8 @@ class SIFT(Handcrafted):
         Raises:
             FeaturesError: there are no words yet.
         """
+        import numpy as np
+
         words = self._words
         if words is None:
             raise FeaturesError(
@@ -147,6 +153,8 @@ class SIFT(Handcrafted):
         Raises:
             FeaturesError: it is not of an extractor with as many words.
         """
+        import numpy as np
+
         if not state:
             self._words = None
             return
@@ -161,6 +169,8 @@ class SIFT(Handcrafted):
 
     def _encode(self, prepared: np.ndarray, words: np.ndarray) -> np.ndarray:
         """One prepared picture to the columns of the V learnt words."""
+        import numpy as np
+
         n, x = _count(prepared), _root(prepared[1:])  # (K, 128)
         nearest = np.argmin((words**2).sum(axis=1) / 2 - x @ words.T, axis=1)  # (K,)
         member = np.zeros((len(x), len(words)), dtype=np.float32)  # (K, V)
@@ -179,11 +189,15 @@ def _count(prepared: np.ndarray) -> int:
 
 def _root(descriptors: np.ndarray) -> np.ndarray:
     """RootSIFT `(n, 128)` float32 of uint8 descriptors; zeros stay zeros."""
+    import numpy as np
+
     numbers = descriptors.astype(np.float32)
     return np.sqrt(numbers / np.maximum(numbers.sum(axis=1, keepdims=True), 1))
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
     """Vectors (the last axis) to length 1; zeros stay zeros."""
+    import numpy as np
+
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return vectors / np.where(length > 0, length, 1)

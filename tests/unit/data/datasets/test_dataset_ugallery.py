@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from tests.tutorial_files import write_embedding
 
 from visrec.converting.conversion import convert
@@ -91,9 +92,9 @@ def test_the_flag_serves_the_protocol_that_knows_of_one_of_a_kind(tmp_path):
     split = leave_last_out(data.interactions)
     protocol = Protocol(name="temporal", one_of_a_kind="one_of_a_kind")
     task = task_of(split, "test", protocol, metadata=data.catalog.metadata)
-    scores = np.zeros((1, len(data.catalog)), dtype=np.float32)
+    scores = torch.zeros(1, len(data.catalog))
     task.close(scores, np.arange(1))
-    open_items = data.catalog.items.take(np.flatnonzero(np.isfinite(scores[0])))
+    open_items = data.catalog.items.take(np.flatnonzero(np.isfinite(scores[0].numpy())))
     assert sorted(open_items) == ["0c3", "0d4"]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -21,6 +22,7 @@ Mask = NDArray[np.float32]
 """Coverage `(H, W)` in 0..1."""
 
 SUPERSAMPLING = 2
+_SHARES = np.arange(256, dtype=np.float32) / np.float32(255)
 _SHIFT = 4  # OpenCV takes vertices as fixed-point integers with this many fractional bits
 
 
@@ -45,17 +47,17 @@ class Canvas:
             rng.integers(0, 256, shape, dtype=np.uint8),
         )
 
-    @property
+    @cached_property
     def span(self) -> int:
         """Pixels in a unit of length."""
         return int(max(self.pixels.shape[:2]))
 
-    @property
+    @cached_property
     def width(self) -> float:
         """Width in units, at most 1."""
         return float(self.pixels.shape[1] / self.span)
 
-    @property
+    @cached_property
     def height(self) -> float:
         """Height in units, at most 1."""
         return float(self.pixels.shape[0] / self.span)
@@ -121,7 +123,7 @@ class Canvas:
         mask = np.zeros(self.pixels.shape[:2], dtype=np.uint8)
         for shape in shapes:
             cv2.fillPoly(mask, [self._fixed(shape)], 255, cv2.LINE_AA, _SHIFT)
-        return mask.astype(np.float32) / np.float32(255)
+        return np.asarray(cv2.LUT(mask, _SHARES), np.float32)
 
     def labels(self, shapes: Sequence[tuple[Points, int]]) -> NDArray[np.uint8]:
         """Which shape is on top at each pixel, `(H, W)`: its number, 0 where there is none."""
@@ -138,19 +140,19 @@ class Canvas:
             paint: one colour, or a colour for each pixel `(H, W, 3)` in 0..255.
             multiply: as printing inks do, the paint only ever darkens.
         """
-        x, y, w, h = cv2.boundingRect((mask > 0.002).astype(np.uint8))
+        x, y, w, h = cv2.boundingRect((mask > 0.002).view(np.uint8))
         if w == 0 or h == 0:
             return
         window = np.s_[y : y + h, x : x + w]
-        old = self.pixels[window].astype(np.float32)  # (h, w, 3)
+        old = self.pixels[window].astype(np.float32).reshape(h, 3 * w)
         new = np.asarray(paint, dtype=np.float32)
-        if new.ndim == 3:
-            new = new[window]
-        change = old * (new / np.float32(255)) if multiply else np.broadcast_to(new, old.shape)
-        change = change - old
-        change *= mask[window][..., None]
+        new = np.tile(new, w) if new.ndim == 1 else new[window].reshape(h, 3 * w)
+        change = old * (new / np.float32(255)) if multiply else new - old
+        if multiply:
+            change -= old
+        change *= _thrice(mask[window])
         change += old
-        self.pixels[window] = cv2.convertScaleAbs(change)  # rounds, and stays within 0..255
+        cv2.convertScaleAbs(change.reshape(h, w, 3), self.pixels[window])  # rounds, and stays within 0..255
 
     def gradient(self, top: Colour, bottom: Colour, *, ease: float = 1.0) -> None:
         """Fill the sheet from one colour above to another below; `ease` > 1 lingers on top."""
@@ -158,8 +160,9 @@ class Canvas:
         share = np.linspace(0.0, 1.0, n_rows, dtype=np.float32)[:, None] ** np.float32(ease)
         first, last = np.asarray(top, np.float32), np.asarray(bottom, np.float32)
         rows = first + (last - first) * share  # (H, 3)
-        dither = self.grain.astype(np.float32) * np.float32(1 / 255) - np.float32(0.5)
-        self.pixels[:] = cv2.convertScaleAbs(rows[:, None, :] + dither[..., None])
+        dither = _thrice(self.grain.astype(np.float32) * np.float32(1 / 255) - np.float32(0.5))
+        dither += np.tile(rows, self.pixels.shape[1])  # (H, 3 W)
+        self.pixels[:] = cv2.convertScaleAbs(dither.reshape(self.pixels.shape))
 
     def glow(self, x: float, y: float, radius: float, colour: Colour, strength: float) -> None:
         """A soft round light around a point."""
@@ -223,8 +226,10 @@ class Canvas:
     # ------------------------------------------------------------------ to pixels
 
     def _fixed(self, points: Points) -> NDArray[np.int32]:
-        scaled = np.round((points * self.span - 0.5) * (1 << _SHIFT))
-        return scaled.astype(np.int32)
+        scaled = points * self.span
+        scaled -= 0.5
+        scaled *= 1 << _SHIFT
+        return np.rint(scaled, out=scaled).astype(np.int32)
 
     def _at(self, x: float, y: float) -> tuple[int, int]:
         factor = 1 << _SHIFT
@@ -259,6 +264,11 @@ def cloud(
         total += np.asarray(grown, dtype=np.float32) * np.float32(0.5**octave)
     full = cv2.resize(total, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
     return np.asarray(full, dtype=np.float32)
+
+
+def _thrice(one: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`(H, W)` as `(H, 3 W)`: each number once a channel. NumPy takes several times as long for short last axes."""
+    return np.asarray(cv2.merge([one, one, one]), np.float32).reshape(len(one), -1)
 
 
 def _flood(pixels: NDArray[np.uint8], colour: Colour) -> None:

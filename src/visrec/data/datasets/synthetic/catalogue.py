@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from visrec.data.datasets.synthetic.compositions import COMPOSITIONS
@@ -16,6 +16,9 @@ from visrec.data.datasets.synthetic.pictures import Picture, draw_picture, encod
 from visrec.data.datasets.synthetic.settings import SyntheticConfig
 from visrec.data.datasets.synthetic.styles import STYLES
 from visrec.data.datasets.synthetic.titles import artist_name, title_of
+
+if TYPE_CHECKING:
+    import polars as pl
 
 ITEM_STREAM, ARTIST_STREAM, TASTE_STREAM = 1, 2, 3
 """First part of the key of a random stream, so that no two uses share one."""
@@ -109,6 +112,8 @@ class Catalogue:
 
     def table(self) -> pl.DataFrame:
         """What `items.csv` holds."""
+        import polars as pl  # not in the processes that draw
+
         styles = list(STYLES)
         return pl.DataFrame(
             {
@@ -138,6 +143,7 @@ def draw_item(item: Item, config: SyntheticConfig) -> bytes:
     return encode_jpeg(draw_picture(picture, rng, image_size=config.image_size), config.jpeg_quality)
 
 
+@cache
 def make_artist(seed: int, number: int) -> Artist:
     """An artist who keeps to a few styles and palettes, most of the time."""
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(ARTIST_STREAM, number)))

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from visrec.data.datasets.synthetic.catalogue import TASTE_STREAM
 from visrec.data.datasets.synthetic.settings import DAY, SyntheticConfig
 from visrec.data.datasets.synthetic.tastes import CUT, END, OPENING, START
 from visrec.data.datasets.synthetic.truth import Truth
+
+if TYPE_CHECKING:
+    import polars as pl
 
 MIN_INTERACTIONS, MAX_INTERACTIONS = 3, 150
 BASKET_SIZES = (1, 2, 3, 4)
@@ -25,6 +28,8 @@ Times = NDArray[np.int64]
 
 def make_interactions(truth: Truth, config: SyntheticConfig) -> pl.DataFrame:
     """Let every user choose: user_id, item_id, timestamp, evaluation, in time order."""
+    import polars as pl  # not in the processes that draw
+
     before: list[Choices] = []
     log_odds = np.zeros(config.n_users)  # of a brand-new item over what is left of the others
     for user, logits in _by_user(truth, config):
@@ -137,7 +142,8 @@ def _fill(baskets: Baskets, logits: NDArray[np.float64], truth: Truth, rng: np.r
     items, times = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
     for time, size in zip(baskets.times, baskets.sizes, strict=True):
         noisy = np.where(truth.release <= time, left, -np.inf) + rng.gumbel(size=len(left))
-        best = np.argsort(-noisy, kind="stable")[:size]
+        best = np.argpartition(noisy, -min(size, len(noisy)))[-min(size, len(noisy)) :]
+        best = best[np.argsort(-noisy[best])]  # no two are equal but those that cannot be had
         best = best[np.isfinite(noisy[best])]
         left[best] = -np.inf
         items.append(best)

@@ -84,8 +84,8 @@ def hex_colour(text: str) -> Colour:
 
 def mix(one: Colour, other: Colour, share: float) -> Colour:
     """`one` with a `share` (0..1) of `other` stirred in."""
-    r, g, b = (x + (y - x) * share for x, y in zip(one, other, strict=True))
-    return (r, g, b)
+    (r, g, b), (red, green, blue) = one, other
+    return (r + (red - r) * share, g + (green - g) * share, b + (blue - b) * share)
 
 
 def lighter(colour: Colour, share: float) -> Colour:

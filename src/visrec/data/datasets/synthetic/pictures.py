@@ -77,7 +77,7 @@ def _printed(sheet: Canvas, rng: np.random.Generator) -> NDArray[np.uint8]:
     tooth = rng.standard_normal((n_rows, n_columns), dtype=np.float32) * np.float32(1.8)
     tooth += np.asarray(cv2.GaussianBlur(tooth, (0, 0), 1.0)) * np.float32(1.6)
     uneven = cloud(rng, (n_rows, n_columns), coarse=4, octaves=2) * np.float32(1.4)
-    printed = small.astype(np.float32)
-    printed += (tooth + uneven)[..., None]
+    tooth += uneven
+    printed = cv2.add(small, cv2.merge([tooth, tooth, tooth]), dtype=cv2.CV_32F)
     # Real ink is never quite black, real paper never quite white.
     return np.asarray(cv2.convertScaleAbs(np.maximum(printed, 0), alpha=0.965, beta=6.0), np.uint8)

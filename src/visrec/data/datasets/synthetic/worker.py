@@ -11,10 +11,12 @@ import cv2
 from visrec.data.datasets.synthetic.catalogue import Catalogue
 from visrec.data.datasets.synthetic.drawing import draw_to
 from visrec.data.datasets.synthetic.settings import SyntheticConfig
+from visrec.memory import keep_freed_memory
 
 
 def main(images: str, config: str, first: str, step: str) -> None:
     """Draw every `step`-th item from `first` on; a dot on stdout tells of each."""
+    keep_freed_memory()
     cv2.setNumThreads(1)  # the processes share the processors already
     catalogue = Catalogue(SyntheticConfig(**json.loads(config)))
     for index in range(int(first), catalogue.config.n_items, int(step)):

@@ -1,0 +1,158 @@
+"""How fast visrec is: beside its peers on the same work, and beside what the machine can do.
+
+    uv run python benchmarks/run.py                        every subject; about forty minutes on two quiet cores
+    uv run python benchmarks/run.py --only steps,learning  some of them; limits of the machine are always measured
+    uv run python benchmarks/run.py --quick                tiny sizes, to see that all works
+    uv run python benchmarks/run.py --write                results/speed.json, speed.md and its plots, README.md
+    uv run python benchmarks/run.py --page                 these again, of the figures that are kept, with no run
+    uv run python benchmarks/run.py --tune [NAME] --write  the grids of who learns, on the validation part; the best
+                                                           settings are kept for the runs to come
+
+Each contender runs in a process of its own and in turns with the others (A B A B …); the peers come from the
+registry into environments of their own (`speed/environments.py`), which are made at the first run. A subject is a
+file in `speed/`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from common import HERE, described, machine, publish
+from speed import (
+    claims,
+    contestants,
+    data,
+    evaluation,
+    learning,
+    limits,
+    page,
+    sampling,
+    steps,
+    topk,
+    visrank,
+)
+from speed.arena import Arena
+
+RESULTS = HERE / "results" / "speed.json"
+SUBJECTS: dict[str, ModuleType] = {
+    "limits": limits,
+    "steps": steps,
+    "learning": learning,
+    "sampling": sampling,
+    "evaluation": evaluation,
+    "topk": topk,
+    "visrank": visrank,
+}
+
+
+def main() -> None:
+    """Parse, make the data, run."""
+    args = _arguments()
+    if args.page:
+        write(json.loads(RESULTS.read_text()))
+        return
+    chosen = args.only or list(SUBJECTS)
+    rounds = args.rounds or (1 if args.quick else 3)
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="visrec-benchmark-") as name:
+        shape = data.TINY if args.quick else data.FULL
+        arena = Arena(Path(name), shape, rounds, args.quick)
+        data.write(arena.folder, shape, arena.seed)
+        if args.tune is not None:
+            for who, settings in learning.tune(arena, args.tune):
+                if args.write and not args.quick:
+                    contestants.keep(who, settings)
+            return
+        results: dict[str, Any] = {}
+        for subject in dict.fromkeys(["limits", *chosen]):
+            print(SUBJECTS[subject].TITLE, flush=True)
+            results[subject] = {"facts": SUBJECTS[subject].race(arena), **about(arena)}
+            if args.write:  # what is there stays there, whatever becomes of the rest
+                keep(subject, results[subject])
+    show(results)
+    if args.write:
+        write(json.loads(RESULTS.read_text()))
+    print(f"{time.perf_counter() - start:.0f} s in all")
+
+
+def about(arena: Arena) -> dict[str, Any]:
+    """How a subject was measured."""
+    return {
+        "rounds": arena.rounds,
+        "quick": arena.quick,
+        "threads": arena.threads,
+        "data": str(arena.shape),
+        "machine": machine(),
+    }
+
+
+def keep(subject: str, result: dict[str, Any]) -> None:
+    """Put what was found of one subject beside the others."""
+    known = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    RESULTS.write_text(json.dumps({**known, subject: result}, indent=1) + "\n")
+
+
+def show(results: dict[str, Any]) -> None:
+    """All tables, to the terminal."""
+    for subject, result in results.items():
+        for table in SUBJECTS[subject].section(result["facts"]).tables:
+            table.show()
+    claims.table_of(claims_of(results)).show()
+
+
+def claims_of(results: dict[str, Any]) -> list[claims.Claim]:
+    """Those of all subjects that there are."""
+    found = ((subject, results[subject]["facts"]) for subject in SUBJECTS if subject in results)
+    return [one for subject, facts in found for one in SUBJECTS[subject].claims(facts)]
+
+
+def write(results: dict[str, Any]) -> None:
+    """The page, its plots, and the table of targets in the README."""
+    listed = claims_of(results)
+    sections = [
+        (SUBJECTS[subject].section(results[subject]["facts"]), measured(results[subject]))
+        for subject in SUBJECTS
+        if subject in results
+    ]
+    page.write(listed, sections, f"Data: {results['limits']['data']} (synthetic).")
+    publish("speed", page.summary(listed, measured(results["limits"])))
+
+
+def measured(result: dict[str, Any]) -> str:
+    """How a subject was measured, in a line."""
+    quick = (
+        "A try at tiny sizes, to see that all works: these figures say nothing. " if result["quick"] else ""
+    )
+    return f"{quick}{result['rounds']} round(s), {result['threads']} threads each. {described(result['machine'])}"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", type=lambda text: text.split(","), help="subjects, comma-separated")
+    parser.add_argument("--rounds", type=int, help="turns of each contender; 3, or 1 with --quick")
+    parser.add_argument("--write", action="store_true", help="keep the figures")
+    parser.add_argument("--page", action="store_true", help="write the page of the figures that are kept")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that all works")
+    parser.add_argument(
+        "--tune",
+        nargs="?",
+        const="",
+        metavar="NAME",
+        help="try the grids of those who learn, or of those whose name has this in it",
+    )
+    args = parser.parse_args()
+    if unknown := set(args.only or ()) - set(SUBJECTS):
+        parser.error(f"there is no {', '.join(sorted(unknown))}; choose from {', '.join(SUBJECTS)}")
+    return args
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""The tutorial's way, written out as plain loops over torch layers: what a triple names, it encodes for each triple.
+
+Its errors are left out, so that results can be compared: all that a user took is masked, nDCG divides by the right
+ideal, AUC counts candidates.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, relu, selu
+
+Scores = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""From users, positives, negatives `(B,)` and histories `(B, H)` to the scores of both `(B,)`."""
+
+
+class Way:
+    """A model as the tutorial trains it: Adam on BCE-with-logits of x_ui - x_uj, summed over the batch."""
+
+    def __init__(self, net: nn.Module, score: Scores, learning_rate: float, weight_decay: float) -> None:
+        self.net, self.score = net, score
+        learnt = [p for p in net.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.Adam(learnt, lr=learning_rate, weight_decay=weight_decay)
+
+    def step(self, user: Tensor, pos: Tensor, neg: Tensor, history: Tensor) -> None:
+        """One step on a batch of triples."""
+        x_ui, x_uj = self.score(user, pos, neg, history)
+        x_uij = x_ui - x_uj
+        loss = binary_cross_entropy_with_logits(x_uij, torch.ones_like(x_uij), reduction="sum")
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+
+
+def vbpr(n_users: int, values: np.ndarray) -> Way:
+    """VBPR with gamma 200 and theta 100; all features `(I, F)` in memory."""
+    n_items, F = values.shape
+    net = nn.Module()
+    net.features = nn.Embedding.from_pretrained(torch.from_numpy(values.astype(np.float32)), freeze=True)
+    net.gamma_u, net.gamma_i = nn.Embedding(n_users, 200), nn.Embedding(n_items, 200)
+    net.theta_u, net.E = nn.Embedding(n_users, 100), nn.Linear(F, 100, bias=False)
+    net.beta_i, net.beta_v = nn.Embedding(n_items, 1), nn.Linear(F, 1, bias=False)
+    for name, parameter in net.named_parameters():
+        if not name.startswith("features"):
+            nn.init.xavier_uniform_(parameter)
+
+    def one(user: Tensor, item: Tensor) -> Tensor:
+        f = net.features(item)
+        latent = (net.gamma_u(user) * net.gamma_i(item)).sum(1)
+        visual = (net.theta_u(user) * net.E(f)).sum(1)
+        return latent + visual + net.beta_i(item)[:, 0] + net.beta_v(f)[:, 0]
+
+    return Way(net, lambda user, pos, neg, _: (one(user, pos), one(user, neg)), 1e-3, 1e-4)
+
+
+def vbpr_vectors(way: Way) -> tuple[np.ndarray, np.ndarray]:
+    """The same scores as a dot product: vectors of all users and items."""
+    net = way.net
+    with torch.no_grad():
+        f, one = net.features.weight, torch.ones(len(net.gamma_u.weight), 1)
+        Q = torch.cat([net.gamma_u.weight, net.theta_u.weight, one], dim=1)
+        Z = torch.cat([net.gamma_i.weight, net.E(f), net.beta_i.weight + net.beta_v(f)], dim=1)
+    return Q.numpy(), Z.numpy()
+
+
+def curatornet(n_users: int, values: np.ndarray) -> Way:  # noqa: ARG001
+    """CuratorNet: a tower of two layers for items, three more for what the history is pooled to."""
+    net = nn.Module()
+    net.features = nn.Embedding.from_pretrained(torch.from_numpy(values.astype(np.float32)), freeze=True)
+    net.one, net.two = nn.Linear(values.shape[1], 200), nn.Linear(200, 200)
+    net.a, net.b, net.c = nn.Linear(400, 300), nn.Linear(300, 300), nn.Linear(300, 200)
+
+    def tower(item: Tensor) -> Tensor:
+        return selu(net.two(selu(net.one(net.features(item)))))
+
+    def score(_: Tensor, pos: Tensor, neg: Tensor, history: Tensor) -> tuple[Tensor, Tensor]:
+        profile = tower(history)  # (B, H, 200)
+        pooled = torch.cat([profile.amax(1), profile.mean(1)], dim=1)
+        query = selu(net.c(selu(net.b(selu(net.a(pooled))))))
+        return (query * tower(pos)).sum(1), (query * tower(neg)).sum(1)
+
+    return Way(net, score, 1e-4, 1e-4)
+
+
+def acf(n_users: int, values: np.ndarray) -> Way:
+    """ACF with vectors of 128 and all regions `(I, R, F)` in memory."""
+    d, (n_items, _, F) = 128, values.shape
+    net = nn.Module()
+    flat = torch.from_numpy(values.astype(np.float32)).reshape(n_items, -1)
+    net.features = nn.Embedding.from_pretrained(flat, freeze=True)
+    net.reduce = nn.Linear(F, d)
+    net.user, net.item, net.profile = (
+        nn.Embedding(n_users, d),
+        nn.Embedding(n_items, d),
+        nn.Embedding(n_items, d),
+    )
+    net.x, net.u, net.w = nn.Linear(d, d), nn.Linear(d, d), nn.Linear(d, 1)
+    net.U, net.P, net.X, net.W = nn.Linear(d, d), nn.Linear(d, d), nn.Linear(d, d), nn.Linear(d, 1)
+
+    def score(user: Tensor, pos: Tensor, neg: Tensor, history: Tensor) -> tuple[Tensor, Tensor]:
+        x = net.reduce(net.features(history).view(*history.shape, -1, F))  # (B, H, R, d)
+        u, p = net.user(user), net.profile(history)
+        beta = net.w(relu(net.x(x) + net.u(u)[:, None, None])).softmax(2)  # (B, H, R, 1)
+        of_item = (beta * x).sum(2)  # (B, H, d)
+        projected = net.U(u)[:, None]
+        alpha = net.W(relu(projected + net.P(p) + net.X(of_item))).softmax(1)  # (B, H, 1)
+        query = projected[:, 0] + (alpha * p).sum(1)
+        return (query * net.item(pos)).sum(1) / d, (query * net.item(neg)).sum(1) / d
+
+    return Way(net, score, 1e-3, 1e-5)
+
+
+def dvbpr(n_users: int, values: np.ndarray, phi: nn.Module, dim: int) -> Way:
+    """DVBPR around a network `phi` from pixels to `dim` numbers; all pictures `(I, S, S, 3)` in memory as floats."""
+    net = nn.Module()
+    net.phi, net.theta_u = phi, nn.Embedding(n_users, dim)
+    images = torch.from_numpy(values.astype(np.float32) / 255).permute(0, 3, 1, 2).contiguous()
+
+    def score(user: Tensor, pos: Tensor, neg: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
+        theta = net.theta_u(user)
+        return (theta * net.phi(images[pos])).sum(1), (theta * net.phi(images[neg])).sum(1)
+
+    return Way(net, score, 1e-3, 1e-4)
+
+
+# ---- loops in Python -------------------------------------------------------------------------------------
+
+
+def triples_of(
+    user: int, taken: Sequence[int], n_items: int, n: int, rng: random.Random, *, profile: bool
+) -> list[tuple[object, ...]]:
+    """n different triples of a user, drawn one at a time until the negative is not theirs and the triple is new.
+
+    With `profile`, each begins with the (at most 10) items up to and including the positive.
+    """
+    owned, known = set(taken), set()
+    found: list[tuple[object, ...]] = []
+    while len(found) < n:
+        place = rng.randrange(len(taken))
+        pos, neg = taken[place], rng.randrange(n_items)
+        while neg in owned:
+            neg = rng.randrange(n_items)
+        triple = (user, pos, neg)
+        if triple in known:
+            continue
+        known.add(triple)
+        found.append((taken[max(0, place - 9) : place + 1], *triple) if profile else triple)
+    return found
+
+
+def rank(scores: Tensor, consumed: np.ndarray, held: np.ndarray) -> tuple[np.ndarray, int]:
+    """Where held-out items stand, from 0, among all but the consumed: everything is sorted. And of how many."""
+    ranking = torch.argsort(scores, descending=True).numpy()
+    ranking = ranking[~np.isin(ranking, consumed)]
+    return np.flatnonzero(np.isin(ranking, held)), len(ranking)
+
+
+def metrics(positions: np.ndarray, n: int, cutoffs: Sequence[int]) -> dict[str, float]:
+    """Of one user, of places from 0 among n candidates."""
+    R = len(positions)
+    found = {
+        "auc": sum((n - (p + 1)) - (R - (j + 1)) for j, p in enumerate(positions)) / (R * (n - R)),
+        "rr": 1 / (positions[0] + 1),
+    }
+    for k in cutoffs:
+        hits = positions[positions < k]
+        ideal = sum(1 / np.log2(j + 2) for j in range(min(k, R)))
+        found[f"recall@{k}"] = len(hits) / R
+        found[f"precision@{k}"] = len(hits) / k
+        found[f"ndcg@{k}"] = sum(1 / np.log2(p + 2) for p in hits) / ideal
+    return found
