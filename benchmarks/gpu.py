@@ -31,7 +31,7 @@ D = 16  # of the tastes behind the data
 
 
 def models() -> dict[str, tuple[PairwiseRecommender, dict[str, int]]]:
-    """By name, the model and the size of its data: items, users, what each took, F or the side of pictures."""
+    """By name, the model and the size of its data: items, users, what each took, R and F or the side of pictures."""
     large = {"items": 20_000, "users": 2_000, "each": 100}
     small = {"items": 1_000, "users": 500, "each": 8}
     given: dict[str, Any] = {"patience": 99}
@@ -41,6 +41,10 @@ def models() -> dict[str, tuple[PairwiseRecommender, dict[str, int]]]:
         "curatornet": (
             visrec.CuratorNet(epochs=3, batch_size=1024, max_history=20, **given),
             {**large, "each": 10, "F": 2048},
+        ),
+        "acf": (
+            visrec.ACF(epochs=3, batch_size=1024, **given),
+            {**small, "items": 2_000, "each": 10, "R": 49, "F": 512},
         ),
         "dvbpr": (visrec.DVBPR(epochs=2, **given), {**small, "side": 64}),
     }
@@ -63,7 +67,10 @@ def drawn(size: dict[str, int]) -> tuple[Interactions, Interactions, Features | 
 
     train, valid = part(slice(each)), part(slice(each, None))
     if "F" in size:
-        values = of_items.astype(np.float32) @ rng.normal(size=(D, size["F"])).astype(np.float32)
+        values = of_items.astype(np.float32) @ rng.normal(size=(D, size["F"])).astype(np.float32)  # (I, F)
+        if "R" in size:  # each region shows some of it, the first one nearly all
+            part = np.linspace(1, 0, size["R"], endpoint=False, dtype=np.float32)
+            values = (values[:, None] * part[:, None]).astype(np.float16)  # (I, R, F)
         return train, valid, Features.from_array(values, ids[1].values)
     if "side" in size:  # 4 x 4 fields, as bright as the item's place is far out
         side = size["side"]

@@ -68,8 +68,8 @@ class ACFConfig(TrainingConfig):
     max_history: int = Field(default=20, ge=1)
     """H, the newest so many items of a user are looked at."""
     precision: Precision = "auto"
-    """Of the factors of W2x x_lm and of its gradient: "auto" is bfloat16 where the hardware has it. Weights, sums and
-    all else are float32."""
+    """Of the factors of W2x x_lm and of its gradient: "auto" is bfloat16 where the processor or GPU has it. Weights,
+    sums and all else are float32."""
     batch_size: int = Field(default=256, ge=1)
     """Triples a step. The regions of all items that they look at are read from disk at each."""
     reg: float = Field(default=0.01, ge=0)

@@ -1,8 +1,9 @@
 """Where a model lies while it learns: on the CPU or on a GPU, and how its data get there.
 
 Indices, and features that a GPU has no room for, stay in the memory of the CPU, where they are found and counted;
-what is computed with goes to where the parameters lie. Of what is compiled for the CPU there is a second form beside
-it in torch's own operations, for tensors that lie elsewhere.
+what is computed with goes to where the parameters lie. Of each loop that is compiled for the CPU there is a second
+form beside it in torch's operations, `…_by_torch`: what calls the loop takes the one or the other by where its
+tensors lie, so that no model need ask.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def seeded(seed: int, device: torch.device = _CPU) -> Iterator[None]:
 
 @contextmanager
 def exact_products(device: torch.device) -> Iterator[None]:
-    """On a GPU, float32 means float32, products of bfloat16 are summed in it, and convolutions repeat bit for bit.
+    """On a GPU, convolutions are in float32 and repeat bit for bit, and products of bfloat16 are summed in float32.
 
     All three are settings of the process, which has its own back afterwards.
     """

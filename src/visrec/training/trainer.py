@@ -33,11 +33,12 @@ class TrainingConfig(Config):
 
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Of the initial weights and of all sampling; the same seed gives the same model on one CPU, bit for bit."""
-    device: DeviceName = "auto"
+    device: DeviceName = "cpu"
     """Where it learns: "cpu"; "cuda", the current GPU; or "auto", the GPU if torch sees one and the model is made for
-    it. Ranking is the CPU's. A GPU sums in another order, so its models differ from the CPU's in the last digits, and
-    training carries that on. Pairs, histories and tables are summed in one order there too, and convolutions by
-    algorithms that repeat themselves; the pooling in DVBPR's network is not promised to."""
+    it. Not tried on a real GPU yet, so it has to be asked for. Ranking is the CPU's. A GPU sums in another order, so
+    its models differ from the CPU's in the last digits, and training carries that on. Pairs, histories and tables
+    are summed in one order there too, and convolutions by algorithms that repeat themselves; the pooling in DVBPR's
+    network and the attention of ACF are not promised to."""
     epochs: int = Field(default=50, ge=0)
     """At most this many passes over the training interactions."""
     batch_size: int = Field(default=1024, ge=1)

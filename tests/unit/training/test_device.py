@@ -23,7 +23,7 @@ from visrec.training.device import beside, device_to_learn_on, exact_products, r
 from visrec.training.trainer import Trainer
 
 HAS_GPU = torch.cuda.is_available()
-SMALL = {"epochs": 2, "batch_size": 56, "learning_rate": 0.05, "optimizer": "adagrad"}
+SMALL = {"epochs": 2, "batch_size": 112, "learning_rate": 0.05, "optimizer": "adagrad"}
 VECTORS = {**SMALL, "precision": "float32"}
 PIXELS = {"dim_theta": 3, "dim_gamma": 2, "dim_fc": 16, "channels": (4, 4, 4, 4, 4), "learning_rate": 1e-3}
 MODELS = {
@@ -100,7 +100,10 @@ def _places(model) -> set[str]:
 # ---- a whole fit ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if "tutorial" in name else name for name in MODELS],
+)
 def test_a_model_learns_on_a_gpu_what_it_learns_on_the_cpu(gpu, parts, contents, name, tmp_path):
     cls, settings = MODELS[name]
     (train, valid), content = parts, contents[cls.needs]
@@ -121,26 +124,31 @@ def test_a_model_learns_on_a_gpu_what_it_learns_on_the_cpu(gpu, parts, contents,
     assert np.array_equal(load_model(tmp_path / "model").score(users), model.score(users))
 
 
+@pytest.mark.slow
 def test_what_was_learnt_on_a_gpu_ranks_as_well(gpu, parts, contents):
     train, valid = parts
     split = Split(train, valid, valid)
     settings = {"dim_gamma": 4, "dim_theta": 4, "epochs": 10, "batch_size": 64, "learning_rate": 0.05}
     with gpu(bfloat16=True):
-        model = VBPR(**settings).fit(train, contents["vector"])
-    expected = VBPR(**settings, device="cpu").fit(train, contents["vector"])
+        model = VBPR(**settings, device="cuda").fit(train, contents["vector"])
+    expected = VBPR(**settings).fit(train, contents["vector"])
     found, wanted = (evaluate(one, split, part="valid")["auc"] for one in (model, expected))
     assert wanted > 0.8  # chance is .5
     assert found == pytest.approx(wanted, abs=0.03)
 
 
-@pytest.mark.parametrize("name", ["vbpr", "curatornet", "acf"])
+@pytest.mark.parametrize("name", ["vbpr", "acf"])
 def test_features_without_room_on_the_gpu_go_there_by_batches(gpu, parts, contents, name):
     cls, settings = MODELS[name]
     users = parts[0].users.values.to_list()
     scores = []
     for free in (1 << 30, 0):
         with gpu(free=free):
-            scores.append(cls(**settings).fit(parts[0], contents[cls.needs], valid=parts[1]).score(users))
+            scores.append(
+                cls(**{**settings, "epochs": 1}, device="cuda")
+                .fit(parts[0], contents[cls.needs])
+                .score(users)
+            )
     np.testing.assert_allclose(*scores, rtol=1e-3, atol=1e-4)
 
 
@@ -191,7 +199,7 @@ def test_a_model_that_is_not_made_for_a_gpu_says_so_and_learns_on_the_cpu_by_its
     monkeypatch.setattr(BPR, "learns_on_gpu", False)
     with pytest.raises(ConfigError, match="BPR learns on the CPU alone"):
         BPR(device="cuda").fit(parts[0])
-    assert BPR(epochs=1).fit(parts[0]).device.type == "cpu"
+    assert BPR(epochs=1, device="auto").fit(parts[0]).device.type == "cpu"
 
 
 def test_a_gpu_that_is_too_small_says_what_to_do(monkeypatch, parts):
