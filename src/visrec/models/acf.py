@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from visrec.errors import ConfigError, FeaturesError
 from visrec.recommender import Fitting, Queries
 from visrec.space import Choice, IntRange, LogRange, Space
-from visrec.training.attention import Pairs, attend
+from visrec.training.attention import HistoryPairs, attend
 from visrec.training.optimizer import L2
 from visrec.training.pairwise import PairwiseRecommender
 from visrec.training.regions import Kept, Regions, principal_directions
@@ -365,7 +365,7 @@ class ACF(PairwiseRecommender):
             of_user, W = of_user + self.W2x @ self.b_r, self.W2x @ self.W_r
         regions = Regions(self.features, self.basis, self.kept)
         shape = self.content_shape[0], W.shape[1]
-        pairs = Pairs.of(item, len(distinct), lambda some: regions.of(distinct[some]), shape)
+        pairs = HistoryPairs.of(item, len(distinct), lambda some: regions.of(distinct[some]), shape)
         beta, xbar = attend(pairs, of_user.index_select(0, owner), W, self.w2, dtype=self._dtype)
         if self._is_tutorial:
             xbar = xbar @ self.W_r.T + self.b_r  # (S, K), since beta sums to 1
