@@ -92,8 +92,8 @@ CONTESTANTS = [
             "optimizer": "adagrad",
         },
         {
-            "batch_size": [4_096, 8_192, 16_384],
-            "learning_rate": [0.005, 0.01, 0.03, 0.06],
+            "batch_size": [8_192, 16_384],
+            "learning_rate": [0.01, 0.03, 0.06],
             "negatives": _POOLS,
             "n_negatives": [1],
             "optimizer": ["adam", "adagrad"],
@@ -107,7 +107,7 @@ CONTESTANTS = [
         {"batch_size": 2_048, "learning_rate": 0.005, "negatives": "catalog", "features": "raw"},
         # Time and memory of a step grow with the square of the batch: (B,) + (B, 1) makes its loss (B, B).
         {
-            "batch_size": [512, 1_024, 2_048],
+            "batch_size": [1_024, 2_048],
             "learning_rate": [0.001, 0.005, 0.01],
             "negatives": _POOLS,
             "features": ["raw", "standardized"],
@@ -129,7 +129,7 @@ CONTESTANTS = [
             "batch_size": [8_192, 32_768],
             "learning_rate": [0.01, 0.03, 0.06],
             "negatives": _POOLS,
-            "n_negatives": [1, 2],
+            "n_negatives": [1],
             "optimizer": ["adam", "adagrad"],
         },
     ),

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from visrec.errors import ConfigError, FeaturesError
 from visrec.recommender import Fitting, Queries
 from visrec.space import Choice, IntRange, LogRange, Space
-from visrec.training.attention import Pairs, attend
+from visrec.training.attention import HistoryPairs, attend
 from visrec.training.device import beside
 from visrec.training.optimizer import L2
 from visrec.training.pairwise import PairwiseRecommender
@@ -370,7 +370,9 @@ class ACF(PairwiseRecommender):
             of_user, W = of_user + self.W2x @ self.b_r, self.W2x @ self.W_r
         regions = Regions(self.features, self.basis, self._kept_for(u.device))
         shape = self.content_shape[0], W.shape[1]
-        pairs = Pairs.of(item, len(distinct), lambda some: beside(regions.of(distinct[some]), u), shape)
+        pairs = HistoryPairs.of(
+            item, len(distinct), lambda some: beside(regions.of(distinct[some]), u), shape
+        )
         beta, xbar = attend(pairs, of_user.index_select(0, beside(owner, u)), W, self.w2, dtype=self._dtype)
         if self._is_tutorial:
             xbar = xbar @ self.W_r.T + self.b_r  # (S, K), since beta sums to 1

@@ -22,7 +22,7 @@ from visrec.training.pairwise import PairwiseRecommender
 from visrec.training.pooling import pooled
 from visrec.training.sampling import HistoryRule
 from visrec.training.trainer import TrainingConfig
-from visrec.training.vectors import ItemVectors, Precision
+from visrec.training.vectors import ItemVectors, Precision, is_bfloat16
 
 # What the tutorial's code used; a setting given by hand still wins. Its weight decay of 1e-4 stands beside a loss
 # summed over batches of 128 triples; beside our mean it is that much smaller.
@@ -179,7 +179,9 @@ class CuratorNet(PairwiseRecommender):
         first, *others = self.item_tower
         assert isinstance(first, nn.Linear)
         hidden = self.z.product(items, first.weight, learning=self.is_learning) + first.bias  # (n, d)
-        return nn.Sequential(*others)(hidden)  # (n, d)
+        with self._products():
+            q: Tensor = nn.Sequential(*others)(hidden)  # (n, d)
+        return q.float()
 
     def encode_queries(self, queries: Queries) -> Tensor:
         queries = queries.newest(self.config.max_history)
@@ -227,8 +229,15 @@ class CuratorNet(PairwiseRecommender):
         """Query vectors `(B, d)` of histories that are rows `(N,)` of Z, one after the other."""
         mean, most = pooled(Z, rows, lengths)  # (B, d) each; of an empty history 0
         both = (mean, most) if self.config.variant == "paper" else (most, mean)
-        Q = self.query_tower(torch.cat(both, dim=1))  # (B, d)
-        return Q * beside(lengths > 0, Q)[:, None]
+        with self._products():
+            Q: Tensor = self.query_tower(torch.cat(both, dim=1))  # (B, d)
+        return Q.float() * beside(lengths > 0, Q)[:, None]
+
+    def _products(self) -> torch.autocast:
+        """Within it, products are taken as those of the features are."""
+        where = self.device.type
+        reduced = self.is_learning and is_bfloat16(self.config.precision, where)
+        return torch.autocast(where, torch.bfloat16, enabled=reduced)
 
     def l2(self) -> L2:
         return L2(shared={name: self.config.reg for name, one in self.named_parameters() if one.ndim == 2})

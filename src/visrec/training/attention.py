@@ -23,7 +23,7 @@ _LEAST = 16  # pairs a thread should have: each is R (k + F) products
 
 
 @dataclass(frozen=True, eq=False)
-class Pairs:
+class HistoryPairs:
     """S pairs of a query and an item of its history, n distinct ones in all, and the regions of these.
 
     Attributes:
@@ -39,7 +39,9 @@ class Pairs:
     order: np.ndarray
 
     @classmethod
-    def of(cls, item: Tensor, n: int, read: Callable[[slice], Tensor], shape: tuple[int, int]) -> Pairs:
+    def of(
+        cls, item: Tensor, n: int, read: Callable[[slice], Tensor], shape: tuple[int, int]
+    ) -> HistoryPairs:
         """Of the place `(S,)` of each pair's item among the n distinct ones, each of which has a pair."""
         counts = np.bincount(item.numpy(), minlength=n)
         start = np.concatenate([[0], np.cumsum(counts)])
@@ -55,7 +57,7 @@ class Pairs:
 
 
 def attend(
-    pairs: Pairs, a: Tensor, W: Tensor, w: Tensor, *, dtype: torch.dtype = torch.float32
+    pairs: HistoryPairs, a: Tensor, W: Tensor, w: Tensor, *, dtype: torch.dtype = torch.float32
 ) -> tuple[Tensor, Tensor]:
     """beta_sm = softmax_m( w . ReLU(a_s + W x_m) ) over the regions m of the item of pair s, and sum_m beta_sm x_m.
 
@@ -80,7 +82,7 @@ def attend(
 class _Attend(torch.autograd.Function):
     @staticmethod
     def forward(  # noqa: PLR0917  torch gives them in one row
-        ctx: Any, a: Tensor, W: Tensor, w: Tensor, pairs: Pairs, dtype: torch.dtype
+        ctx: Any, a: Tensor, W: Tensor, w: Tensor, pairs: HistoryPairs, dtype: torch.dtype
     ) -> tuple[Tensor, Tensor]:
         (R, F), (S, k) = pairs.shape, a.shape
         beta, mixed = a.new_empty(S, R), a.new_empty(S, F)
@@ -115,7 +117,9 @@ def _product(A: Tensor, B: Tensor, dtype: torch.dtype) -> Tensor:
     return (A.to(dtype) @ B.to(dtype)).float()
 
 
-def _run(kernel: Any, by_torch: Callable[..., None], pairs: Pairs, block: slice, *tensors: Tensor) -> None:
+def _run(
+    kernel: Any, by_torch: Callable[..., None], pairs: HistoryPairs, block: slice, *tensors: Tensor
+) -> None:
     start = pairs.start[block.start : block.stop + 1]
     order = pairs.order[start[0] : start[-1]]
     if not tensors[0].is_cpu:

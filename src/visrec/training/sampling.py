@@ -239,22 +239,61 @@ class PopularitySampler(UniformSampler):
 def looked_at(
     histories: Histories, user: np.ndarray, pos: np.ndarray, rule: HistoryRule, newest: int | None
 ) -> Histories | None:
-    """What a model looks at when it learns from positives, by its rule; one row a positive."""
+    """What a model looks at when it learns from positives, by its rule; one row a positive.
+
+    A positive that came twice is all of it left out by "others", and looked at up to its last time by "up_to".
+    """
     if rule == "none":
         return None
-    found = histories.take(user)
-    if rule != "all":
-        is_pos = found.items == pos[found.owner]
-        if rule == "others":
-            found = found.where(~is_pos)
-        else:
-            place = np.zeros(len(found), dtype=np.int64)
-            place[found.owner[is_pos]] = np.flatnonzero(is_pos)  # the last one, where it comes twice
-            found = found.where(np.arange(len(found.items)) <= place[found.owner])
-    return found if newest is None else found.newest(newest)
+    first, last, length = (np.empty(len(user), dtype=np.int64) for _ in range(3))
+    most = len(histories.items) if newest is None else newest
+    known = histories.indptr, histories.items, user, pos
+    in_parallel(_find_looked_at, len(user), *known, _RULES[rule], most, first, last, length, least=_FEW)
+    indptr = np.concatenate([[0], np.cumsum(length)])
+    items = np.empty(indptr[-1], dtype=np.int64)
+    left_out = pos if rule == "others" else np.full(len(pos), -1)
+    in_parallel(_copy_looked_at, len(user), histories.items, left_out, first, last, indptr, items, least=_FEW)
+    return Histories(indptr, items)
+
+
+_RULES = {"all": 0, "others": 1, "up_to": 2}  # as the compiled loop knows them
+_FEW = 512  # histories that a thread is worth waking for
 
 
 # ---- compiled ------------------------------------------------------------------------------------------
+
+
+@compiled
+def _find_looked_at(  # type: ignore[no-untyped-def]
+    start, stop, indptr, owned, user, pos, rule, most, first, last, length
+):
+    """Of each positive the stretch `first` to before `last` of `owned`, and how many items of it are looked at."""
+    for i in range(start, stop):
+        begin, end, n = indptr[user[i]], indptr[user[i] + 1], 0
+        if rule == 2:
+            while end > begin and owned[end - 1] != pos[i]:
+                end -= 1
+        place = end
+        if rule == 1:
+            while place > begin and n < most:
+                place -= 1
+                n += owned[place] != pos[i]
+        else:
+            place = max(begin, end - most)
+            n = end - place
+        first[i], last[i], length[i] = place, end, n
+
+
+@compiled
+def _copy_looked_at(  # type: ignore[no-untyped-def]
+    start, stop, owned, left_out, first, last, indptr, items
+):
+    for i in range(start, stop):
+        n = indptr[i]
+        for place in range(first[i], last[i]):
+            if owned[place] != left_out[i]:
+                items[n] = owned[place]
+                n += 1
 
 
 @compiled
@@ -279,7 +318,7 @@ def _find_owners(start: int, stop: int, rows: np.ndarray, indptr: np.ndarray, us
 
 
 @compiled
-def _draw_free(  # noqa: PLR0917
+def _draw_free(
     start: int,
     stop: int,
     users: np.ndarray,
@@ -309,7 +348,7 @@ def _draw_free(  # noqa: PLR0917
 
 
 @compiled
-def _draw_taken(  # noqa: PLR0917
+def _draw_taken(
     start: int,
     stop: int,
     users: np.ndarray,

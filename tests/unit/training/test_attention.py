@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from visrec.training import attention
-from visrec.training.attention import Pairs, attend, look_back_by_torch, look_by_torch
+from visrec.training.attention import HistoryPairs, attend, look_back_by_torch, look_by_torch
 
 R, F, K = 3, 4, 5
 ITEM = [2, 0, 1, 2, 0, 2, 3]  # of each pair; the third of the four items has three pairs
@@ -21,9 +21,9 @@ def given():
     return [rng.normal(size=shape) for shape in shapes]
 
 
-def _pairs(x: np.ndarray) -> Pairs:
+def _pairs(x: np.ndarray) -> HistoryPairs:
     regions = torch.from_numpy(x).float()
-    return Pairs.of(torch.tensor(ITEM), len(x), lambda some: regions[some], x.shape[1:])
+    return HistoryPairs.of(torch.tensor(ITEM), len(x), lambda some: regions[some], x.shape[1:])
 
 
 def _tensors(given, **kwargs) -> list[torch.Tensor]:
@@ -116,7 +116,7 @@ def test_bfloat16_differs_by_its_rounding_alone(given):
 
 
 def test_nothing_is_attended_to_where_there_are_no_pairs():
-    pairs = Pairs.of(torch.zeros(0, dtype=torch.int64), 0, lambda _: torch.zeros(0, R, F), (R, F))
+    pairs = HistoryPairs.of(torch.zeros(0, dtype=torch.int64), 0, lambda _: torch.zeros(0, R, F), (R, F))
     W, w = torch.ones(K, F, requires_grad=True), torch.ones(K, requires_grad=True)
     beta, mixed = attend(pairs, torch.zeros(0, K), W, w)
     assert (beta.shape, mixed.shape) == ((0, R), (0, F))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _SIDE = 256
+_LUMA = (299, 587, 114)  # thousandths of red, green and blue
 # Hues in degrees, mean and spread of the saturation at which people find the group natural (Huang et al.).
 _NATURAL = ((25, 70, 0.76, 0.52), (95, 135, 0.81, 0.53), (185, 260, 0.43, 0.22))  # skin, grass, sky
 
@@ -25,22 +26,26 @@ class AttractivenessMeasures(Preparation):
 
     def __call__(self, image: Image.Image) -> np.ndarray:
         """The vector `(7,)` float32 of an RGB picture, in the order of `Attractiveness.columns`."""
+        import cv2
         import numpy as np
 
-        pixels = reduced(image, _SIDE)
-        red, green, blue = (
-            channel.astype(np.float64) / 255 for channel in np.moveaxis(pixels, 2, 0)
-        )  # (H, W)
-        luma = 0.299 * red + 0.587 * green + 0.114 * blue
-        spread = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
+        levels = reduced(image, _SIDE).astype(np.float32)  # (H, W, 3)
+        rgb = levels / np.float32(255)
+        red, green, blue = cv2.split(rgb)
+        thousandths = np.asarray(
+            cv2.transform(levels, np.array([_LUMA], dtype=np.float32))
+        )  # of a level, exactly
+        luma = thousandths / np.float32(255_000)
+        spread = cv2.max(cv2.max(red, green), blue) - cv2.min(cv2.min(red, green), blue)
+        contrast = np.linalg.norm([_deviation(channel) for channel in (red, green, blue)])
         values = (
-            luma.mean(),
-            spread.mean(),
+            _mean(luma),
+            _mean(spread),
             _sharpness(luma),
-            _entropy(luma),
-            np.sqrt(red.var() + green.var() + blue.var()),
+            _entropy(thousandths),
+            contrast,
             255 * _colorfulness(red, green, blue),
-            _naturalness(pixels),
+            _naturalness(rgb),
         )
         return np.array(values, dtype=np.float32)
 
@@ -90,27 +95,39 @@ class Attractiveness(Handcrafted):
     shape = (len(columns),)
 
 
+def _mean(values: np.ndarray) -> float:
+    """The mean of `values (H, W)`, summed in float64."""
+    import cv2
+
+    return float(cv2.mean(values)[0])
+
+
+def _deviation(values: np.ndarray) -> float:
+    """The standard deviation of `values (H, W)`, summed in float64."""
+    import cv2
+    import numpy as np
+
+    return float(cv2.norm(values - np.float32(_mean(values))) / np.sqrt(values.size))
+
+
 def _sharpness(luma: np.ndarray) -> float:
     """Mean of |Laplacian| / local mean of `luma (H, W)`; the border is repeated outwards."""
+    import cv2
     import numpy as np
 
-    height, width = luma.shape
-    padded = np.pad(luma, 1, mode="edge")
-
-    def moved(down: int, right: int) -> np.ndarray:
-        return padded[1 + down : 1 + down + height, 1 + right : 1 + right + width]
-
-    laplacian = moved(-1, 0) + moved(1, 0) + moved(0, -1) + moved(0, 1) - 4 * luma
-    local = sum((moved(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)), np.zeros(())) / 9
+    neighbours = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]], dtype=np.float32)
+    laplacian = cv2.filter2D(luma, cv2.CV_32F, neighbours, borderType=cv2.BORDER_REPLICATE)
+    local = cv2.blur(luma, (3, 3), borderType=cv2.BORDER_REPLICATE)
     # Where all nine are black, both are 0. No nine others have a mean below this.
-    return float((np.abs(laplacian) / np.maximum(local, 1e-6)).mean())
+    return _mean(np.abs(laplacian) / np.maximum(local, np.float32(1e-6)))
 
 
-def _entropy(luma: np.ndarray) -> float:
-    """Shannon's entropy of the grey levels, in bits."""
+def _entropy(thousandths: np.ndarray) -> float:
+    """Shannon's entropy of grey levels `(H, W)` in thousandths, in bits."""
     import numpy as np
 
-    share = np.bincount(np.rint(255 * luma).astype(np.int64).reshape(-1), minlength=256) / luma.size
+    levels = ((thousandths + 500) / 1000).astype(np.int64)
+    share = np.bincount(levels.reshape(-1), minlength=256) / levels.size
     share = share[share > 0]
     return float(-(share * np.log2(share)).sum()) + 0.0  # not -0.0
 
@@ -119,22 +136,22 @@ def _colorfulness(red: np.ndarray, green: np.ndarray, blue: np.ndarray) -> float
     """Hasler & Suesstrunk's measure, in the units of its channels."""
     import numpy as np
 
-    rg, yb = red - green, (red + green) / 2 - blue
-    return float(np.sqrt(rg.var() + yb.var()) + 0.3 * np.sqrt(rg.mean() ** 2 + yb.mean() ** 2))
+    rg, yb = red - green, (red + green) / np.float32(2) - blue
+    return float(np.hypot(_deviation(rg), _deviation(yb)) + 0.3 * np.hypot(_mean(rg), _mean(yb)))
 
 
-def _naturalness(pixels: np.ndarray) -> float:
-    """Huang et al.'s measure of `pixels (H, W, 3)` uint8; 0 where no pixel has a natural hue."""
+def _naturalness(rgb: np.ndarray) -> float:
+    """Huang et al.'s measure of `rgb (H, W, 3)` float32 in 0 … 1; 0 where no pixel has a natural hue."""
     import cv2
     import numpy as np
 
-    hls = cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2HLS).reshape(-1, 3)
-    hue, lightness, saturation = hls.T.astype(np.float64)  # degrees, 0-1, 0-1
-    counted = (lightness >= 0.2) & (lightness <= 0.8) & (saturation > 0.1)
+    hue, lightness, saturation = cv2.split(cv2.cvtColor(rgb, cv2.COLOR_RGB2HLS))  # degrees, 0-1, 0-1
+    counted = (lightness >= np.float32(0.2)) & (lightness <= np.float32(0.8)) & (saturation > np.float32(0.1))
+    hue, saturation = hue[counted], saturation[counted]
     n, total = 0, 0.0
     for low, high, mean, spread in _NATURAL:
-        group = saturation[counted & (hue >= low) & (hue <= high)]
+        group = saturation[(hue >= low) & (hue <= high)]
         if len(group):
             n += len(group)
-            total += len(group) * float(np.exp(-0.5 * ((group.mean() - mean) / spread) ** 2))
+            total += len(group) * float(np.exp(-0.5 * ((group.mean(dtype=np.float64) - mean) / spread) ** 2))
     return total / n if n else 0.0
