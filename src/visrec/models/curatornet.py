@@ -68,7 +68,7 @@ class CuratorNetConfig(TrainingConfig):
     reg: float = Field(default=1e-4, ge=0)
     """lambda: L2 on the weights of all layers, not on their biases."""
     precision: Precision = "auto"
-    """Of the products W_1 z while it learns: "auto" is bfloat16 where the processor or GPU has it. Parameters, sums
+    """Of the layers' products while it learns: "auto" is bfloat16 where the processor or GPU has it. Parameters, sums
     and the vectors of the finished model are float32."""
     learning_rate: float = Field(default=1e-3, gt=0)
     """Step size; in the paper 1e-4."""
@@ -234,7 +234,7 @@ class CuratorNet(PairwiseRecommender):
         return Q.float() * beside(lengths > 0, Q)[:, None]
 
     def _products(self) -> torch.autocast:
-        """Within it, products are taken as those of the features are."""
+        """Within it, products of layers are taken in the precision of those with features."""
         where = self.device.type
         reduced = self.is_learning and is_bfloat16(self.config.precision, where)
         return torch.autocast(where, torch.bfloat16, enabled=reduced)

@@ -15,7 +15,8 @@ from visrec.retrieval.filters import filters
 from visrec.retrieval.index import Index, Kind
 
 _CELLS = 1 << 24  # scores held at once: 64 MiB
-_SAMPLE = 2000  # users whose queries measure the recall and shape the graph
+_SAMPLE = 2000  # queries that measure the recall and shape the graph
+_TOGETHER = 64  # users who are asked at once: one query may be as many vectors as the history has items
 
 
 def index_of(model: Recommender, *, kind: Kind = "auto", seed: int = 0, threads: int = 1) -> Index | None:
@@ -31,16 +32,20 @@ def index_of(model: Recommender, *, kind: Kind = "auto", seed: int = 0, threads:
         The index; None where a score is no inner product of dense vectors (`item_knn`, `visrank` by top_n):
         such models compute every score.
     """
-    users = np.random.default_rng(seed).permutation(len(model.users))[:_SAMPLE]
-    with torch.no_grad():
-        found = model.probes(model.queries(users))
-    if found is None:
-        return None
+    users = np.random.default_rng(seed).permutation(len(model.users))
+    asked: list[np.ndarray] = []
+    for start in range(0, len(users), _TOGETHER):
+        with torch.no_grad():
+            found = model.probes(model.queries(users[start : start + _TOGETHER]))
+        if found is None:
+            return None
+        probes, real = found
+        asked += [probes[real].numpy()]
+        if sum(map(len, asked)) >= _SAMPLE:
+            break
     assert model.Z is not None
-    probes, real = found
-    asked = probes[real].numpy()
-    vectors = model.Z.detach().numpy()
-    return Index.build(vectors, "inner", kind=kind, seed=seed, threads=threads, queries=asked)
+    vectors, sample = model.Z.detach().numpy(), np.concatenate(asked)[:_SAMPLE]
+    return Index.build(vectors, "inner", kind=kind, seed=seed, threads=threads, queries=sample)
 
 
 def best_items(
