@@ -35,7 +35,7 @@ class _Pooled(torch.autograd.Function):
             return mean, most
         B, d = len(lengths), Z.shape[1]
         ends = lengths.cumsum(0).numpy()
-        mean, most, at = torch.zeros(B, d), torch.zeros(B, d), torch.zeros(B, d, dtype=torch.int64)
+        mean, most, at = torch.zeros(B, d), torch.zeros(B, d), torch.zeros(B, d, dtype=torch.int32)
         made = [one.numpy() for one in (mean, most, at)]
         in_parallel(_pool, B, Z.detach().contiguous().numpy(), rows.numpy(), ends, *made, least=_LEAST)
         ctx.given = len(Z), rows, ends, at
@@ -77,6 +77,7 @@ def unpool_by_torch(
 
 @compiled
 def _pool(start, stop, Z, rows, ends, mean, most, at):  # type: ignore[no-untyped-def]
+    """Also the place in `rows` of each maximum, `at (B, d)`: int32, as wide as the numbers, so that many go at once."""
     d = Z.shape[1]
     for b in range(start, stop):
         first, last = ends[b - 1] if b else 0, ends[b]
@@ -86,12 +87,13 @@ def _pool(start, stop, Z, rows, ends, mean, most, at):  # type: ignore[no-untype
         for k in range(d):
             top[k] = -np.inf
         for p in range(first, last):
-            z = Z[rows[p]]
+            z, here = Z[rows[p]], np.int32(p)
             for k in range(d):
-                m[k] += z[k]
-                if z[k] > top[k]:
-                    top[k] = z[k]
-                    place[k] = rows[p]
+                x = z[k]
+                m[k] += x
+                is_more = x > top[k]
+                place[k] = here if is_more else place[k]
+                top[k] = x if is_more else top[k]
         share = np.float32(1) / np.float32(last - first)
         for k in range(d):
             m[k] *= share
@@ -99,14 +101,14 @@ def _pool(start, stop, Z, rows, ends, mean, most, at):  # type: ignore[no-untype
 
 @compiled
 def _unpool(start, stop, rows, ends, at, of_mean, of_most, dZ):  # type: ignore[no-untyped-def]
+    none = np.float32(0)
     for b in range(len(ends)):  # all histories, some columns: an item may be in many of them
         first, last = ends[b - 1] if b else 0, ends[b]
         if first == last:
             continue
         share = np.float32(1) / np.float32(last - first)
+        g, most, place = of_mean[b, start:stop], of_most[b, start:stop], at[b, start:stop]
         for p in range(first, last):
-            r = rows[p]
-            for k in range(start, stop):
-                dZ[r, k] += share * of_mean[b, k]
-        for k in range(start, stop):
-            dZ[at[b, k], k] += of_most[b, k]
+            row, here = dZ[rows[p], start:stop], np.int32(p)
+            for k in range(len(row)):
+                row[k] += share * g[k] + (most[k] if place[k] == here else none)
