@@ -29,10 +29,12 @@ def pythons(names: Iterable[str], folder: Path = ENVIRONMENTS) -> dict[str, str]
 def variables(threads: int) -> dict[str, str]:
     """The environment variables of a contender: each library that has threads gets the same number.
 
-    They sleep while they wait for one another: spinning ones lose ten times their speed to any other process.
+    How threads wait for one another is left as it comes. They spin, which is what the tutorial's small batches are
+    fastest with where nothing else runs; where something does, all suffer.
     """
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-    return {**os.environ, **dict.fromkeys(names, str(threads)), "OMP_WAIT_POLICY": "PASSIVE"}
+    others = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    return {**others, **dict.fromkeys(names, str(threads))}
 
 
 def _python(folder: Path, packages: list[str]) -> str:

@@ -77,7 +77,7 @@ def unpool_by_torch(
 
 @compiled
 def _pool(start, stop, Z, rows, ends, mean, most, at):  # type: ignore[no-untyped-def]
-    """Also the place in `rows` of each maximum, `at (B, d)`: int32, as wide as the numbers, so that many go at once."""
+    """Also where in `rows` each maximum is, `at (B, d)`: int32, as wide as the numbers, so that many go at once."""
     d = Z.shape[1]
     for b in range(start, stop):
         first, last = ends[b - 1] if b else 0, ends[b]
