@@ -177,6 +177,7 @@ class Recommender(ABC):
         personal: whether its order of the items follows what the user took.
         weighs: whether the items of a history may have weights, also negative ones.
         new_pictures: whether a history may hold pictures that are no items.
+        edition: a number that rises when the same settings and data give another model than they did.
         block_cells: how many floats of scores, or of padded history vectors, many users are ranked with at once.
         paper: where it comes from.
     """
@@ -190,6 +191,7 @@ class Recommender(ABC):
     personal: ClassVar[bool] = True
     weighs: ClassVar[bool] = False
     new_pictures: ClassVar[bool] = False
+    edition: ClassVar[int] = 1
     block_cells: ClassVar[int] = 1 << 24  # 64 MiB
     paper: ClassVar[str]
 

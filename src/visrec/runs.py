@@ -193,6 +193,7 @@ def _model(found: Run, name: str, seed: int | None, content: Content, stage: Sta
         {
             "model": type(model).__name__,
             "config": model.config.model_dump(mode="json"),
+            **({"edition": model.edition} if model.edition > 1 else {}),
             "train": split.train.digest,
             "valid": split.valid.digest,
             **model.content_digests(content),

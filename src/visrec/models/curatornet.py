@@ -18,6 +18,7 @@ from visrec.recommender import Queries
 from visrec.space import Choice, LogRange, Space
 from visrec.training.device import beside
 from visrec.training.optimizer import L2
+from visrec.training.pairs import distinct
 from visrec.training.pairwise import PairwiseRecommender
 from visrec.training.pooling import pooled
 from visrec.training.sampling import HistoryRule
@@ -212,11 +213,10 @@ class CuratorNet(PairwiseRecommender):
 
     def encode_batch(self, queries: Queries, items: Tensor) -> tuple[Tensor, Tensor]:
         history, lengths = self._known(queries)
-        is_used = torch.zeros(len(self.missing), dtype=torch.bool)
-        is_used[items] = is_used[history] = True
-        place = is_used.cumsum(0) - 1  # (I,) of each item among those used
-        Z = self.encode_items(is_used.nonzero()[:, 0])
-        return self._pooled(Z, place[history], lengths), Z[beside(place[items], Z)]
+        used, place = map(torch.from_numpy, distinct(torch.cat([items, history]).numpy()))
+        Z = self.encode_items(used)
+        own, looked_at = place.split([len(items), len(history)])  # the row of each in Z
+        return self._pooled(Z, looked_at, lengths), Z[beside(own, Z)]
 
     def _known(self, queries: Queries) -> tuple[Tensor, Tensor]:
         """The items with an image of all histories `(N,)`, one history after the other, and their numbers `(B,)`."""

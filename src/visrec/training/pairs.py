@@ -67,6 +67,13 @@ class Pairs:
 
     def scores(self, Q: Tensor, Z: Tensor) -> tuple[Tensor, Tensor]:
         """x_ui `(B,)` and x_uj `(B, n)` of vectors `(n_queries, d)` and `(m, d)`; no gradient flows through them."""
+        expected = (len(self.queries), Q.shape[-1]), (len(self.items), Q.shape[-1])
+        if (Q.shape, Z.shape) != expected:  # the loops would read beyond the end
+            raise ValueError(
+                f"The encoders gave query vectors of shape {tuple(Q.shape)} and item vectors of shape "
+                f"{tuple(Z.shape)} for {len(self.queries)} queries and {len(self.items)} items: each needs a row, "
+                f"and both the same number of columns."
+            )
         if not Z.is_cpu:
             return scores_by_torch(self, Q, Z)
         x_ui, x_uj = torch.empty(self.at_pos.shape), torch.empty(self.at_neg.shape)

@@ -42,6 +42,7 @@ class PairwiseRecommender(nn.Module, Recommender):
     query = "user"  # models that write encode_queries say what theirs is made of
     learns_on_gpu: ClassVar[bool] = False
     content_shape: tuple[int, ...] = ()
+    edition = 2  # from when tables are updated by rows
     by_rows: ClassVar[bool] = True
     """Whether tables are updated in the rows of a batch alone; see `visrec.training.optimizer`."""
 

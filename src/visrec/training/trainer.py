@@ -114,7 +114,7 @@ class Trainer:
         self._buffers = Buffers()
         # A run may go on elsewhere than where it began.
         settings = self.config.model_dump(mode="json", exclude={"device"})
-        self.fingerprint = digest_of([fingerprint, type(model).__name__, settings])
+        self.fingerprint = digest_of([fingerprint, type(model).__name__, model.edition, settings])
         self.epoch = 0
         self.best = -math.inf
         self.best_epoch = 0

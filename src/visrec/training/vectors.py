@@ -82,7 +82,7 @@ class ItemVectors:
         """
         if learning and not self._learns:
             self._start(W.device)
-        if self._held is None and not learning:
+        if not learning:
             return beside(self[items], W) @ W.T
         product: Tensor = _Product.apply(W, self, items)
         return product

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -106,3 +107,10 @@ def test_a_buffer_is_used_again_where_it_is_large_enough():
     assert buffers.of("a", (2, 3)).data_ptr() == first.data_ptr()
     assert buffers.of("b", (2, 3)).data_ptr() != first.data_ptr()
     assert buffers.of("a", (40, 3)).shape == (40, 3)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(2, 4), (4, 3)])
+def test_vectors_that_do_not_fit_are_refused_before_loops_read_them(rows, columns):
+    pairs = Pairs.of(TRIPLES)  # of 2 queries and 4 items
+    with pytest.raises(ValueError, match=r"item vectors of shape \(\d, \d\) for 2 queries and 4 items"):
+        pairs.scores(torch.zeros(2, 4), torch.zeros(rows, columns))

@@ -351,6 +351,17 @@ def test_the_checkpoint_of_another_training_is_ignored(world, interactions, tmp_
         assert fresh.digest == BPR(**SETTINGS).fit(train, valid=valid).digest
 
 
+def test_the_checkpoint_of_an_earlier_edition_is_ignored(world, tmp_path, monkeypatch):
+    train, valid = world
+    expected = BPR(**SETTINGS).fit(train, valid=valid).digest
+    monkeypatch.setattr(BPR, "edition", BPR.edition - 1)
+    BPR(**SETTINGS).fit(train, valid=valid, checkpoint=tmp_path / "c")
+    before = (tmp_path / "c").read_bytes()
+    monkeypatch.undo()
+    assert BPR(**SETTINGS).fit(train, valid=valid, checkpoint=tmp_path / "c").digest == expected
+    assert (tmp_path / "c").read_bytes() != before  # made anew, not found complete
+
+
 def test_a_damaged_checkpoint_is_ignored(world, tmp_path):
     train, valid = world
     path = tmp_path / "c"

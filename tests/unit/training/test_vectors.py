@@ -58,5 +58,6 @@ def test_what_is_not_learnt_is_exact(features):
     exact = vectors[:] @ W.T
     assert torch.equal(vectors.product(items, W), exact)
     assert not torch.equal(vectors.product(items, W, learning=True), exact)
+    assert torch.equal(vectors.product(items, W), exact)  # as validation asks, between two epochs
     vectors.release()
     assert torch.equal(vectors.product(items, W), exact)
