@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache, update_wrapper
 from itertools import pairwise
 from threading import Lock
@@ -73,7 +73,8 @@ def compiled(function: Callable[..., Any]) -> Compiled:
 def in_parallel(kernel: Compiled, n: int, *args: Any, least: int = _LEAST) -> None:
     """Run `kernel(start, stop, *args)` over parts of 0 … n, one a thread, and wait for all.
 
-    What a part writes must be its own. As many threads as torch has, if it is there.
+    What a part writes must be its own. As many threads as torch has, if it is there. An error in one part is raised
+    once none runs any more.
 
     Args:
         kernel: its result is left.
@@ -83,12 +84,17 @@ def in_parallel(kernel: Compiled, n: int, *args: Any, least: int = _LEAST) -> No
     """
     parts = max(1, min(n_threads(), n // least))
     cuts = [n * part // parts for part in range(parts + 1)]
-    waiting = [_pool().submit(kernel, *ends, *args) for ends in pairwise(cuts[1:])]
+    waiting: list[Future[Any]] = []
     try:
+        waiting += (_pool().submit(kernel, *ends, *args) for ends in pairwise(cuts[1:]))
         kernel(cuts[0], cuts[1], *args)
-    finally:  # the arrays must not go before those who write into them
-        for one in waiting:
-            one.result()
+    finally:  # the arrays must not go, or get another use, before those who write into them
+        try:
+            wait(waiting)
+        finally:  # also where Ctrl-C ended that
+            wait(waiting)
+    for one in waiting:
+        one.result()
 
 
 def n_threads() -> int:

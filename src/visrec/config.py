@@ -47,13 +47,13 @@ class Config(BaseModel):
     def about(cls) -> dict[str, str]:
         """What each setting means: the docstring under it, in one line.
 
-        Read when it is asked for: pydantic would parse the source of all settings whenever they are imported.
+        Read when it is asked for: pydantic would parse the source of all settings whenever they are imported. Empty
+        where there is no source to read, as of a class that was made by a function.
         """
         found: dict[str, str] = {}
         for base in reversed(cls.__mro__):
             if issubclass(base, Config):
-                (body,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
-                found |= _docstrings(body)
+                found |= _docstrings(base)
         return {name: found.get(name, "") for name in cls.model_fields}
 
     @classmethod
@@ -70,9 +70,13 @@ class Config(BaseModel):
         write_text(path, tomli_w.dumps(self.model_dump(mode="json", exclude_none=True)))
 
 
-def _docstrings(of: ast.stmt) -> dict[str, str]:
-    """The texts that stand under the annotated names of a class."""
-    body = of.body if isinstance(of, ast.ClassDef) else []
+def _docstrings(of: type) -> dict[str, str]:
+    """The texts that stand under the annotated names of a class; none where its source is not there."""
+    try:
+        (found,) = ast.parse(textwrap.dedent(inspect.getsource(of))).body
+    except (OSError, TypeError, SyntaxError):  # a text at the margin keeps the class from being dedented
+        return {}
+    body = found.body if isinstance(found, ast.ClassDef) else []
     return {
         ast.unparse(one.target): inspect.cleandoc(after.value.value).replace("\n", " ")
         for one, after in itertools.pairwise(body)

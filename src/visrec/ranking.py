@@ -60,11 +60,32 @@ def room_for(n_rows: int, n_items: int) -> Tensor:
 def flat(scores: Tensor) -> tuple[np.ndarray, int]:
     """Scores `(B, I)` as compiled loops take them, and how far their rows lie apart: row b begins at b times that.
 
-    The same memory, or a copy where the scores of a row do not lie side by side.
+    To be read: the same memory, or a copy where the scores of a row do not lie side by side.
     """
+    return _flat(scores if _side_by_side(scores) else scores.contiguous())
+
+
+def flat_to_write(scores: Tensor) -> tuple[np.ndarray, int]:
+    """Like `flat`, always the same memory.
+
+    Raises:
+        ValueError: the scores of a row do not lie side by side, or rows share memory.
+    """
+    n_rows, n_items = scores.shape
+    if not _side_by_side(scores) or (n_rows > 1 and scores.stride(0) < n_items):
+        raise ValueError(
+            f"Scores {tuple(scores.shape)} have the strides {scores.stride()}; to be written to, each row must lie "
+            f"side by side and apart from the others. Give scores.contiguous()."
+        )
+    return _flat(scores)
+
+
+def _side_by_side(scores: Tensor) -> bool:
+    return scores.shape[1] <= 1 or scores.stride(1) == 1
+
+
+def _flat(scores: Tensor) -> tuple[np.ndarray, int]:
     table = scores.numpy()
-    if table.strides[1] != table.itemsize:
-        table = np.ascontiguousarray(table)
     apart = table.strides[0] // table.itemsize
     n = (len(table) - 1) * apart + table.shape[1] if len(table) else 0
     return np.lib.stride_tricks.as_strided(table, (n,), (table.itemsize,)), apart

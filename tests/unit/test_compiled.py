@@ -1,7 +1,10 @@
+import time
+
 import numpy as np
 import pytest
 import torch
 
+from visrec import compiled as module
 from visrec.compiled import compiled, in_parallel, n_threads
 
 
@@ -29,16 +32,12 @@ def test_one_may_call_another():
 
 
 @pytest.mark.parametrize("n", [0, 1, 7, 1000])
-def test_each_row_is_written_once_however_many_threads_there_are(n):
+def test_each_row_is_written_once_however_many_threads_there_are(n, monkeypatch):
     x = np.arange(n, dtype=np.float64) + 1
     for threads in (1, 2, 3):
-        before = torch.get_num_threads()
-        torch.set_num_threads(threads)
-        try:
-            out = np.zeros(n)
-            in_parallel(squares, n, x, out, least=2)
-        finally:
-            torch.set_num_threads(before)
+        monkeypatch.setattr(module, "n_threads", lambda threads=threads: threads)
+        out = np.zeros(n)
+        in_parallel(squares, n, x, out, least=2)
         np.testing.assert_array_equal(out, x)
 
 
@@ -48,15 +47,42 @@ def test_division_by_zero_gives_what_numpy_gives():
     assert np.isnan(out[0])
 
 
-def test_an_error_in_one_part_reaches_the_caller():
-    def half_broken(start, stop):
-        if start:
-            raise OSError("of the second part")
+@pytest.mark.parametrize(("part", "error"), [(0, KeyboardInterrupt), (1, OSError)])
+def test_an_error_in_one_part_reaches_the_caller_once_none_writes_any_more(part, error, monkeypatch):
+    """Of three parts, the last is slow."""
+    monkeypatch.setattr(module, "n_threads", lambda: 3)
 
-    with pytest.raises(OSError, match="second part"):
-        in_parallel(half_broken, 1000 * n_threads() + 1000, least=1000) if n_threads() > 1 else half_broken(
-            1, 2
-        )
+    def write(start, stop, out):
+        if start == part:
+            raise error("of a part")
+        time.sleep(0.05 * start)
+        out[start:stop] = 1
+
+    out = np.zeros(3)
+    with pytest.raises(error, match="of a part"):
+        in_parallel(write, 3, out, least=1)
+    assert out.tolist() == [float(one != part) for one in range(3)]
+
+
+def test_an_interruption_of_the_waiting_does_not_end_it(monkeypatch):
+    monkeypatch.setattr(module, "n_threads", lambda: 2)
+    wait, asked = module.wait, []
+
+    def interrupted_at_first(waiting):
+        asked.append(len(waiting))
+        if len(asked) == 1:
+            raise KeyboardInterrupt
+        return wait(waiting)
+
+    def write(start, stop, out):
+        time.sleep(0.05 * start)
+        out[start:stop] = 1
+
+    monkeypatch.setattr(module, "wait", interrupted_at_first)
+    out = np.zeros(2)
+    with pytest.raises(KeyboardInterrupt):
+        in_parallel(write, 2, out, least=1)
+    assert out.tolist() == [1, 1]
 
 
 def test_threads_are_those_of_torch():

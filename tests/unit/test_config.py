@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, create_model, field_validator
 
 from visrec.config import Config, digest_of, read_toml
 from visrec.errors import ConfigError
@@ -76,6 +76,20 @@ def test_what_a_setting_means_stands_under_it_or_under_that_of_a_base():
         unit: str = "cell"
 
     assert Deeper.about() == {"depth": "How deep.", "width": "How wide, in cells.", "unit": ""}
+
+
+def test_where_there_is_no_source_nothing_is_said_of_a_setting():
+    made = create_model("Made", __base__=Inner, width=(int, 2))
+    assert made.about() == {"depth": "How deep.", "width": ""}
+
+
+def test_where_the_source_cannot_be_read_alone_nothing_is_said_of_a_setting():
+    class AtTheMargin(Inner):
+        width: int = 2
+        """How wide, with a line that keeps
+the class from being moved to the margin."""  # fmt: skip
+
+    assert AtTheMargin.about() == {"depth": "How deep.", "width": ""}
 
 
 def test_config_is_frozen():

@@ -7,7 +7,7 @@ from scipy.stats import chisquare
 
 from visrec import ranking
 from visrec.errors import DivergedError
-from visrec.ranking import check_finite, flat, ranks_of, room_for, tie_order, top_k
+from visrec.ranking import check_finite, flat, flat_to_write, ranks_of, room_for, tie_order, top_k
 
 
 def _sorted(scores: np.ndarray, user: int) -> list[int]:
@@ -181,3 +181,19 @@ def test_scores_that_are_not_finite_are_refused(bad):
     with pytest.raises(DivergedError, match="Mine gives scores that are not finite"):
         check_finite(torch.tensor([[1.0, bad]]), "Mine")
     check_finite(torch.tensor([[1.0, 3e38], [3e38, 3e38]]), "Mine")  # finite, though their sum is not
+
+
+def test_what_is_written_to_flat_scores_is_in_the_scores():
+    for scores in (torch.zeros(2, 3), room_for(2, 3).zero_(), torch.zeros(3, 2).T[:, :1], torch.zeros(1, 3)):
+        line, apart = flat_to_write(scores)
+        line[(len(scores) - 1) * apart + scores.shape[1] - 1] = 7  # the last of the last row
+        assert scores[-1, -1] == 7
+        assert scores.sum() == 7
+
+
+@pytest.mark.parametrize(
+    "scores", [torch.zeros(3, 2).T, torch.zeros(2, 6)[:, ::2], torch.zeros(1, 3).expand(2, 3)]
+)
+def test_scores_that_could_only_be_written_to_as_a_copy_are_refused(scores):
+    with pytest.raises(ValueError, match=r"Give scores\.contiguous"):
+        flat_to_write(scores)

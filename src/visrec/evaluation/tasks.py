@@ -21,7 +21,7 @@ from visrec.data.interactions import Histories, Interactions
 from visrec.data.splits import Part, Split
 from visrec.errors import ConfigError, DataError
 from visrec.evaluation.availability import Availability, first_moment
-from visrec.ranking import flat
+from visrec.ranking import flat_to_write
 
 TUTORIAL_MASKED = 10
 """How many of the items that a user took the tutorial leaves out of the ranking: the newest ones."""
@@ -232,7 +232,8 @@ def _temporal(
 
     def close(scores: Tensor, rows: np.ndarray) -> None:
         task.close(scores, rows)
-        in_parallel(_close_absent, len(rows), *flat(scores), there.start, there.gone, moment[rows], least=1)
+        args = *flat_to_write(scores), there.start, there.gone, moment[rows]
+        in_parallel(_close_absent, len(rows), *args, least=1)
 
     found = there.at(task.targets.items, moment[task.targets.owner])
     facts = {

@@ -101,9 +101,8 @@ class VBPR(PairwiseRecommender):
 
     def initialize(self, generator: torch.Generator) -> None:
         if self.config.variant == "paper" and self.features is not None:
-            squares = np.square(self.features.values, dtype=np.float32).sum(
-                dtype=np.float64
-            )  # missing rows are 0
+            present = present_rows(self.features.values, self.features.missing)
+            squares = sum(float(np.square(rows).sum(dtype=np.float64)) for rows in present())
             mean = squares / max(1, int((~self.features.missing).sum()))
             self.f_norm.fill_(float(np.sqrt(mean)) or 1.0)
         if self.config.variant == "tutorial":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -15,11 +15,12 @@ from torch.nn.functional import normalize
 from visrec import config
 from visrec.compiled import compiled, in_parallel
 from visrec.data.interactions import Histories
-from visrec.ranking import flat, room_for
+from visrec.ranking import flat, flat_to_write, room_for
 from visrec.recommender import Fitting, Queries, Recommender
 from visrec.space import Choice, IntRange, Space
 
 _CELLS = 1 << 23  # products held at once: 32 MiB
+_HELD = 1 << 25  # numbers of vectors copied at once: 128 MiB
 _PART = 256  # candidates whose largest similarities are kept in the first cache
 _LEAST = 1 << 16  # similarities that are worth waking a thread for
 
@@ -109,16 +110,17 @@ class VisRank(Recommender):
         any_has[items] = True
         place = np.cumsum(any_has)[items] - 1  # among those that anyone has
         owner, weight = np.nonzero(mask)[0], np.ones(len(place), dtype=np.float32)
-        vectors = self.f[torch.from_numpy(any_has)]
+        pictures = self.f.new_empty(0, self.f.shape[1])
         if queries.weight is not None:
             weight = queries.weight.numpy()[mask]
         if queries.pictures is not None and queries.picture_weight is not None:
             B, P, _ = queries.pictures.shape
-            place = np.append(place, len(vectors) + np.arange(B * P))
+            place = np.append(place, np.count_nonzero(any_has) + np.arange(B * P))
             owner = np.append(owner, np.repeat(np.arange(B), P))
             weight = np.append(weight, queries.picture_weight.numpy())
-            vectors = torch.cat([vectors, normalize(queries.pictures, dim=2).flatten(0, 1)])
-        blank = (torch.linalg.vector_norm(vectors, ord=1, dim=1) == 0).numpy()  # missing images do not count
+            pictures = normalize(queries.pictures, dim=2).flatten(0, 1)
+        vectors = _Vectors(self.f, np.flatnonzero(any_has), pictures)
+        blank = vectors.blank()  # missing images do not count
         return _Looks.of(vectors, owner, place, np.where(blank[place], 0, weight), len(queries))
 
     def similarity_vectors(self) -> Tensor:
@@ -132,23 +134,67 @@ class VisRank(Recommender):
         self.Z = self.f
 
 
+class _Vectors:
+    """The vectors of some items and after them those of pictures, each once.
+
+    They are multiplied as a copy in one piece, which is made a block at a time where it would be large.
+    """
+
+    def __init__(self, f: Tensor, items: np.ndarray, pictures: Tensor) -> None:
+        """Of all items `f (I, F)` some `(n,)`, and pictures `(P, F)`."""
+        self.f, self.items, self.pictures = f, items, pictures
+        self._size = max(1, _HELD // max(1, f.shape[1]))
+        self._held = f.new_empty(min(self._size, len(self)), f.shape[1])
+        self._start: int | None = None  # of the block that is held
+
+    def __len__(self) -> int:
+        return len(self.items) + len(self.pictures)
+
+    def blank(self) -> np.ndarray:
+        """`(D,)` bool: which are 0 throughout."""
+        found = torch.empty(len(self), dtype=torch.bool)
+        for part, block in self._blocks():
+            found[part] = torch.linalg.vector_norm(block, ord=1, dim=1) == 0
+        return found.numpy()
+
+    def multiply(self, Z: Tensor, out: Tensor) -> None:
+        """Write their products with `Z (n, F)` to `out (D, n)`."""
+        for part, block in self._blocks():
+            torch.mm(block, Z.T, out=out[part])
+
+    def _blocks(self) -> Iterator[tuple[slice, Tensor]]:
+        """Places and vectors of each block, which last until the next."""
+        n = len(self.items)
+        for start in range(0, len(self), self._size):
+            stop = min(start + self._size, len(self))
+            block = self._held[: stop - start]
+            if self._start != start:
+                items = torch.from_numpy(self.items[start:stop])
+                torch.index_select(self.f, 0, items, out=block[: len(items)])
+                block[len(items) :] = self.pictures[max(0, start - n) : max(0, stop - n)]
+                self._start = start
+            yield slice(start, stop), block
+
+
 @dataclass(frozen=True, eq=False)
 class _Looks:
     """What B queries have liked to see, and what not.
 
     Attributes:
-        vectors: `(D, F)`, each once, however many queries have it.
+        vectors: D of them, each once, however many queries have it.
         signs: 1, and -1 where anything has a weight below 0; for each the rows of `vectors` that count for each
             query, and how much `(S,)` float32, above 0.
         any: `(B,)` bool, whether anything counts.
     """
 
-    vectors: Tensor
+    vectors: _Vectors
     signs: dict[int, tuple[Histories, np.ndarray]]
     any: Tensor
 
     @classmethod
-    def of(cls, vectors: Tensor, owner: np.ndarray, place: np.ndarray, weight: np.ndarray, n: int) -> _Looks:
+    def of(
+        cls, vectors: _Vectors, owner: np.ndarray, place: np.ndarray, weight: np.ndarray, n: int
+    ) -> _Looks:
         """Of the vectors `place (S,)` with weights `(S,)`, each of one of n queries; a weight of 0 does not count."""
         signs = {}
         for sign in (1, -1):
@@ -163,9 +209,10 @@ class _Looks:
 
     def means(self) -> Tensor:
         """`(B, F)`: the mean of products is the product with the mean."""
-        found = np.zeros((len(self.any), self.vectors.shape[1]), dtype=np.float32)
+        f, items, pictures = self.vectors.f.numpy(), self.vectors.items, self.vectors.pictures.numpy()
+        found = np.zeros((len(self.any), f.shape[1]), dtype=np.float32)
         for sign, (rows, weight) in self.signs.items():
-            args = self.vectors.numpy(), rows.indptr, rows.items, weight, np.float32(sign), found
+            args = f, items, pictures, rows.indptr, rows.items, weight, np.float32(sign), found
             in_parallel(_add_mean, len(found), *args)
         return torch.from_numpy(found)
 
@@ -174,12 +221,12 @@ class _Looks:
 
         All vectors are multiplied with some of Z, then some more, and each query takes what it needs.
         """
-        into, apart = flat(scores)
+        into, apart = flat_to_write(scores)
         width = max(1, min(len(Z), _CELLS // max(1, len(self.vectors))))
         products = room_for(len(self.vectors), width)
         for start in range(0, len(Z), width):
             size = min(width, len(Z) - start)
-            torch.mm(self.vectors, Z[start : start + size].T, out=products[:, :size])
+            self.vectors.multiply(Z[start : start + size], products[:, :size])
             for sign, (rows, weight) in self.signs.items():
                 looked = (
                     rows.indptr,
@@ -195,13 +242,14 @@ class _Looks:
 
 
 @compiled
-def _add_mean(start, stop, vectors, first, place, weight, sign, means):  # type: ignore[no-untyped-def]  # noqa: PLR0917
-    """Add to each row of `means (B, F)` sign times the mean of its weighted vectors."""
-    total = np.empty(vectors.shape[1], dtype=np.float32)
+def _add_mean(start, stop, f, items, pictures, first, place, weight, sign, means):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+    """Add to each row of `means (B, F)` sign times the mean of its weighted vectors: of items, or of pictures."""
+    total = np.empty(f.shape[1], dtype=np.float32)
     for b in range(start, stop):
         total[:] = 0
         for s in range(first[b], first[b + 1]):
-            vector, w = vectors[place[s]], weight[s]
+            at, w = place[s], weight[s]
+            vector = f[items[at]] if at < len(items) else pictures[at - len(items)]
             for i in range(len(total)):
                 total[i] += w * vector[i]
         share = sign / np.float32(max(1, first[b + 1] - first[b]))

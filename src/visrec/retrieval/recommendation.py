@@ -141,7 +141,7 @@ def _by_scores(
     blocks = []
     for start in range(0, len(queries), size):
         part = slice(start, start + size)
-        scores = model.score_queries(queries.part(part)).clone()
+        scores = model.score_queries(queries.part(part))
         if closed is not None:
             scores[:, torch.from_numpy(closed)] = -torch.inf
         for b, rows in enumerate(() if left_out is None else left_out[part]):

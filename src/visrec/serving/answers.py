@@ -107,7 +107,6 @@ def _best(engine: Engine, question: Question, k: int) -> tuple[np.ndarray, np.nd
     if asked is None:
         scores = model.score_queries(queries)
         tells = bool(scores.min() < scores.max())
-        scores = scores.clone()
         scores[:, left_out] = -torch.inf
         if allowed is not None:
             scores[:, torch.from_numpy(~allowed)] = -torch.inf

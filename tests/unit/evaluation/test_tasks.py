@@ -141,6 +141,12 @@ def test_temporal_knows_only_items_that_somebody_had_taken_by_then(parts, split)
     )
 
 
+def test_scores_that_temporal_could_not_close_are_refused(split):
+    task = task_of(split, "test", Protocol(name="temporal"))
+    with pytest.raises(ValueError, match=r"Give scores\.contiguous"):
+        task.close(torch.zeros(ITEMS, 2).T, np.arange(2))
+
+
 def test_temporal_believes_the_items_table_where_it_is_earlier(parts, split):
     starts = {item: 10.0 * (item % 4) for item in range(20)} | {28: 0.0}
     ids = [f"i{n:02d}" for n in range(ITEMS)]

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from visrec.errors import ConfigError, FeaturesError
+from visrec.features import finishing
 from visrec.features.features import Features
 from visrec.models.vbpr import VBPR
 from visrec.recommender import load_model
@@ -54,6 +55,16 @@ def test_the_scale_of_the_features_does_not_matter_in_the_papers_variant(train, 
     larger = Features.from_array(features.values * 1000, train.items.values, missing=features.missing)
     one, other = (VBPR(**SMALL).fit(train, f).score(["u00", "u01"]) for f in (features, larger))
     np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_the_scale_of_the_features_is_the_same_in_however_many_blocks_they_are_read(
+    train, features, monkeypatch
+):
+    squares = [float(v) ** 2 for row in features.values for v in row]  # missing rows are 0
+    for block in (1, 10, 1 << 19):
+        monkeypatch.setattr(finishing, "_BLOCK", block)
+        model = VBPR(**{**SMALL, "epochs": 0}).fit(train, features)
+        assert model.f_norm.item() == pytest.approx(math.sqrt(sum(squares) / 6), rel=1e-6)
 
 
 def test_what_the_missing_row_holds_does_not_matter(train, features):

@@ -5,7 +5,7 @@ import pytest
 
 from visrec.errors import UnsupportedError
 from visrec.features.features import Features
-from visrec.models.visrank import VisRank
+from visrec.models.visrank import VisRank, _Vectors
 from visrec.recommender import Queries
 
 
@@ -94,6 +94,26 @@ def test_blocks_of_candidates_change_nothing(train, features, monkeypatch):
     monkeypatch.setattr("visrec.models.visrank._CELLS", 8)
     blocked = VisRank(method="top_n").fit(train, features).score(users)
     np.testing.assert_allclose(blocked, whole, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", POOL)
+@pytest.mark.parametrize("held", [4, 12, 20])
+def test_blocks_of_what_is_looked_at_change_nothing(train, features, monkeypatch, method, held):
+    """A vector has 4 numbers: one, three or five of those of 5 items and 2 pictures are held at a time."""
+    pictures = np.random.default_rng(1).normal(size=(2, 1, 4))
+    histories = [np.array([1, 4, 7]), np.array([2, 3])]
+    queries = Queries.of(histories, pictures=list(pictures), weights=[np.array([1, 1, -1]), np.ones(2)])
+    model = VisRank(method=method, n=2).fit(train, features)
+    whole = model.score_queries(queries)
+    made = []
+    monkeypatch.setattr("visrec.models.visrank._HELD", held)
+    monkeypatch.setattr(
+        "visrec.models.visrank._Vectors.multiply",
+        lambda self, Z, out, multiply=_Vectors.multiply: (made.append(self), multiply(self, Z, out)),
+    )
+    np.testing.assert_allclose(model.score_queries(queries), whole, atol=1e-6)
+    assert method == "average" or made
+    assert all(vectors._held.numel() == held < 4 * len(vectors) for vectors in made)
 
 
 def test_the_catalogue_is_held_once(train, features):
