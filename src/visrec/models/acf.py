@@ -58,7 +58,7 @@ class ACFConfig(TrainingConfig):
     variant: Literal["paper", "tutorial"] = "paper"
     """"paper", or "tutorial": its equations, sizes and initial values; see `ACF`."""
     components: int | None = Field(default=128, ge=1)
-    """Regions of more numbers are reduced to so many once, before training, along the directions that keep most of
+    """Regions of more numbers are reduced to so many, once to learn from, along the directions that keep most of
     them; None: regions are read as they are, as in the paper and in the tutorial's variant."""
     dim_gamma: int = Field(default=64, ge=1)
     """K, the size of the vectors u, v and p."""
@@ -67,8 +67,8 @@ class ACFConfig(TrainingConfig):
     max_history: int = Field(default=20, ge=1)
     """H, the newest so many items of a user are looked at."""
     precision: Precision = "auto"
-    """Of the factors of W2x x_lm and of its gradient: "auto" is bfloat16 where the processor or GPU has it. Weights,
-    sums and all else are float32."""
+    """Of the factors of W2x x_lm and of its gradient while it learns: "auto" is bfloat16 where the processor or GPU
+    has it. Weights, sums and all else are float32, and so are the vectors of the finished model."""
     batch_size: int = Field(default=256, ge=1)
     """Triples a step. The regions of all items that they look at are read from disk at each."""
     reg: float = Field(default=0.01, ge=0)
@@ -361,7 +361,7 @@ class ACF(PairwiseRecommender):
         of_user = u @ self.W2u.T + self.b2  # (B, k)
         if self._is_tutorial:  # by linearity W2x (W_r x + b_r) needs no W_r x of each region
             of_user, W = of_user + self.W2x @ self.b_r, self.W2x @ self.W_r
-        if self.x is None or self.x.features is not self.features:
+        if self.x is None or self.x.features is not self.features:  # it was loaded, or given others
             self.x = ItemRegions(self.features)
         read = self.x.reader(distinct, self.basis, learning=self.is_learning)
         pairs = HistoryPairs.of(item, len(distinct), read, (self.content_shape[0], W.shape[1]))

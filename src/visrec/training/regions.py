@@ -79,10 +79,8 @@ class ItemRegions:
         if len(basis) == 0:
             return beside(self._raw(items), basis)
         rows = self._for_learning(basis) if learning else self.kept
-        places = None if rows is None else rows.place[items]
-        if rows is None or places is None or bool((places < 0).any()):
-            return beside(self._reduced(items, basis), basis)
-        return beside(rows.values.index_select(0, beside(places, rows.values)).float(), basis)
+        found = None if rows is None else rows.of(items)
+        return beside(self._reduced(items, basis) if found is None else found, basis)
 
     def reader(self, items: Tensor, basis: Tensor, *, learning: bool = False) -> Callable[[slice], Tensor]:
         """Gives what `read` does for some of these items, by their places."""
@@ -162,6 +160,13 @@ class Kept:
 
     values: Tensor
     place: Tensor
+
+    def of(self, items: Tensor) -> Tensor | None:
+        """`(n, R, C)` float32 of items by index, where the values lie; None: not all of them are kept."""
+        places = self.place[items]
+        if bool((places < 0).any()):
+            return None
+        return self.values.index_select(0, beside(places, self.values)).float()
 
     def on(self, device: torch.device) -> Kept:
         """With the values on a GPU, if that is the device and has room for them."""
