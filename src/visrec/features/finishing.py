@@ -142,6 +142,17 @@ def present_rows(values: np.ndarray, missing: np.ndarray) -> Rows:
     return rows
 
 
+def leading_directions(moment: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """The n largest eigenvalues `(n,)` of a symmetric `(F, F)`, falling, and their orthonormal vectors `(F, n)`."""
+    from scipy.linalg import eigh
+
+    F = len(moment)
+    sizes, directions = eigh(moment, subset_by_index=[F - n, F - 1])  # ascending
+    sizes, directions = sizes[::-1], directions[:, ::-1]
+    # A direction's sign is arbitrary; this choice makes it the same each time.
+    return sizes, directions * np.sign(directions[np.abs(directions).argmax(axis=0), np.arange(n)])
+
+
 def _moments(rows: Rows, dim: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean and (population) standard deviation `(F,)` of each column, in two passes: exact for large means."""
     n, total = 0, np.zeros(dim)
@@ -160,8 +171,6 @@ def _moments(rows: Rows, dim: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _components(rows: Rows, F: int, k: int, whiten: bool) -> tuple[np.ndarray, np.ndarray]:
     """Mean `(F,)` and the k principal directions `(k, F)` of largest variance, from the covariance `(F, F)`."""
-    from scipy.linalg import eigh
-
     n, total = 0, np.zeros(F)
     for block in rows():
         n += len(block)
@@ -176,10 +185,7 @@ def _components(rows: Rows, F: int, k: int, whiten: bool) -> tuple[np.ndarray, n
     for block in rows():
         centered = (block - center).astype(np.float32)
         covariance += centered.T @ centered
-    variance, directions = eigh(covariance / n, subset_by_index=[F - k, F - 1])  # (k,), (F, k), ascending
-    variance, directions = variance[::-1], directions[:, ::-1]
-    # A direction's sign is arbitrary; this choice makes it the same each time.
-    directions = directions * np.sign(directions[np.abs(directions).argmax(axis=0), np.arange(k)])
+    variance, directions = leading_directions(covariance / n, k)  # (k,), (F, k)
     if whiten:
         floor = variance[0] * 1e-10  # below is rounding, not variance
         directions = np.where(variance > floor, directions / np.sqrt(np.maximum(variance, floor)), 0.0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
@@ -20,7 +19,7 @@ from visrec.training.attention import HistoryPairs, attend
 from visrec.training.device import beside
 from visrec.training.optimizer import L2
 from visrec.training.pairwise import PairwiseRecommender
-from visrec.training.regions import Kept, Regions, principal_directions
+from visrec.training.regions import ItemRegions
 from visrec.training.sampling import HistoryRule
 from visrec.training.trainer import TrainingConfig
 from visrec.training.vectors import Precision, is_bfloat16
@@ -59,7 +58,7 @@ class ACFConfig(TrainingConfig):
     variant: Literal["paper", "tutorial"] = "paper"
     """"paper", or "tutorial": its equations, sizes and initial values; see `ACF`."""
     components: int | None = Field(default=128, ge=1)
-    """Regions of more numbers are reduced to so many once, before training, along the directions that keep most of
+    """Regions of more numbers are reduced to so many, once to learn from, along the directions that keep most of
     them; None: regions are read as they are, as in the paper and in the tutorial's variant."""
     dim_gamma: int = Field(default=64, ge=1)
     """K, the size of the vectors u, v and p."""
@@ -68,8 +67,8 @@ class ACFConfig(TrainingConfig):
     max_history: int = Field(default=20, ge=1)
     """H, the newest so many items of a user are looked at."""
     precision: Precision = "auto"
-    """Of the factors of W2x x_lm and of its gradient: "auto" is bfloat16 where the processor or GPU has it. Weights,
-    sums and all else are float32."""
+    """Of the factors of W2x x_lm and of its gradient while it learns: "auto" is bfloat16 where the processor or GPU
+    has it. Weights, sums and all else are float32, and so are the vectors of the finished model."""
     batch_size: int = Field(default=256, ge=1)
     """Triples a step. The regions of all items that they look at are read from disk at each."""
     reg: float = Field(default=0.01, ge=0)
@@ -129,11 +128,8 @@ class ACF(PairwiseRecommender):
     """(C, F) B; (0, F) where regions are read as they are."""
     Q: Tensor | None = None
     """(U, K) the query vectors for the training histories: what a model that was loaded without features ranks by."""
-    kept: Kept | None = None
-    """The reduced regions of all that is in a history, in a model that was fitted and not loaded."""
-    _folder: Path | None = None
-    _at_hand: Kept | None = None
-    """What it keeps, while it learns: on the GPU if that is where, and there is room."""
+    x: ItemRegions | None = None
+    """(I, R, F) the regions; None until they are read, and in a model that was loaded without its features."""
 
     @property
     def looks_at(self) -> HistoryRule:
@@ -163,7 +159,11 @@ class ACF(PairwiseRecommender):
 
     def initialize(self, generator: torch.Generator) -> None:
         if len(self.basis):
-            self._reduce()
+            assert self.x is not None
+            basis, note = self.x.directions(len(self.basis))
+            self.basis.copy_(basis)
+            self.notes += (note,)
+            log.info("%s: %s", type(self).__name__, note)
         of_regions = ("W_r",) if self._is_tutorial else ("W2x", "W1x")
         for name, parameter in self.named_parameters():
             if len(self.basis) and name in of_regions:  # W' = W B' of a W that reads all F numbers
@@ -187,27 +187,15 @@ class ACF(PairwiseRecommender):
         else:
             nn.init.xavier_uniform_(torch.atleast_2d(values), generator=generator)
 
-    def _reduce(self) -> None:
-        """Find the basis, and keep the regions of the histories in it."""
-        assert self.features is not None
-        items = torch.from_numpy(np.unique(self.histories.items))
-        basis, share = principal_directions(self.features, items, len(self.basis))
-        self.basis.copy_(basis)
-        note = (
-            f"it reads {len(basis)} of the {self.n_features:,} dimensions of regions, {100 * share:.1f} % of their "
-            f"squared length."
-        )
-        self.notes += (note,)
-        log.info("%s: %s", type(self).__name__, note)
-        self.kept = Regions(self.features, self.basis).keep(items, folder=self._folder).kept
-
     @property
     def _is_tutorial(self) -> bool:
         return self.config.variant == "tutorial"
 
     @property
     def _dtype(self) -> torch.dtype:
-        return torch.bfloat16 if is_bfloat16(self.config.precision, self.device.type) else torch.float32
+        """Of the factors of W2x x_lm: what learns may be rounded, what ranks is not."""
+        reduced = self.is_learning and is_bfloat16(self.config.precision, self.device.type)
+        return torch.bfloat16 if reduced else torch.float32
 
     @property
     def profile(self) -> nn.Parameter:
@@ -302,9 +290,14 @@ class ACF(PairwiseRecommender):
         super().restore(rest)
 
     def _fit(self, fitting: Fitting) -> None:
-        self._folder = None if fitting.checkpoint is None else fitting.checkpoint.parent
+        assert self.features is not None
+        folder = None if fitting.checkpoint is None else fitting.checkpoint.parent
+        self.x = ItemRegions(self.features, np.unique(self.histories.items), folder=folder)
         super()._fit(fitting)
-        self.remember()
+
+    def release(self) -> None:
+        if self.x is not None:
+            self.x.release()
 
     def remember(self) -> None:
         """Keep the query vectors for the training histories, once the parameters have their values."""
@@ -368,26 +361,15 @@ class ACF(PairwiseRecommender):
         of_user = u @ self.W2u.T + self.b2  # (B, k)
         if self._is_tutorial:  # by linearity W2x (W_r x + b_r) needs no W_r x of each region
             of_user, W = of_user + self.W2x @ self.b_r, self.W2x @ self.W_r
-        regions = Regions(self.features, self.basis, self._kept_for(u.device))
-        shape = self.content_shape[0], W.shape[1]
-        pairs = HistoryPairs.of(
-            item, len(distinct), lambda some: beside(regions.of(distinct[some]), u), shape
-        )
+        if self.x is None or self.x.features is not self.features:  # it was loaded, or given others
+            self.x = ItemRegions(self.features)
+        read = self.x.reader(distinct, self.basis, learning=self.is_learning)
+        pairs = HistoryPairs.of(item, len(distinct), read, (self.content_shape[0], W.shape[1]))
         beta, xbar = attend(pairs, of_user.index_select(0, beside(owner, u)), W, self.w2, dtype=self._dtype)
         if self._is_tutorial:
             xbar = xbar @ self.W_r.T + self.b_r  # (S, K), since beta sums to 1
         missing = torch.from_numpy(self.features.missing[distinct.numpy()])[item]  # (S,)
         return beta, (xbar @ self.W1x.T).masked_fill(beside(missing, u)[:, None], 0)
-
-    def _kept_for(self, device: torch.device) -> Kept | None:
-        """What it keeps, at hand while it learns."""
-        if self.is_learning and self.kept is not None:
-            self._at_hand = self._at_hand or self.kept.on(device)
-            return self._at_hand
-        return self.kept
-
-    def release(self) -> None:
-        self._at_hand = None
 
 
 class _Attention(NamedTuple):

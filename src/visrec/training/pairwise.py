@@ -132,6 +132,9 @@ class PairwiseRecommender(nn.Module, Recommender):
         """Whether a batch is being encoded to learn from it."""
         return self._is_learning
 
+    def remember(self) -> None:
+        """Keep what the finished parameters give and ranking needs; called on the CPU, before `release`."""
+
     def release(self) -> None:
         """Let go of what was held to learn from; called when learning is over."""
 
@@ -192,6 +195,8 @@ class PairwiseRecommender(nn.Module, Recommender):
                 self, sampler, self._validation(train, valid), fingerprint=digest_of(fingerprint)
             )
             trainer.run(checkpoint=fitting.checkpoint, progress=fitting.progress)
+            self.to("cpu")
+            self.remember()
         except torch.OutOfMemoryError as error:
             raise ConfigError(
                 f"{type(self).__name__} does not fit into the memory of the GPU ({str(error).splitlines()[0]}). Set "

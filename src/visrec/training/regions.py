@@ -1,9 +1,9 @@
-"""Regions of pictures in fewer numbers: along the directions in which they are longest, kept for training."""
+"""Regions of pictures as a model reads them: along the directions in which they are longest, kept while it learns."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from visrec.errors import RunError
 from visrec.features.features import Features
+from visrec.features.finishing import leading_directions
 from visrec.training.device import beside, room
 
 _SAMPLE = 1 << 15  # regions that the directions are found by
@@ -20,60 +21,113 @@ _BLOCK = 1 << 20  # numbers read at once: 4 MiB of float32
 _IN_MEMORY = 1 << 28  # bytes of reduced regions beyond which they lie in a file
 
 
-@dataclass(frozen=True, eq=False)
-class Regions:
-    """What a model reads of the regions of items.
+class ItemRegions:
+    """The regions of the items as a model reads them: as they are, or by a basis in fewer numbers.
+
+    A region x is read as basis x, rounded to float16 where the features are stored so; numbers that float16 does not
+    hold are not rounded. The basis `(C, F)`, orthonormal rows, is the model's and is given at each reading; with
+    `(0, F)` regions are read as they are.
+
+    Rows are read where they lie, in memory or on disk, when they are asked for. From the first reading to learn from
+    on, the reduced regions of some items are kept until `release`: in memory, or from 256 MiB on in a file that goes
+    with them; on a GPU too, if that is where the model learns and there is room.
 
     Attributes:
         features: `(I, R, F)`, perhaps mapped from disk.
-        basis: `(C, F)` orthonormal rows; a region x is read as basis x. `(0, F)`: as it is.
-        kept: reduced regions of some items, which need not be computed again.
+        kept: what is kept now.
     """
 
-    features: Features
-    basis: Tensor
-    kept: Kept | None = None
-
-    def of(self, items: Tensor) -> Tensor:
-        """Regions `(n, R, C)` float32 of items by index `(n,)`, where they are kept; only their rows are read.
-
-        An item's numbers are the same bit for bit whether they were kept or not, and whichever items come with it.
-        """
-        if len(self.basis) == 0:
-            return self._raw(items)
-        places = None if self.kept is None else self.kept.place[items]
-        if self.kept is not None and places is not None and bool((places >= 0).all()):
-            return self.kept.values.index_select(0, beside(places, self.kept.values)).float()
-        return self._reduced(items).float()
-
-    def keep(self, items: Tensor, *, folder: Path | None = None) -> Regions:
-        """With the reduced regions of these items kept: in memory, or from 256 MiB on in a file that goes with them.
+    def __init__(
+        self, features: Features, items: np.ndarray | None = None, *, folder: Path | None = None
+    ) -> None:
+        """Set up.
 
         Args:
-            items: by index, each once.
+            features: of all items.
+            items: those to keep while a model learns, by index, each once; None: nothing is kept.
             folder: where the file is made; None: where the system has its temporary ones.
+        """
+        self.features = features
+        self.kept: Kept | None = None
+        self._items = None if items is None else torch.from_numpy(items)
+        self._folder = folder
+        self._at_hand: Kept | None = None
+
+    def directions(self, n: int) -> tuple[Tensor, str]:
+        """A basis `(n, F)`, by a sample of the items to keep, and a sentence that says how much it keeps."""
+        assert self._items is not None
+        basis, share = principal_directions(self.features, self._items, n)
+        F = basis.shape[1]
+        return (
+            basis,
+            f"it reads {n} of the {F:,} dimensions of regions, {100 * share:.1f} % of their squared length.",
+        )
+
+    def read(self, items: Tensor, basis: Tensor, *, learning: bool = False) -> Tensor:
+        """Regions `(n, R, C)` float32 of items by index `(n,)`, where the basis lies; only their rows are read.
+
+        An item's numbers are the same bit for bit whether they were kept or not, and whichever items come with it.
+
+        Args:
+            items: by index.
+            basis: the same at each reading from the first to learn from until `release`.
+            learning: regions are kept from now on.
 
         Raises:
-            RunError: there is no room for the file.
+            RunError: there is no room for the file of those that are kept.
         """
-        dtype = np.dtype(np.float16 if self._stored == torch.float16 else np.float32)
-        shape = (len(items), self.features.values.shape[1], len(self.basis))
-        blocks = [*_blocks(len(items), self._cells)]
-        reduced = (self._reduced(items[block]).numpy() for block in blocks)
-        if np.prod(shape) * dtype.itemsize < _IN_MEMORY:
-            values = np.empty(shape, dtype)
-            for block, found in zip(blocks, reduced, strict=True):
-                values[block] = found
-        else:
-            values = _in_file(reduced, shape, dtype, folder)
+        if len(basis) == 0:
+            return beside(self._raw(items), basis)
+        rows = self._for_learning(basis) if learning else self.kept
+        found = None if rows is None else rows.of(items)
+        return beside(self._reduced(items, basis) if found is None else found, basis)
+
+    def reader(self, items: Tensor, basis: Tensor, *, learning: bool = False) -> Callable[[slice], Tensor]:
+        """Gives what `read` does for some of these items, by their places."""
+        return lambda places: self.read(items[places], basis, learning=learning)
+
+    def release(self) -> None:
+        """Let go of what is kept."""
+        self.kept = self._at_hand = None
+
+    def _for_learning(self, basis: Tensor) -> Kept | None:
+        if self._at_hand is None and self._items is not None:
+            self.kept = self._keep(self._items, basis)
+            self._at_hand = self.kept.on(basis.device)
+        return self._at_hand
+
+    def _keep(self, items: Tensor, basis: Tensor) -> Kept:
         place = torch.full((len(self.features.values),), -1)
         place[items] = torch.arange(len(items))
-        return replace(self, kept=Kept(torch.from_numpy(values), place))
+        try:
+            values = self._stored(items, basis, torch.float16 if self._is_half else torch.float32)
+        except OverflowError:  # rare enough to begin again
+            values = self._stored(items, basis, torch.float32)
+        return Kept(torch.from_numpy(values), place)
+
+    def _stored(self, items: Tensor, basis: Tensor, dtype: torch.dtype) -> np.ndarray:
+        """Reduced regions of items, in memory or in a file; OverflowError: numbers are too large for the dtype."""
+        shape = (len(items), self.features.values.shape[1], len(basis))
+        blocks = [*_blocks(len(items), self._cells)]
+
+        def reduced() -> Iterator[np.ndarray]:
+            for block in blocks:
+                found = self._reduced(items[block], basis)
+                narrow = found.to(dtype)
+                if bool((narrow.isinf() & found.isfinite()).any()):
+                    raise OverflowError
+                yield narrow.numpy()
+
+        if np.prod(shape) * dtype.itemsize >= _IN_MEMORY:
+            return _in_file(reduced(), shape, torch.empty(0, dtype=dtype).numpy().dtype, self._folder)
+        values = torch.empty(shape, dtype=dtype).numpy()
+        for block, found in zip(blocks, reduced(), strict=True):
+            values[block] = found
+        return values
 
     @property
-    def _stored(self) -> torch.dtype:
-        """What reduced regions are rounded to: as wide as the features are stored."""
-        return torch.float16 if self.features.values.dtype == np.float16 else torch.float32
+    def _is_half(self) -> bool:
+        return self.features.values.dtype == np.float16
 
     @property
     def _cells(self) -> int:
@@ -82,14 +136,17 @@ class Regions:
     def _raw(self, items: Tensor) -> Tensor:
         return torch.from_numpy(self.features.values[items.numpy()]).float()  # (n, R, F)
 
-    def _reduced(self, items: Tensor) -> Tensor:
-        """Reduced regions `(n, R, C)`, rounded."""
-        basis = self.basis.T.cpu()
-        found = torch.empty(len(items), self.features.values.shape[1], len(self.basis))
+    def _reduced(self, items: Tensor, basis: Tensor) -> Tensor:
+        """Reduced regions `(n, R, C)` float32 on the CPU, rounded."""
+        across = basis.cpu().T
+        found = torch.empty(len(items), self.features.values.shape[1], len(basis))
         for block in _blocks(len(items), self._cells):
             for x, into in zip(self._raw(items[block]), found[block], strict=True):
-                torch.mm(x, basis, out=into)  # one item at a time: a product's bits depend on its shape
-        return found.to(self._stored)
+                torch.mm(x, across, out=into)  # one item at a time: a product's bits depend on its shape
+        if not self._is_half:
+            return found
+        rounded = found.half().float()
+        return torch.where(rounded.isinf(), found, rounded)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +160,13 @@ class Kept:
 
     values: Tensor
     place: Tensor
+
+    def of(self, items: Tensor) -> Tensor | None:
+        """`(n, R, C)` float32 of items by index, where the values lie; None: not all of them are kept."""
+        places = self.place[items]
+        if bool((places < 0).any()):
+            return None
+        return self.values.index_select(0, beside(places, self.values)).float()
 
     def on(self, device: torch.device) -> Kept:
         """With the values on a GPU, if that is the device and has room for them."""
@@ -124,8 +188,6 @@ def principal_directions(features: Features, items: Tensor, n: int) -> tuple[Ten
     Returns:
         `(n, F)` by falling share, and the share of the sample's squared length that they keep, in [0, 1].
     """
-    from scipy.linalg import eigh
-
     R, F = features.values.shape[1:]
     shown = items.numpy()[~features.missing[items.numpy()]]
     evenly = np.linspace(0, len(shown) - 1, min(len(shown), max(1, _SAMPLE // R))).astype(np.int64)
@@ -133,10 +195,7 @@ def principal_directions(features: Features, items: Tensor, n: int) -> tuple[Ten
     for block in _blocks(len(evenly), R * F):
         x = features.values[shown[evenly[block]]].reshape(-1, F).astype(np.float32)
         moment += x.T @ x
-    length, directions = eigh(moment, subset_by_index=[F - n, F - 1])  # (n,), (F, n), ascending
-    directions = directions[:, ::-1]
-    # A direction's sign is arbitrary; this choice makes it the same each time.
-    directions = directions * np.sign(directions[np.abs(directions).argmax(axis=0), np.arange(n)])
+    length, directions = leading_directions(moment, n)  # (n,), (F, n)
     whole = moment.trace()
     share = float(length.clip(0).sum() / whole) if whole > 0 else 1.0
     return torch.from_numpy(directions.T.astype(np.float32, order="C")), min(share, 1.0)

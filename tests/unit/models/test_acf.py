@@ -14,7 +14,7 @@ from visrec.files import read_json, write_json
 from visrec.models import acf
 from visrec.models.acf import ACF
 from visrec.recommender import Queries, load_model
-from visrec.training import attention
+from visrec.training import attention, regions
 from visrec.training.sampling import Triples, UniformSampler
 from visrec.training.trainer import Trainer
 
@@ -338,7 +338,6 @@ def test_a_saved_model_has_its_basis(train, features, tmp_path):
     users = train.users.values.to_list()
     np.testing.assert_allclose(load_model(tmp_path / "model").score(users), model.score(users), atol=1e-6)
     whole = load_model(tmp_path / "model", features)
-    assert whole.kept is None  # what is asked for is reduced then
     assert whole.attention(users).equals(model.attention(users))
     np.testing.assert_array_equal(whole.score(users), model.score(users))
 
@@ -365,6 +364,78 @@ def test_a_model_written_before_regions_were_reduced_is_read(train, features, tm
     np.testing.assert_array_equal(loaded.score(users), model.score(users))
 
 
+def _interrupted(train, features, valid, path, **settings) -> None:
+    """A training that ends after its first epoch, with a checkpoint."""
+
+    class StoppedByTestError(Exception):
+        pass
+
+    def stop(*_):
+        raise StoppedByTestError
+
+    with pytest.raises(StoppedByTestError):
+        ACF(**settings).fit(train, features, valid=valid, checkpoint=path, progress=stop)
+
+
+@VARIANTS
+@pytest.mark.parametrize("validated", [False, True])
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_training_that_goes_on_ends_as_one_that_was_not_interrupted(
+    train, features, interactions, tmp_path, monkeypatch, variant, validated, turned
+):
+    """Also where directions come out otherwise than where it began: regions are read in those of the checkpoint."""
+    settings = {**SMALL, "variant": variant, "components": 2}
+    valid = interactions([(0, 4), (1, 0), (2, 4)], 5, 7) if validated else None
+    expected = ACF(**settings).fit(train, features, valid=valid)
+    _interrupted(train, features, valid, tmp_path / "checkpoint", **settings)
+    if turned:
+        found = regions.principal_directions
+
+        def other(*given):
+            basis, share = found(*given)
+            return basis * torch.tensor([[1.0], [-1.0]]), share
+
+        monkeypatch.setattr(regions, "principal_directions", other)
+        assert not torch.equal(ACF(**{**settings, "epochs": 0}).fit(train, features).basis, expected.basis)
+    epochs = []
+    model = ACF(**settings)
+    model.fit(
+        train,
+        features,
+        valid=valid,
+        checkpoint=tmp_path / "checkpoint",
+        progress=lambda done, *_: epochs.append(done),
+    )
+    assert epochs[0] == 2
+    state, wanted = model.state(), expected.state()
+    assert state.keys() == wanted.keys()
+    for name, tensor in wanted.items():
+        assert torch.equal(state[name], tensor), name
+
+
+def test_reduced_regions_are_kept_while_it_learns_and_then_let_go_of(train, features, monkeypatch):
+    kept = []
+    step = Trainer.step
+
+    def watched(self: Trainer, batch: Triples) -> float:
+        loss = step(self, batch)
+        kept.append(self.model.x.kept)
+        return loss
+
+    monkeypatch.setattr(Trainer, "step", watched)
+    model = ACF(**SMALL, components=2).fit(train, features)
+    assert kept[0].values.shape == (6, 5, 2)  # of the items of histories
+    assert all(one is kept[0] for one in kept)
+    assert model.x.kept is None
+
+
+def test_large_regions_in_float16_are_learnt_from(train):
+    """Their length is 40,000 sqrt(6), beyond float16, whose last number is 65,504."""
+    large = Features.from_array(np.full((7, 2, 6), 40_000, dtype=np.float16), train.items.values)
+    model = ACF(**SMALL, components=2).fit(train, large)
+    assert np.isfinite(model.score(["u02"])).all()
+
+
 def test_bfloat16_changes_what_is_learnt_by_its_rounding_alone(train, features):
     exact, rounded = (
         ACF(**{**SMALL, "precision": precision}).fit(train, features) for precision in ("float32", "bfloat16")
@@ -372,6 +443,29 @@ def test_bfloat16_changes_what_is_learnt_by_its_rounding_alone(train, features):
     users = train.users.values.to_list()
     ours, theirs = rounded.score(users), exact.score(users)
     assert 0 < np.abs(ours - theirs).max() < 0.05 * np.abs(theirs).max()
+
+
+def test_bfloat16_is_only_learnt_with(train, features, interactions, monkeypatch):
+    """Validation, the vectors that are kept and all that is asked of a finished model are in float32."""
+    taken = []
+    attend = acf.attend
+
+    def watched(*given, dtype):
+        taken.append((model.is_learning, dtype))
+        return attend(*given, dtype=dtype)
+
+    monkeypatch.setattr(acf, "attend", watched)
+    model = ACF(**{**SMALL, "precision": "bfloat16"})
+    model.fit(train, features, valid=interactions([(0, 4), (1, 0)], 5, 7))
+    users = train.users.values.to_list()
+    rounded = model.score(users), model.attention(users)
+    assert set(taken) == {(True, torch.bfloat16), (False, torch.float32)}
+    model.config = model.config.replace(precision="float32")
+    np.testing.assert_array_equal(rounded[0], model.score(users))
+    assert rounded[1].equals(model.attention(users))
+    Q = model.Q
+    model.remember()
+    assert torch.equal(Q, model.Q)
 
 
 # ---- learning --------------------------------------------------------------------------------------------

@@ -152,8 +152,9 @@ def test_features_without_room_on_the_gpu_go_there_by_batches(gpu, parts, conten
     np.testing.assert_allclose(*scores, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["vbpr", "acf"])
 @pytest.mark.parametrize("first", ["cuda", "cpu"])
-def test_a_run_goes_on_on_another_device(gpu, parts, contents, tmp_path, first):
+def test_a_run_goes_on_on_another_device(gpu, parts, contents, tmp_path, first, name):
     class StoppedByTestError(Exception):
         pass
 
@@ -161,16 +162,17 @@ def test_a_run_goes_on_on_another_device(gpu, parts, contents, tmp_path, first):
         if done == 1:
             raise StoppedByTestError
 
-    settings, content = {**VECTORS, "dim_gamma": 4, "dim_theta": 3}, contents["vector"]
+    cls, settings = MODELS[name]
+    content = contents[cls.needs]
     given = {"valid": parts[1], "checkpoint": tmp_path / "checkpoint"}
     devices = [first, "cpu" if first == "cuda" else "cuda"]
     users = parts[0].users.values.to_list()
-    expected = VBPR(**settings, device="cpu").fit(parts[0], content, valid=parts[1])
+    expected = cls(**settings, device="cpu").fit(parts[0], content, valid=parts[1])
     with gpu():
         with pytest.raises(StoppedByTestError):
-            VBPR(**settings, device=devices[0]).fit(parts[0], content, **given, progress=stop)
+            cls(**settings, device=devices[0]).fit(parts[0], content, **given, progress=stop)
         epochs = []
-        model = VBPR(**settings, device=devices[1])
+        model = cls(**settings, device=devices[1])
         model.fit(parts[0], content, **given, progress=lambda done, *_: epochs.append(done))
     assert epochs[0] == 2
     np.testing.assert_allclose(model.score(users), expected.score(users), rtol=0.02, atol=1e-3)

@@ -10,7 +10,7 @@ import torch
 from visrec.errors import RunError
 from visrec.features.features import Features
 from visrec.training import regions
-from visrec.training.regions import Regions, principal_directions
+from visrec.training.regions import ItemRegions, principal_directions
 
 EVERY = torch.arange(6)
 
@@ -49,7 +49,7 @@ def test_without_any_image_directions_are_still_orthonormal(features):
 
 def test_a_region_is_read_in_the_basis(features):
     basis, _ = principal_directions(features, EVERY, 3)
-    found = Regions(features, basis).of(torch.tensor([1, 5]))
+    found = ItemRegions(features).read(torch.tensor([1, 5]), basis)
     for item, maps in zip((1, 5), found, strict=True):
         for m, region in enumerate(maps):
             expected = [row @ features.values[item, m].astype(float) for row in basis.numpy()]
@@ -57,7 +57,7 @@ def test_a_region_is_read_in_the_basis(features):
 
 
 def test_without_a_basis_regions_are_read_as_they_are(features):
-    found = Regions(features, torch.zeros(0, 5)).of(torch.tensor([0, 4]))
+    found = ItemRegions(features).read(torch.tensor([0, 4]), torch.zeros(0, 5))
     assert torch.equal(found, torch.from_numpy(features.values[[0, 4]].astype(np.float32)))
 
 
@@ -67,22 +67,54 @@ def test_kept_regions_are_the_same_bit_for_bit(features, monkeypatch, tmp_path, 
     monkeypatch.setattr(regions, "_IN_MEMORY", in_memory)
     monkeypatch.setattr(regions, "_BLOCK", 40)
     features = Features.from_array(features.values.astype(dtype), list("abcdef"), missing=features.missing)
-    plain = Regions(features, principal_directions(features, EVERY, 2)[0])
-    kept = plain.keep(torch.tensor([0, 3, 4, 5]), folder=tmp_path)
-    assert kept.kept.values.numpy().dtype == dtype
-    assert not list(tmp_path.iterdir())  # nothing is left behind
-    everything = plain.of(EVERY)
-    for items in ([0], [3, 5], [0, 3, 4, 5], [4, 1], []):  # item 1 was not kept
+    basis, _ = principal_directions(features, EVERY, 2)
+    plain, keeping = ItemRegions(features), ItemRegions(features, np.array([0, 3, 4, 5]), folder=tmp_path)
+    everything = plain.read(EVERY, basis)
+    for items in ([0], [3, 5], [0, 3, 4, 5], [4, 1], []):  # item 1 is not kept
         index = torch.tensor(items, dtype=torch.int64)
-        assert torch.equal(kept.of(index), plain.of(index))
-        assert torch.equal(kept.of(index), everything[index])
+        found = keeping.read(index, basis, learning=True)
+        assert torch.equal(found, plain.read(index, basis))
+        assert torch.equal(found, everything[index])
+    assert keeping.kept.values.numpy().dtype == dtype
+    assert plain.kept is None
+    assert not list(tmp_path.iterdir())  # nothing is left behind
 
 
-def test_kept_regions_are_not_computed_again(features, monkeypatch):
-    plain = Regions(features, principal_directions(features, EVERY, 2)[0])
-    expected, kept = plain.of(EVERY), plain.keep(EVERY)
-    monkeypatch.setattr(Regions, "_reduced", lambda *_: pytest.fail("computed again"))
-    assert torch.equal(kept.of(EVERY), expected)
+def test_regions_are_kept_from_the_first_reading_to_learn_from_until_they_are_let_go_of(
+    features, monkeypatch
+):
+    basis, _ = principal_directions(features, EVERY, 2)
+    regions = ItemRegions(features, EVERY.numpy())
+    expected = regions.read(EVERY, basis)
+    assert regions.kept is None
+    regions.read(EVERY[:1], basis, learning=True)
+    reduced = ItemRegions._reduced
+    monkeypatch.setattr(ItemRegions, "_reduced", lambda *_: pytest.fail("computed again"))
+    for learning in (True, False):
+        assert torch.equal(regions.read(EVERY, basis, learning=learning), expected)
+    monkeypatch.setattr(ItemRegions, "_reduced", reduced)
+    regions.release()
+    assert regions.kept is None
+    assert torch.equal(regions.read(EVERY, -basis, learning=True), -expected)
+
+
+@pytest.mark.parametrize("in_memory", [1 << 28, 0])
+def test_numbers_that_float16_does_not_hold_are_kept_as_they_are(monkeypatch, tmp_path, in_memory):
+    """1,500 in 2,048 places have the length 1,500 sqrt(2,048) = 67,882; float16 ends at 65,504."""
+    monkeypatch.setattr(regions, "_IN_MEMORY", in_memory)
+    values = np.full((3, 1, 2048), 1500, dtype=np.float16)
+    values[1] = 0.7
+    features = Features.from_array(values, list("abc"))
+    basis = torch.full((1, 2048), 2048**-0.5)
+    plain, keeping = ItemRegions(features), ItemRegions(features, np.arange(3), folder=tmp_path)
+    found = plain.read(torch.arange(3), basis)
+    assert found[:, 0, 0].tolist() == pytest.approx([67882.25, 0.7 * 2048**0.5, 67882.25], rel=1e-3)
+    assert found[1].half().float() == found[1]  # the others are rounded
+    for items in ([0], [1], [0, 1, 2]):
+        index = torch.tensor(items)
+        assert torch.equal(keeping.read(index, basis, learning=True), found[index])
+        assert torch.equal(plain.read(index, basis), found[index])
+    assert keeping.kept.values.dtype == torch.float32
 
 
 def test_a_full_disk_is_said_with_what_to_do(features, monkeypatch, tmp_path):
@@ -93,4 +125,4 @@ def test_a_full_disk_is_said_with_what_to_do(features, monkeypatch, tmp_path):
     monkeypatch.setattr(regions, "_IN_MEMORY", 0)
     monkeypatch.setattr(regions.tempfile, "TemporaryFile", lambda **_: Full())
     with pytest.raises(RunError, match=r"No space left on device.*fewer components"):
-        Regions(features, torch.eye(5)[:2]).keep(EVERY, folder=tmp_path)
+        ItemRegions(features, EVERY.numpy(), folder=tmp_path).read(EVERY, torch.eye(5)[:2], learning=True)
