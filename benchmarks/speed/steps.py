@@ -367,10 +367,10 @@ disk), DVBPR CNN-F on smooth pictures of 64 x 64 pixels, of 1,000 and of 10,000 
 numbers to 128; the tutorial's multiplies all 2,048 at each step. *Whole regions* is visrec's with \
 `components=None`, which multiplies them all too.
 - **DVBPR.** The tutorial reads both pictures of each triple from their files each time (`skimage.io.imread`, then \
-`transform.resize`); here from JPEG files of the network's size, by two worker processes of torch's loader that \
-are ahead of the network. visrec reads each file once, when `extract` makes the cache of decoded pictures, which \
-is not on the clock. The target stands beside that loop, and beside the bare step, where the tutorial's pictures \
-all lie in memory as floats.
+`transform.resize`); here from JPEG files of the network's size, by two worker processes of torch's loader, which \
+are ahead of the network and share the cores with it. visrec reads each file once, when `extract` makes the cache \
+of decoded pictures, which is not on the clock. The target stands beside that loop, and beside the bare step, \
+where the tutorial's pictures all lie in memory as floats.
 - **Memory** is what the process holds of its own above its start, content included, its workers left out; \
 *prepared* is the time from the start to the first timed step, with three steps to warm up; in it visrec also \
 encodes the catalogue.
