@@ -314,7 +314,8 @@ def _claims_of(found: Found, model: str) -> list[Claim]:
         ratios(found, ours[batch], theirs[batch], key),
         target,
     )
-    if reading := _at(found, _READING, model):
+    if _plain(model) == "dvbpr":
+        reading = _at(found, _READING, model)
         own_loop = Claim(
             f"{slug}-reading",
             f"{start}: triples/s, times the tutorial's, which reads its pictures each time",
@@ -324,15 +325,14 @@ def _claims_of(found: Found, model: str) -> list[Claim]:
         text = f"{model}, bare step at batch {batch}, all pictures in memory: triples/s, times the tutorial's"
         return [own_loop, replace(bare, text=text)]
     listed = [bare]
-    if whole := _at(found, _WHOLE, model):
+    if model == "acf":
+        whole = _at(found, _WHOLE, model)
         text = f"{model}, whole regions for both, step at batch {batch}: triples/s, times the tutorial's at {batch}"
         listed.append(Claim(f"{slug}-whole", text, ratios(found, whole[batch], theirs[batch], key), target))
     if len(ours) > 1:
         default = list(ours)[1]
-        own = values(found, ours[default], key)
-        faster = [
-            max(rates) for rates in zip(*(values(found, name, key) for name in theirs.values()), strict=True)
-        ]
+        pairs = zip(*(values(found, theirs[size], key) for size in (batch, default)), strict=True)
+        own, faster = values(found, ours[default], key), [max(pair) for pair in pairs]
         text = (
             f"{model}, step at visrec's batch, {default}: triples/s, times the faster of the tutorial's "
             f"at {batch} and {default}"
