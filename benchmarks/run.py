@@ -73,7 +73,8 @@ def main() -> None:
         results: dict[str, Any] = {}
         for subject in dict.fromkeys(["limits", *chosen]):
             print(SUBJECTS[subject].TITLE, flush=True)
-            results[subject] = {"facts": SUBJECTS[subject].race(arena), **about(arena)}
+            how = about(arena)  # as it is when the subject begins
+            results[subject] = {"facts": SUBJECTS[subject].race(arena), **how}
             if args.write:  # what is there stays there, whatever becomes of the rest
                 keep(subject, results[subject])
     show(results)
@@ -95,10 +96,18 @@ def about(arena: Arena) -> dict[str, Any]:
 
 
 def revision() -> str:
-    """Of visrec that is measured: a commit, and whether files differ from it."""
-    command = ["git", "-C", str(HERE), "describe", "--always", "--dirty", "--exclude=*"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
+    """The commit that is measured, and whether its code has been changed since."""
+
+    def git(*words: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(HERE.parent), *words], capture_output=True, text=True, check=False
+        )
+        return done.stdout.strip()
+
+    commit = git("rev-parse", "--short", "HEAD")
+    if not commit:
+        return "unknown"
+    return f"{commit} with changes" if git("status", "--porcelain", "--", "*.py") else commit
 
 
 def keep(subject: str, result: dict[str, Any]) -> None:
