@@ -1,6 +1,6 @@
 """How fast visrec is: beside its peers on the same work, and beside what the machine can do.
 
-    uv run python benchmarks/run.py                        every subject; about forty minutes on two quiet cores
+    uv run python benchmarks/run.py                        every subject; about an hour on two quiet cores
     uv run python benchmarks/run.py --only steps,learning  some of them; limits of the machine are always measured
     uv run python benchmarks/run.py --quick                tiny sizes, to see that all works
     uv run python benchmarks/run.py --write                results/speed.json, speed.md and its plots, README.md
@@ -9,14 +9,15 @@
                                                            settings are kept for the runs to come
 
 Each contender runs in a process of its own and in turns with the others (A B A B …); the peers come from the
-registry into environments of their own (`speed/environments.py`), which are made at the first run. A subject is a
-file in `speed/`.
+registry into environments of their own (`speed/environments.py`), which are made at the first run: Linux only, with
+uv, and several GB of disk. A subject is a file in `speed/`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -72,7 +73,8 @@ def main() -> None:
         results: dict[str, Any] = {}
         for subject in dict.fromkeys(["limits", *chosen]):
             print(SUBJECTS[subject].TITLE, flush=True)
-            results[subject] = {"facts": SUBJECTS[subject].race(arena), **about(arena)}
+            how = about(arena)  # as it is when the subject begins
+            results[subject] = {"facts": SUBJECTS[subject].race(arena), **how}
             if args.write:  # what is there stays there, whatever becomes of the rest
                 keep(subject, results[subject])
     show(results)
@@ -87,9 +89,25 @@ def about(arena: Arena) -> dict[str, Any]:
         "rounds": arena.rounds,
         "quick": arena.quick,
         "threads": arena.threads,
+        "revision": revision(),
         "data": str(arena.shape),
         "machine": machine(),
     }
+
+
+def revision() -> str:
+    """The commit that is measured, and whether its code has been changed since."""
+
+    def git(*words: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(HERE.parent), *words], capture_output=True, text=True, check=False
+        )
+        return done.stdout.strip()
+
+    commit = git("rev-parse", "--short", "HEAD")
+    if not commit:
+        return "unknown"
+    return f"{commit} with changes" if git("status", "--porcelain", "--", "*.py") else commit
 
 
 def keep(subject: str, result: dict[str, Any]) -> None:
@@ -114,6 +132,7 @@ def claims_of(results: dict[str, Any]) -> list[claims.Claim]:
 
 def write(results: dict[str, Any]) -> None:
     """The page, its plots, and the table of targets in the README."""
+    results = {subject: result for subject, result in results.items() if is_readable(subject, result)}
     listed = claims_of(results)
     sections = [
         (SUBJECTS[subject].section(results[subject]["facts"]), measured(results[subject]))
@@ -121,7 +140,18 @@ def write(results: dict[str, Any]) -> None:
         if subject in results
     ]
     page.write(listed, sections, f"Data: {results['limits']['data']} (synthetic).")
-    publish("speed", page.summary(listed, measured(results["limits"])))
+    publish("speed", page.summary(listed, measured_all(results)))
+
+
+def is_readable(subject: str, result: dict[str, Any]) -> bool:
+    """Whether kept figures are of the contenders that there are now; says so where they are not."""
+    try:
+        SUBJECTS[subject].claims(result["facts"])
+        SUBJECTS[subject].section(result["facts"])
+    except KeyError as error:
+        print(f"The kept figures of {subject} lack {error}: they are left out until it is run again.")
+        return False
+    return True
 
 
 def measured(result: dict[str, Any]) -> str:
@@ -129,7 +159,27 @@ def measured(result: dict[str, Any]) -> str:
     quick = (
         "A try at tiny sizes, to see that all works: these figures say nothing. " if result["quick"] else ""
     )
-    return f"{quick}{result['rounds']} round(s), {result['threads']} threads each. {described(result['machine'])}"
+    return (
+        f"{quick}{result['rounds']} round(s), {result['threads']} threads each, at revision "
+        f"{result.get('revision', 'unknown')}. {described(result['machine'])}"
+    )
+
+
+def measured_all(results: dict[str, Any]) -> str:
+    """How all subjects were measured: the rounds and the revision of each, and the machine."""
+    quick = ", a try at tiny sizes, which says nothing"
+    each = [
+        f"{subject} {results[subject]['rounds']} at {results[subject].get('revision', 'unknown')}"
+        + quick * results[subject]["quick"]
+        for subject in SUBJECTS
+        if subject in results
+    ]
+    on = dict.fromkeys(described(result["machine"]) for result in results.values())
+    threads = sorted({result["threads"] for result in results.values()})
+    return (
+        f"Rounds of each subject, and the revision that was measured: {'; '.join(each)}. "
+        f"{' or '.join(map(str, threads))} threads each. {' '.join(on)}"
+    )
 
 
 def _arguments() -> argparse.Namespace:

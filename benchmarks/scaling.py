@@ -34,8 +34,10 @@ DRIVERS = {  # what the work of a stage is in proportion to, for a fixed number 
     "split": lambda size: size.interactions,
     "sampler": lambda size: size.interactions,
     "sampling": lambda size: size.interactions,
+    "start of training": None,  # of several things at once: it is judged along one factor at a time
     "bpr": lambda size: size.interactions,
     "vbpr": lambda size: size.interactions * size.features,
+    "vbpr from disk": lambda size: size.interactions * size.features,
     "refresh": lambda size: size.items * size.features,
     "evaluate": lambda size: size.items,
     "recommend": lambda size: size.items,
@@ -47,7 +49,7 @@ WITHOUT = {  # what a factor does not touch is not measured along it
     "users": {"refresh", "recommend", "index"},
     "items": {"split"},
     "interactions": {"refresh", "index"},
-    "features": set(STAGES) - {"vbpr", "refresh"},
+    "features": set(STAGES) - {"start of training", "vbpr", "vbpr from disk", "refresh"},
     "together": {"index"},
 }
 LARGE = Size(100_000, 1_000_000, 10_000_000, 512)
@@ -158,9 +160,9 @@ def growth(measured: list[dict[str, Any]], sizes: dict[str, list[Size]]) -> list
         for factor, chain in sizes.items():
             found = [(size, by[stage, size.key]) for size in chain if (stage, size.key) in by]
             found = [(size, one) for size, one in found if "stopped" not in one]
-            if stage in WITHOUT[factor] or len(found) < 2:
-                continue
             drive = DRIVERS[stage] if factor == "together" else lambda size, of=factor: getattr(size, of)
+            if stage in WITHOUT[factor] or len(found) < 2 or drive is None:
+                continue
             x = [float(drive(size)) for size, _ in found]
             seconds = [one["processor"] for _, one in found]
             extra = [max(one["peak own"] - one["held"], 1e-3) for _, one in found]

@@ -86,8 +86,9 @@ def _largest(facts: dict[str, Any]) -> str:
             memory.rows.append([stage, *(_gib(one) for one in found)])
     sizes = "; ".join(words(key) for key in chain)
     return (
-        f"**All together**: {sizes}.\n\nProcessor seconds (by the clock), by interactions; of bpr and vbpr "
-        f"those of an epoch:\n\n{table.markdown}\n\nPeak GiB of its own (plus mapped files):\n\n{memory.markdown}"
+        f"**All together**: {sizes}.\n\nProcessor seconds (by the clock), by interactions; of bpr and both vbpr "
+        f"those of an epoch's steps:\n\n{table.markdown}\n\n"
+        f"Peak GiB of its own (plus mapped files):\n\n{memory.markdown}"
     )
 
 
@@ -109,10 +110,24 @@ def _training(facts: dict[str, Any]) -> str:
     one = _of(facts, "vbpr", key)
     if one is None or "stopped" in one:
         return "" if one is None else f"**VBPR, {words(key)}**: {one['stopped']}."
+    text = (
+        f"**VBPR, {words(key)} (float16 on disk, copied into memory while it learns)**: {_held(one)}. Its time is "
+        "that of its steps; what comes before them is the stage *start of training*."
+    )
+    other = _of(facts, "vbpr from disk", key)
+    if other is None:
+        return text
+    found = other["stopped"] if "stopped" in other else _held(other)
     return (
-        f"**VBPR, {words(key)} (float16, left on disk)**: at most {one['peak own']:.2f} GiB of its own while it is "
-        f"fitted, {one['peak all']:.2f} GiB with the pages of mapped files ({one['held']:.2f} GiB before it began); "
-        f"{one['per second']:,.0f} triples a second by the clock."
+        f"{text}\n\n**The same with no room for a copy**, the rows of each batch read from the file: {found}."
+    )
+
+
+def _held(one: dict[str, Any]) -> str:
+    return (
+        f"at most {one['peak own']:.2f} GiB of its own while it is fitted, {one['peak all']:.2f} GiB with the pages "
+        f"of mapped files ({one['held']:.2f} GiB before it began); {one['per second']:,.0f} triples a second by the "
+        "clock"
     )
 
 
@@ -190,7 +205,7 @@ def _figure(facts: dict[str, Any], name: str, title: str, value: Any) -> Figure:
             drawings.append(_panel(stage, lines, factors))
     lead = (
         "A panel a stage, both scales logarithmic: how many times as large as the least of its line, against what "
-        "is measured. A line as steep as the dotted one grows linearly."
+        "is measured. A line as steep as the thin straight one grows linearly."
     )
     return Figure(name, title, lead, tuple(drawings), pl.DataFrame(rows), tuple(factors))
 

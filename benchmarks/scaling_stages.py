@@ -10,6 +10,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from itertools import islice
@@ -174,19 +175,8 @@ class World:
 
     def interactions(self) -> Any:
         """All of them, already in order."""
-        from visrec.data.ids import IdMap
-        from visrec.data.interactions import Interactions
-
         folder = data_folder(self.out, self.size)
-        user, item = np.load(folder / "user.npy"), np.load(folder / "item.npy")
-        return Interactions(
-            user,
-            item,
-            _times(len(user)),
-            np.ones(len(user), dtype=np.float32),
-            IdMap(np.arange(self.size.users), kind="user"),
-            IdMap(np.arange(self.size.items), kind="item"),
-        )
+        return _interactions(self.size, np.load(folder / "user.npy"), np.load(folder / "item.npy"))
 
     def features(self) -> Any:
         """Mapped, not read."""
@@ -208,6 +198,16 @@ class World:
     def asked(self) -> np.ndarray:
         """Users, spread over all."""
         return np.unique(np.linspace(0, self.size.users - 1, ASKED).astype(np.int64))
+
+
+def _interactions(size: Size, user: np.ndarray, item: np.ndarray) -> Any:
+    """Rows `(N,)` by index, which are the ids too, one after the other in time."""
+    from visrec.data.ids import IdMap
+    from visrec.data.interactions import Interactions
+
+    ones = np.ones(len(user), dtype=np.float32)
+    users, items = IdMap(np.arange(size.users), kind="user"), IdMap(np.arange(size.items), kind="item")
+    return Interactions(user, item, _times(len(user)), ones, users, items)
 
 
 # ---- the stages ------------------------------------------------------------------------------------------
@@ -262,17 +262,59 @@ def bpr(world: World) -> Measured:
 
 
 def vbpr(world: World) -> Measured:
-    """An epoch of VBPR, features on disk."""
-    import visrec
-
-    model = visrec.VBPR(dim_gamma=DIM, dim_theta=DIM, epochs=1, batch_size=BATCH)
-    measured, fitted = _fitted(world, model, world.features())
+    """An epoch of VBPR; features of up to 2 GiB are copied from disk into memory while it learns."""
+    measured, fitted = _fitted(world, _vbpr(), world.features())
     fitted.save(world.model_folder)
     return measured
 
 
+def vbpr_from_disk(world: World) -> Measured:
+    """The same where there is no room for a copy: the rows of each batch are read from the mapped file."""
+    from visrec.training import device
+
+    device._ROOM = 0  # as larger features would find it
+    return _fitted(world, _vbpr(), world.features())[0]
+
+
+def start_of_training(world: World) -> Measured:
+    """VBPR before its second step: model, sampler, copy of features, an epoch dealt out, the first step."""
+    from visrec.features.features import Features
+    from visrec.training.sampling import UniformSampler
+
+    few = Size(50, 100, 1_000, 8)
+    numbers = np.random.default_rng(0).random((few.items, few.features), dtype=np.float32)
+    user, item = np.repeat(np.arange(few.users), 20), np.tile(np.arange(few.items), 10)
+    _vbpr().fit(
+        _interactions(few, user, item), Features.from_array(numbers, np.arange(few.items))
+    )  # compiled
+
+    whole, train, features = UniformSampler.epoch, world.interactions(), world.features()
+
+    def first(self: UniformSampler, batch_size: int, rng: np.random.Generator) -> Iterator[Any]:
+        yield next(whole(self, batch_size, rng))
+        raise _StartedError
+
+    UniformSampler.epoch = first  # type: ignore[method-assign]
+    with Measured() as measured, suppress(_StartedError):
+        _vbpr().fit(train, features)
+    return measured
+
+
+class _StartedError(Exception):
+    """A step has been taken."""
+
+
+def _vbpr() -> Any:
+    import visrec
+
+    return visrec.VBPR(dim_gamma=DIM, dim_theta=DIM, epochs=1, batch_size=BATCH)
+
+
 def _fitted(world: World, model: Any, features: Any) -> tuple[Measured, Any]:
-    """Fit, but take some steps of the epoch only; its time is theirs, times as many as an epoch has."""
+    """Fit, but take some steps of the epoch only; its time is theirs, times as many as an epoch has.
+
+    What comes before and after the steps is in its memory, but not in its time: see `start_of_training`, `refresh`.
+    """
     from visrec.training.sampling import UniformSampler
 
     whole, train = UniformSampler.epoch, world.interactions()
@@ -367,14 +409,16 @@ def index(world: World) -> Measured:
 
 
 STAGES: dict[str, Callable[[World], Measured]] = {
-    stage.__name__: stage
+    stage.__name__.replace("_", " "): stage
     for stage in (
         read,
         split,
         sampler,
         sampling,
+        start_of_training,
         bpr,
         vbpr,
+        vbpr_from_disk,
         refresh,
         evaluate,
         recommend,

@@ -1,6 +1,6 @@
 """What starting costs: processor seconds of commands that only list or look, and of the whole demo.
 
-    uv run python benchmarks/startup.py                    # the commands, and one demo: about three minutes
+    uv run python benchmarks/startup.py                    # the commands, and two demos: some minutes
     uv run python benchmarks/startup.py --against a812a80  # beside another commit: A B A B
     … --no-demo    the commands alone: half a minute;  --write    puts the figures into benchmarks/README.md
 

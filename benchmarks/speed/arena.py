@@ -61,13 +61,13 @@ class Arena:
     @property
     def seconds(self) -> float:
         """For how long work is repeated in one turn."""
-        return 0.1 if self.quick else 4.0
+        return 0.1 if self.quick else 3.0
 
     def turn(self, one: Contender, **more: Any) -> Facts:
         """Run one contender once."""
         job = {"folder": str(self.folder), "threads": self.threads, **one.job, **more}
         command = [pythons([one.library])[one.library], "-m", one.module, json.dumps(job)]
-        env = variables(self.threads)
+        env = variables(self.threads, one.library)
         done = subprocess.run(command, env=env, cwd=BENCHMARKS, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{one.name} ({one.module} {job}) failed:\n{done.stderr[-3000:]}")

@@ -16,7 +16,8 @@ TUNED = Path(__file__).resolve().parents[1] / "results" / "tuned.json"
 class Contestant:
     """A library's model, its settings, and the values that `--tune` tries.
 
-    All have the tutorial's sizes: gamma 200 and, in VBPR, theta 100. What is not in the grid is as in the library.
+    All have the tutorial's sizes: gamma 200 and, in VBPR, theta 100. What is not in the grid is as in the library: of
+    cornac's VBPR the L2, for one.
 
     Attributes:
         library: whose it is.
@@ -74,7 +75,7 @@ CONTESTANTS = [
     Contestant(
         "tutorial",
         "vbpr",
-        110,
+        75,
         {},
         {"triples": "alike for each user"},
         {"triples": ["alike for each user", "alike for each interaction"]},
@@ -107,7 +108,7 @@ CONTESTANTS = [
         {"batch_size": 2_048, "learning_rate": 0.005, "negatives": "catalog", "features": "raw"},
         # Time and memory of a step grow with the square of the batch: (B,) + (B, 1) makes its loss (B, B).
         {
-            "batch_size": [1_024, 2_048],
+            "batch_size": [256, 512, 1_024, 2_048],
             "learning_rate": [0.001, 0.005, 0.01],
             "negatives": _POOLS,
             "features": ["raw", "standardized"],
@@ -147,6 +148,6 @@ CONTESTANTS = [
         15,
         {"k": 200},
         {"learning_rate": 0.03, "lambda_reg": 0.01, "negatives": "interacted"},
-        {"learning_rate": [0.01, 0.03, 0.1], "lambda_reg": [0.003, 0.01, 0.03], "negatives": _POOLS},
+        {"learning_rate": [0.01, 0.03, 0.1, 0.3], "lambda_reg": [0.003, 0.01, 0.03], "negatives": _POOLS},
     ),
 ]

@@ -20,21 +20,29 @@ PEERS = {
     "ranx": ["ranx==0.3.21"],
 }
 
+_ONE_BLAS_THREAD = ("implicit", "rectools")
+
 
 def pythons(names: Iterable[str], folder: Path = ENVIRONMENTS) -> dict[str, str]:
     """The interpreter of each library: visrec's is this one; an environment that is not there is made."""
     return {name: _python(folder / name, PEERS[name]) if name in PEERS else sys.executable for name in names}
 
 
-def variables(threads: int) -> dict[str, str]:
+def variables(threads: int, library: str) -> dict[str, str]:
     """The environment variables of a contender: each library that has threads gets the same number.
+
+    But OpenBLAS has one in implicit, which warns of its threads beside its own, and in RecTools, which ranks with
+    implicit.
 
     How threads wait for one another is left as it comes. They spin, which is what the tutorial's small batches are
     fastest with where nothing else runs; where something does, all suffer.
     """
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
     others = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
-    return {**others, **dict.fromkeys(names, str(threads))}
+    given = dict.fromkeys(names, str(threads))
+    if library in _ONE_BLAS_THREAD:
+        given["OPENBLAS_NUM_THREADS"] = "1"
+    return {**others, **given}
 
 
 def _python(folder: Path, packages: list[str]) -> str:

@@ -6,16 +6,19 @@ ideal, AUC counts candidates.
 
 from __future__ import annotations
 
+import itertools
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, relu, selu
+from torch.utils.data import DataLoader, Dataset
 
-Scores = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-"""From users, positives, negatives `(B,)` and histories `(B, H)` to the scores of both `(B,)`."""
+Scores = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+"""From users, positives, negatives `(B,)` and histories `(B, H)` to x_ui - x_uj `(B,)`."""
 
 
 class Way:
@@ -28,8 +31,7 @@ class Way:
 
     def step(self, user: Tensor, pos: Tensor, neg: Tensor, history: Tensor) -> None:
         """One step on a batch of triples."""
-        x_ui, x_uj = self.score(user, pos, neg, history)
-        x_uij = x_ui - x_uj
+        x_uij = self.score(user, pos, neg, history)
         loss = binary_cross_entropy_with_logits(x_uij, torch.ones_like(x_uij), reduction="sum")
         self.optimizer.zero_grad()
         loss.backward()
@@ -37,7 +39,10 @@ class Way:
 
 
 def vbpr(n_users: int, values: np.ndarray) -> Way:
-    """VBPR with gamma 200 and theta 100; all features `(I, F)` in memory."""
+    """VBPR with gamma 200 and theta 100; all features `(I, F)` in memory.
+
+    As in the tutorial, what is projected is the difference of the two items' features, once for each triple.
+    """
     n_items, F = values.shape
     net = nn.Module()
     net.features = nn.Embedding.from_pretrained(torch.from_numpy(values.astype(np.float32)), freeze=True)
@@ -48,13 +53,13 @@ def vbpr(n_users: int, values: np.ndarray) -> Way:
         if not name.startswith("features"):
             nn.init.xavier_uniform_(parameter)
 
-    def one(user: Tensor, item: Tensor) -> Tensor:
-        f = net.features(item)
-        latent = (net.gamma_u(user) * net.gamma_i(item)).sum(1)
+    def score(user: Tensor, pos: Tensor, neg: Tensor, _: Tensor) -> Tensor:
+        f = net.features(pos) - net.features(neg)
+        latent = (net.gamma_u(user) * (net.gamma_i(pos) - net.gamma_i(neg))).sum(1)
         visual = (net.theta_u(user) * net.E(f)).sum(1)
-        return latent + visual + net.beta_i(item)[:, 0] + net.beta_v(f)[:, 0]
+        return latent + visual + (net.beta_i(pos) - net.beta_i(neg) + net.beta_v(f))[:, 0]
 
-    return Way(net, lambda user, pos, neg, _: (one(user, pos), one(user, neg)), 1e-3, 1e-4)
+    return Way(net, score, 1e-3, 1e-4)
 
 
 def vbpr_vectors(way: Way) -> tuple[np.ndarray, np.ndarray]:
@@ -77,11 +82,11 @@ def curatornet(n_users: int, values: np.ndarray) -> Way:  # noqa: ARG001
     def tower(item: Tensor) -> Tensor:
         return selu(net.two(selu(net.one(net.features(item)))))
 
-    def score(_: Tensor, pos: Tensor, neg: Tensor, history: Tensor) -> tuple[Tensor, Tensor]:
+    def score(_: Tensor, pos: Tensor, neg: Tensor, history: Tensor) -> Tensor:
         profile = tower(history)  # (B, H, 200)
         pooled = torch.cat([profile.amax(1), profile.mean(1)], dim=1)
         query = selu(net.c(selu(net.b(selu(net.a(pooled))))))
-        return (query * tower(pos)).sum(1), (query * tower(neg)).sum(1)
+        return (query * tower(pos)).sum(1) - (query * tower(neg)).sum(1)
 
     return Way(net, score, 1e-4, 1e-4)
 
@@ -101,7 +106,7 @@ def acf(n_users: int, values: np.ndarray) -> Way:
     net.x, net.u, net.w = nn.Linear(d, d), nn.Linear(d, d), nn.Linear(d, 1)
     net.U, net.P, net.X, net.W = nn.Linear(d, d), nn.Linear(d, d), nn.Linear(d, d), nn.Linear(d, 1)
 
-    def score(user: Tensor, pos: Tensor, neg: Tensor, history: Tensor) -> tuple[Tensor, Tensor]:
+    def score(user: Tensor, pos: Tensor, neg: Tensor, history: Tensor) -> Tensor:
         x = net.reduce(net.features(history).view(*history.shape, -1, F))  # (B, H, R, d)
         u, p = net.user(user), net.profile(history)
         beta = net.w(relu(net.x(x) + net.u(u)[:, None, None])).softmax(2)  # (B, H, R, 1)
@@ -109,22 +114,56 @@ def acf(n_users: int, values: np.ndarray) -> Way:
         projected = net.U(u)[:, None]
         alpha = net.W(relu(projected + net.P(p) + net.X(of_item))).softmax(1)  # (B, H, 1)
         query = projected[:, 0] + (alpha * p).sum(1)
-        return (query * net.item(pos)).sum(1) / d, (query * net.item(neg)).sum(1) / d
+        return ((query * net.item(pos)).sum(1) - (query * net.item(neg)).sum(1)) / d
 
     return Way(net, score, 1e-3, 1e-5)
 
 
-def dvbpr(n_users: int, values: np.ndarray, phi: nn.Module, dim: int) -> Way:
-    """DVBPR around a network `phi` from pixels to `dim` numbers; all pictures `(I, S, S, 3)` in memory as floats."""
+def dvbpr(n_users: int, phi: nn.Module, dim: int) -> Way:
+    """DVBPR around a network `phi` from pixels to `dim` numbers; items come as their pictures `(B, 3, S, S)`."""
     net = nn.Module()
     net.phi, net.theta_u = phi, nn.Embedding(n_users, dim)
-    images = torch.from_numpy(values.astype(np.float32) / 255).permute(0, 3, 1, 2).contiguous()
 
-    def score(user: Tensor, pos: Tensor, neg: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
+    def score(user: Tensor, pos: Tensor, neg: Tensor, _: Tensor) -> Tensor:
         theta = net.theta_u(user)
-        return (theta * net.phi(images[pos])).sum(1), (theta * net.phi(images[neg])).sum(1)
+        return (theta * net.phi(pos)).sum(1) - (theta * net.phi(neg)).sum(1)
 
     return Way(net, score, 1e-3, 1e-4)
+
+
+class Pictures(Dataset[tuple[int, Tensor, Tensor]]):
+    """Triples with their pictures, each read from its file and scaled whenever a triple is asked for."""
+
+    def __init__(self, folder: Path, triples: np.ndarray, side: int) -> None:
+        """Set up.
+
+        Args:
+            folder: with `<item>.jpg` of each item.
+            triples: `(3, n)` users, positives, negatives.
+            side: S, the pixels of a side that pictures are scaled to.
+        """
+        self.folder, self.triples, self.side = folder, triples, side
+
+    def __len__(self) -> int:
+        return self.triples.shape[1]
+
+    def __getitem__(self, place: int) -> tuple[int, Tensor, Tensor]:
+        """User, and the pictures of positive and negative `(3, S, S)` in 0 … 1."""
+        user, pos, neg = self.triples[:, place].tolist()
+        return user, self._read(pos), self._read(neg)
+
+    def _read(self, item: int) -> Tensor:
+        from skimage import io, transform
+
+        picture = transform.resize(io.imread(self.folder / f"{item}.jpg"), (self.side, self.side))
+        return torch.from_numpy(picture.transpose(2, 0, 1).astype(np.float32))
+
+
+def read_by_workers(pictures: Pictures, batch: int, workers: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Batches without end, in order, read by processes that are ahead of who takes them, as torch's loader does."""
+    n = len(pictures) // batch
+    places = (list(range(start * batch, (start + 1) * batch)) for start in itertools.cycle(range(n)))
+    return iter(DataLoader(pictures, batch_sampler=places, num_workers=workers))
 
 
 # ---- loops in Python -------------------------------------------------------------------------------------
