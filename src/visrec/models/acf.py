@@ -22,7 +22,7 @@ from visrec.training.pairwise import PairwiseRecommender
 from visrec.training.regions import ItemRegions
 from visrec.training.sampling import HistoryRule
 from visrec.training.trainer import TrainingConfig
-from visrec.training.vectors import Precision, is_bfloat16
+from visrec.training.vectors import Precision
 
 # What the tutorial's code used; a setting given by hand still wins.
 TUTORIAL: dict[str, Any] = {
@@ -192,12 +192,6 @@ class ACF(PairwiseRecommender):
         return self.config.variant == "tutorial"
 
     @property
-    def _dtype(self) -> torch.dtype:
-        """Of the factors of W2x x_lm: what learns may be rounded, what ranks is not."""
-        reduced = self.is_learning and is_bfloat16(self.config.precision, self.device.type)
-        return torch.bfloat16 if reduced else torch.float32
-
-    @property
     def profile(self) -> nn.Parameter:
         """p (I, K), what an item of a history adds to the query."""
         return self.v if self._is_tutorial else self.p
@@ -365,7 +359,13 @@ class ACF(PairwiseRecommender):
             self.x = ItemRegions(self.features)
         read = self.x.reader(distinct, self.basis, learning=self.is_learning)
         pairs = HistoryPairs.of(item, len(distinct), read, (self.content_shape[0], W.shape[1]))
-        beta, xbar = attend(pairs, of_user.index_select(0, beside(owner, u)), W, self.w2, dtype=self._dtype)
+        beta, xbar = attend(
+            pairs,
+            of_user.index_select(0, beside(owner, u)),
+            W,
+            self.w2,
+            dtype=self.rounding(self.config.precision),
+        )
         if self._is_tutorial:
             xbar = xbar @ self.W_r.T + self.b_r  # (S, K), since beta sums to 1
         missing = torch.from_numpy(self.features.missing[distinct.numpy()])[item]  # (S,)

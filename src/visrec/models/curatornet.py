@@ -23,7 +23,7 @@ from visrec.training.pairwise import PairwiseRecommender
 from visrec.training.pooling import pooled
 from visrec.training.sampling import HistoryRule
 from visrec.training.trainer import TrainingConfig
-from visrec.training.vectors import ItemVectors, Precision, is_bfloat16
+from visrec.training.vectors import ItemVectors, Precision
 
 # What the tutorial's code used; a setting given by hand still wins. Its weight decay of 1e-4 stands beside a loss
 # summed over batches of 128 triples; beside our mean it is that much smaller.
@@ -235,9 +235,8 @@ class CuratorNet(PairwiseRecommender):
 
     def _products(self) -> torch.autocast:
         """Within it, products of layers are taken in the precision of those with features."""
-        where = self.device.type
-        reduced = self.is_learning and is_bfloat16(self.config.precision, where)
-        return torch.autocast(where, torch.bfloat16, enabled=reduced)
+        is_reduced = self.rounding(self.config.precision) == torch.bfloat16
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=is_reduced)
 
     def l2(self) -> L2:
         return L2(shared={name: self.config.reg for name, one in self.named_parameters() if one.ndim == 2})

@@ -128,9 +128,8 @@ class DVBPR(PairwiseRecommender):
     new_items = True
     paper = "Kang et al. 2017"
 
-    by_rows = (
-        False  # at its small steps, moments that wait for a user's next batch would learn theta too slowly
-    )
+    by_rows = False
+    """At its small steps, moments that wait for a user's next batch would learn theta too slowly."""
 
     pixels: Features | None = None
     """The pictures `(I, S, S, 3)` uint8, mapped from disk; None in a model that was loaded without them."""

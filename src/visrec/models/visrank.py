@@ -18,6 +18,7 @@ from visrec.data.interactions import Histories
 from visrec.ranking import flat, flat_to_write, room_for
 from visrec.recommender import Fitting, Queries, Recommender
 from visrec.space import Choice, IntRange, Space
+from visrec.training.pairs import distinct
 
 _CELLS = 1 << 23  # products held at once: 32 MiB
 _HELD = 1 << 25  # numbers of vectors copied at once: 128 MiB
@@ -105,21 +106,18 @@ class VisRank(Recommender):
 
     def _looks(self, queries: Queries) -> _Looks:
         mask = queries.mask.numpy()
-        items = queries.history.numpy()[mask]
-        any_has = np.zeros(len(self.f), dtype=bool)
-        any_has[items] = True
-        place = np.cumsum(any_has)[items] - 1  # among those that anyone has
+        items, place = distinct(queries.history.numpy()[mask])
         owner, weight = np.nonzero(mask)[0], np.ones(len(place), dtype=np.float32)
         pictures = self.f.new_empty(0, self.f.shape[1])
         if queries.weight is not None:
             weight = queries.weight.numpy()[mask]
         if queries.pictures is not None and queries.picture_weight is not None:
             B, P, _ = queries.pictures.shape
-            place = np.append(place, np.count_nonzero(any_has) + np.arange(B * P))
+            place = np.append(place, len(items) + np.arange(B * P))
             owner = np.append(owner, np.repeat(np.arange(B), P))
             weight = np.append(weight, queries.picture_weight.numpy())
             pictures = normalize(queries.pictures, dim=2).flatten(0, 1)
-        vectors = _Vectors(self.f, np.flatnonzero(any_has), pictures)
+        vectors = _Vectors(self.f, items, pictures)
         blank = vectors.blank()  # missing images do not count
         return _Looks.of(vectors, owner, place, np.where(blank[place], 0, weight), len(queries))
 

@@ -24,6 +24,7 @@ from visrec.training.guidelines import GuidelinesSampler, content_digest
 from visrec.training.optimizer import L2, Taken
 from visrec.training.sampling import HistoryRule, PopularitySampler, Sampler, UniformSampler
 from visrec.training.trainer import Trainer, TrainingConfig
+from visrec.training.vectors import Precision, is_bfloat16
 
 
 class PairwiseRecommender(nn.Module, Recommender):
@@ -131,6 +132,11 @@ class PairwiseRecommender(nn.Module, Recommender):
     def is_learning(self) -> bool:
         """Whether a batch is being encoded to learn from it."""
         return self._is_learning
+
+    def rounding(self, precision: Precision) -> torch.dtype:
+        """What the factors of products are rounded to now: what learns may be rounded, what ranks is not."""
+        reduced = self.is_learning and is_bfloat16(precision, self.device.type)
+        return torch.bfloat16 if reduced else torch.float32
 
     def remember(self) -> None:
         """Keep what the finished parameters give and ranking needs; called on the CPU, before `release`."""

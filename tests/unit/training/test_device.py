@@ -63,15 +63,9 @@ def gpu(request, monkeypatch):
 
 
 @pytest.fixture
-def parts(interactions):
+def parts(two_tastes):
     """(train, valid): 16 users of two tastes, 24 items; item 23 nobody took."""
-    rng = np.random.default_rng(0)
-    train, valid = [], []
-    for u in range(16):
-        own = [int(i) for i in rng.permutation(np.arange(u % 2, 23, 2))]
-        train += [(u, i) for i in own[:7]]
-        valid.append((u, own[7]))
-    return interactions(train, 16, 24), interactions(valid, 16, 24)
+    return two_tastes(16, 24, 7, liked=23)
 
 
 @pytest.fixture

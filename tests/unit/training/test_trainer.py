@@ -24,15 +24,9 @@ TRIPLES = Triples(
 
 
 @pytest.fixture
-def world(interactions):
+def world(two_tastes):
     """(train, valid): 8 users of two tastes, 12 items."""
-    rng = np.random.default_rng(0)
-    train, valid = [], []
-    for u in range(8):
-        own = [int(i) for i in rng.permutation(np.arange(u % 2, 12, 2))]
-        train += [(u, i) for i in own[:4]]
-        valid.append((u, own[4]))
-    return interactions(train, 8, 12), interactions(valid, 8, 12)
+    return two_tastes(8, 12, 4, liked=12)
 
 
 def _trainer(train, validate=None, **settings) -> Trainer:
