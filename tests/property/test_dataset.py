@@ -60,6 +60,9 @@ def write(path: Path, header: str, lines: list[tuple[str, ...]]) -> None:
 
 @reading
 @given(rows=rows, seed=st.integers(0, 1000), min_rating=st.sampled_from([None, 0, 4]))
+@example(
+    rows=[("u1", "i1", "1", "1", "-0", "train"), ("u1", "i1", "1", "1", "0", "train")], seed=0, min_rating=4
+)
 def test_order_of_rows_does_not_matter(
     shop: Path, rows: list[tuple[str, ...]], seed: int, min_rating: float | None
 ):

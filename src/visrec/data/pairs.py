@@ -145,7 +145,7 @@ def read_pairs(
             if not enough.any():
                 raise DataError(
                     f"{source}: no rating is at least {min_rating:g}; the highest is "
-                    f"{rating.max():g}. Choose a lower min_rating."
+                    f"{rating.max() + 0.0:g}. Choose a lower min_rating."  # 0, not -0
                 )
             notes.append(
                 f"{(~enough).sum():,} of {len(rating):,} interactions are rated below {min_rating:g}: left out."
