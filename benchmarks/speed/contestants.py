@@ -127,7 +127,7 @@ CONTESTANTS = [
             "optimizer": "adagrad",
         },
         {
-            "batch_size": [8_192, 32_768],
+            "batch_size": [16_384, 32_768, 65_536],
             "learning_rate": [0.01, 0.03, 0.06],
             "negatives": _POOLS,
             "n_negatives": [1],

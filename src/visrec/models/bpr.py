@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from visrec.space import Choice, LogRange, Space
+from visrec.training.factors import Factors
 from visrec.training.optimizer import L2
 from visrec.training.pairwise import PairwiseRecommender
 from visrec.training.trainer import TrainingConfig
@@ -43,6 +44,8 @@ class BPR(PairwiseRecommender):
     new_users = False
     new_items = False
     paper = "Rendle et al. 2009"
+    factors = Factors(users="gamma_u", items="gamma_i", bias="beta_i")
+    edition = 3  # from when its steps are those of `Factors`, which round otherwise
 
     def build(self, n_users: int, n_items: int) -> None:
         K = self.config.dim_gamma

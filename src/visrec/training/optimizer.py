@@ -72,6 +72,15 @@ class Taken:
     rows: Tensor
 
 
+@dataclass(frozen=True, eq=False)
+class RowGradients:
+    """Gradients `g (n, d)` of the rows `index (n,)` of a table; a row may come twice, and they add up."""
+
+    table: nn.Parameter
+    index: Tensor
+    g: Tensor
+
+
 class Optimizer:
     """SGD, Adagrad, Adam or AdamW over a model's parameters, all as rows.
 
@@ -99,13 +108,11 @@ class Optimizer:
         }
 
     @torch.no_grad()
-    def step(
-        self, taken: Sequence[tuple[Taken, Tensor]], whole: Sequence[Tensor | None], touched: Touched
-    ) -> None:
+    def step(self, of_rows: Sequence[RowGradients], whole: Sequence[Tensor | None], touched: Touched) -> None:
         """Move all parameters once.
 
         Args:
-            taken: what was looked up in tables, and the gradients of those rows `(n, d)`.
+            of_rows: gradients of the rows of tables that were looked up.
             whole: gradients of the other parameters, in the order of `whole`; None: it played no part.
             touched: the users and items of the batch, for the L2 terms.
         """
@@ -119,7 +126,7 @@ class Optimizer:
                 pull[index] += times
             self._move(name, np.arange(len(g)), g, pull)
         for name, table in self.tables.items():
-            parts = [(one.index.numpy(), g) for one, g in taken if one.table is table]
+            parts = [(one.index.numpy(), one.g) for one in of_rows if one.table is table]
             self._move(name, *_merged(parts, terms.get(name, []), table.detach()))
 
     def _move(self, name: str, index: np.ndarray, g: Tensor, pull: np.ndarray) -> None:

@@ -6,6 +6,7 @@ Neither the scores nor the gradients need a vector for each pair.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,6 +66,13 @@ class Pairs:
             queries, at_query = Queries.padded(batch.history, batch.user), np.arange(B)
         return cls(queries, items, at_query, at[:B], at[B:].reshape(B, n))
 
+    @property
+    def users(self) -> tuple[np.ndarray, np.ndarray]:
+        """The distinct users `(n_queries,)` and the place among them of each positive's, where queries are users."""
+        if self.queries.user is None:
+            raise ValueError("Queries without users, which training never has.")
+        return self.queries.user.numpy(), self.at_query
+
     def scores(self, Q: Tensor, Z: Tensor) -> tuple[Tensor, Tensor]:
         """x_ui `(B,)` and x_uj `(B, n)` of vectors `(n_queries, d)` and `(m, d)`; no gradient flows through them."""
         expected = (len(self.queries), Q.shape[-1]), (len(self.items), Q.shape[-1])
@@ -101,10 +109,14 @@ class Pairs:
         indptr, order = grouped(self.at_query, len(dQ))
         args = (indptr, order, tables[1], self.at_pos, self.at_neg, *g, dQ.numpy())
         in_parallel(_query_gradients, len(dQ), *args, least=_LEAST)
-        indptr, order = grouped(np.concatenate([self.at_pos, self.at_neg.ravel()]), len(dZ))
-        args = (indptr, order, tables[0], self.at_query, self.at_neg, *g, dZ.numpy())
-        in_parallel(_item_gradients, len(dZ), *args, least=_LEAST)
+        self.gradients_of_items(tables[0], g, dZ)
         return dQ, dZ
+
+    def gradients_of_items(self, Q: np.ndarray, of_scores: Sequence[np.ndarray], dZ: Tensor) -> None:
+        """Write the gradients of Z `(m, d)`, of Q `(n_queries, d)` and those of x_ui `(B,)` and x_uj `(B, n)`."""
+        indptr, order = grouped(np.concatenate([self.at_pos, self.at_neg.ravel()]), len(dZ))
+        args = (indptr, order, Q, self.at_query, self.at_neg, *of_scores, dZ.numpy())
+        in_parallel(_item_gradients, len(dZ), *args, least=_LEAST)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +145,7 @@ class Touched:
             lengths = batch.history.lengths
             part = np.repeat(1 / np.maximum(lengths, 1), lengths)
             parts = np.bincount(place, part, minlength=len(looked_at)).astype(np.float64)
-        users, at_user = distinct(batch.user)
+        users, at_user = pairs.users if batch.history is None else distinct(batch.user)
         known = users != NOBODY
         counts = np.bincount(at_user, minlength=len(users))
         pairs_of = (users[known], counts[known]), (pairs.items, items), (looked_at, parts)

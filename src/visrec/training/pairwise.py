@@ -20,6 +20,7 @@ from visrec.evaluation.protocol import mean_metric
 from visrec.features.features import Features
 from visrec.recommender import Fitting, Queries, Recommender
 from visrec.training.device import beside, device_to_learn_on, seeded
+from visrec.training.factors import Factors
 from visrec.training.guidelines import GuidelinesSampler, content_digest
 from visrec.training.optimizer import L2, Taken
 from visrec.training.sampling import HistoryRule, PopularitySampler, Sampler, UniformSampler
@@ -44,6 +45,8 @@ class PairwiseRecommender(nn.Module, Recommender):
     learns_on_gpu: ClassVar[bool] = False
     content_shape: tuple[int, ...] = ()
     edition = 2  # from when tables are updated by rows
+    factors: ClassVar[Factors | None] = None
+    """Of a model whose score is nothing but rows of tables: their names, for a faster step of the same."""
     by_rows: ClassVar[bool] = True
     """Whether tables are updated in the rows of a batch alone; see `visrec.training.optimizer`."""
 

@@ -20,7 +20,7 @@ from visrec.training.checkpoint import load_checkpoint, save_checkpoint
 from visrec.training.device import DeviceName, beside, exact_products, seeded
 from visrec.training.guidelines import GuidelinesConfig
 from visrec.training.losses import LossName, loss_of
-from visrec.training.optimizer import Optimizer
+from visrec.training.optimizer import Optimizer, RowGradients
 from visrec.training.pairs import Buffers, Pairs, Touched
 from visrec.training.sampling import Negatives, Sampler, Triples
 
@@ -112,6 +112,9 @@ class Trainer:
         self.rng = np.random.default_rng(self.config.seed)
         self.optimizer = Optimizer(model, self.config, model.l2())
         self._buffers = Buffers()
+        self._parameters = dict(model.named_parameters())
+        by_rows_alone = not self.optimizer.whole and model.device.type == "cpu"
+        self._factors = model.factors if self.config.loss == "bpr" and by_rows_alone else None
         # A run may go on elsewhere than where it began.
         settings = self.config.model_dump(mode="json", exclude={"device"})
         self.fingerprint = digest_of([fingerprint, type(model).__name__, model.edition, settings])
@@ -140,6 +143,11 @@ class Trainer:
     def step(self, batch: Triples) -> float:
         """One gradient step; returns the loss, without its L2 terms."""
         pairs, whole = Pairs.of(batch), self.optimizer.whole
+        touched = Touched.of(batch, pairs)
+        if self._factors is not None:
+            mean, gradients = self._factors.bpr(self._parameters, pairs, batch.weight, self._buffers)
+            self.optimizer.step(gradients, (), touched)
+            return mean
         # Each distinct user and item is encoded once, however often it occurs in the batch.
         with self.model.taking(self.optimizer.tables.values()) as taken:
             Q, Z = self.model.encode_batch(pairs.queries, torch.from_numpy(pairs.items))  # (m, d), (n, d)
@@ -149,8 +157,12 @@ class Trainer:
         of_vectors = pairs.gradients((Q, Z), torch.autograd.grad(loss, (x_ui, x_uj)), self._buffers)
         ends = [*(one.rows for one in taken), *whole.values()]
         found = torch.autograd.grad((Q, Z), ends, of_vectors, allow_unused=True)
-        of_rows = list(zip(taken, found, strict=False))
-        self.optimizer.step(of_rows, found[len(taken) :], Touched.of(batch, pairs))
+        of_rows = [
+            RowGradients(one.table, one.index, g)
+            for one, g in zip(taken, found, strict=False)
+            if g is not None
+        ]
+        self.optimizer.step(of_rows, found[len(taken) :], touched)
         return loss.item()
 
     def _run_epoch(self) -> None:

@@ -38,15 +38,15 @@ def gradients():
     def of(trainer, triples) -> dict[str, torch.Tensor]:
         model, found, step = trainer.model, {}, trainer.optimizer.step
 
-        def watched(taken, whole, touched) -> None:
+        def watched(of_rows, whole, touched) -> None:
             for (name, parameter), g in zip(trainer.optimizer.whole.items(), whole, strict=True):
                 found[name] = torch.zeros_like(parameter) if g is None else g.clone()
             for name, table in trainer.optimizer.tables.items():
                 found[name] = torch.zeros_like(table)
-                for one, g in taken:
+                for one in of_rows:
                     if one.table is table:
-                        found[name].index_add_(0, one.index, g)
-            step(taken, whole, touched)
+                        found[name].index_add_(0, one.index, one.g)
+            step(of_rows, whole, touched)
 
         trainer.optimizer.step = watched
         trainer.step(triples)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from visrec.training.optimizer import L2, Optimizer, Taken, move_by_torch
+from visrec.training.optimizer import L2, Optimizer, RowGradients, move_by_torch
 from visrec.training.pairs import Touched
 from visrec.training.trainer import TrainingConfig
 
@@ -29,7 +29,7 @@ def _take(model, rows, seed):
     """The rows of `items` as looked up, and a gradient for them."""
     index = torch.tensor(rows)
     g = torch.randn(len(rows), 3, generator=torch.Generator().manual_seed(seed))
-    return Taken(model.items, index, model.items.detach()[index]), g
+    return RowGradients(model.items, index, g)
 
 
 def _theirs(kind, model, **settings):
@@ -53,11 +53,11 @@ def test_rows_in_every_batch_go_the_way_that_torch_has_them_go(kind, decay):
     for step in range(4):
         taken = _take(model, [0, 1, 2, 3, 4, 5], step)
         W = torch.randn(2, 2, generator=torch.Generator().manual_seed(50 + step))
-        reference.items.grad, reference.W.grad = taken[1].clone(), W.clone()
+        reference.items.grad, reference.W.grad = taken.g.clone(), W.clone()
         reference.users.grad = torch.zeros(4, 2)
         theirs.step()
         if decay:  # every row at every step: the table is moved whole
-            ours.step([], [taken[1], None, W], NOTHING)
+            ours.step([], [taken.g, None, W], NOTHING)
         else:
             ours.step([taken], [None, W], NOTHING)
     for name, parameter in model.named_parameters():
@@ -80,12 +80,12 @@ def test_adam_by_rows_is_torchs_sparse_adam():
     theirs = torch.optim.SparseAdam([table], lr=0.1)
     ours = Optimizer(model, TrainingConfig(learning_rate=0.1), L2(items={"items": 0.0}))
     for step, rows in enumerate(([0, 2], [2, 5], [0, 1, 2])):
-        one, g = _take(model, rows, step)
+        taken = _take(model, rows, step)
         table.grad = torch.sparse_coo_tensor(
-            torch.tensor([rows]), g, (6, 3), is_coalesced=True, check_invariants=False
+            torch.tensor([rows]), taken.g, (6, 3), is_coalesced=True, check_invariants=False
         )
         theirs.step()
-        ours.step([(one, g)], [None, None], NOTHING)
+        ours.step([taken], [None, None], NOTHING)
     torch.testing.assert_close(model.items, table, rtol=1e-5, atol=1e-6)
 
 
@@ -95,13 +95,13 @@ def test_rows_that_are_looked_up_twice_get_the_sum_of_their_gradients_and_of_the
     l2 = L2(items={"items": 0.5}, history={"items": 2.0}, shared={"W": 3.0})
     W = model.W.detach().clone()
     optimizer = Optimizer(model, TrainingConfig(optimizer="sgd", learning_rate=0.1), l2)
-    (first, g), (second, h) = _take(model, [0, 3], 0), _take(model, [3, 5], 1)
+    first, second = _take(model, [0, 3], 0), _take(model, [3, 5], 1)
     times = np.array([0.25, 0.75], dtype=np.float32)
     touched = Touched(NOTHING.users, (np.array([0, 3]), times), (np.array([3, 4]), times))
-    optimizer.step([(first, g), (second, h)], [None, None], touched)
+    optimizer.step([first, second], [None, None], touched)
     gradient = torch.zeros(6, 3)
-    gradient[[0, 3]] += g
-    gradient[[3, 5]] += h
+    gradient[[0, 3]] += first.g
+    gradient[[3, 5]] += second.g
     gradient[0] += 0.5 * 0.25 * before[0]
     gradient[3] += (0.5 * 0.75 + 2 * 0.25) * before[3]
     gradient[4] += 2 * 0.75 * before[4]
@@ -115,8 +115,9 @@ def test_a_row_that_is_looked_up_twice_at_once_moves_once():
     optimizer = Optimizer(
         model, TrainingConfig(optimizer="adagrad", learning_rate=0.1), L2(items={"items": 0.0})
     )
-    one, g = _take(model, [4, 1, 4], 0)
-    optimizer.step([(one, g)], [None, None], NOTHING)
+    taken = _take(model, [4, 1, 4], 0)
+    optimizer.step([taken], [None, None], NOTHING)
+    g = taken.g
     both = g[0] + g[2]
     torch.testing.assert_close(before[4] - model.items.detach()[4], 0.1 * both / both.abs())
     torch.testing.assert_close(before[1] - model.items.detach()[1], 0.1 * g[1] / g[1].abs())
@@ -130,11 +131,11 @@ def test_in_torchs_operations_rows_go_the_same_way(kind, decay):
     optimizer = Optimizer(model, config, L2())
     tables = [one.detach().clone() for one in (model.items, *optimizer._states["items"])]
     for step, rows in enumerate(([0, 2], [2, 5], [0, 1, 2])):
-        one, g = _take(model, rows, step)
+        taken = _take(model, rows, step)
         pull = np.linspace(0.5, 1, len(rows), dtype=np.float32)
         optimizer._steps = step + 1
-        optimizer._move("items", one.index.numpy(), g, pull)
-        move_by_torch(kind, one.index.numpy(), g, pull, tables, optimizer._rates)
+        optimizer._move("items", taken.index.numpy(), taken.g, pull)
+        move_by_torch(kind, taken.index.numpy(), taken.g, pull, tables, optimizer._rates)
     for ours, theirs in zip(tables, (model.items.detach(), *optimizer._states["items"]), strict=True):
         torch.testing.assert_close(ours, theirs)
 
@@ -144,8 +145,8 @@ def test_a_gradient_that_is_a_part_of_wider_rows_is_read_as_what_it_is():
     before = model.items.detach().clone()
     optimizer = Optimizer(model, TrainingConfig(optimizer="sgd", learning_rate=1.0), L2(items={"items": 0.0}))
     wide = torch.arange(14.0).view(2, 7)
-    one, _ = _take(model, [1, 4], 0)
-    optimizer.step([(one, wide[:, 2:5])], [None, None], NOTHING)
+    taken = RowGradients(model.items, torch.tensor([1, 4]), wide[:, 2:5])
+    optimizer.step([taken], [None, None], NOTHING)
     torch.testing.assert_close(before[[1, 4]] - model.items.detach()[[1, 4]], wide[:, 2:5])
 
 
@@ -207,5 +208,5 @@ def test_the_learning_rate_is_that_of_tables_and_of_the_rest():
     taken, W = _take(model, [2], 0), torch.ones(2, 2)
     optimizer.step([taken], [None, W], NOTHING)
     torch.testing.assert_close(model.W, before.W - 0.5)
-    torch.testing.assert_close(model.items[2], before.items[2] - 0.5 * taken[1][0])
+    torch.testing.assert_close(model.items[2], before.items[2] - 0.5 * taken.g[0])
     assert optimizer.learning_rate == 0.5
