@@ -1,8 +1,8 @@
 """A step of matrix factorisation: for models whose score is nothing but rows of tables.
 
-What a step of any model does in general (encode, score, differentiate, carry back to rows) is here one loop over the
-triples of each user, in which an item's row is read once for its score and for the gradient. The results are the same
-but for rounding.
+What a step of any model does in general (encode, score, differentiate, carry back to rows) is here two loops: over
+the triples of each user, in which an item's row is read once for its score and for the user's gradient, and over the
+items. The results are the same but for rounding.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ class Factors:
 def _bpr(  # type: ignore[no-untyped-def]
     start, stop, indptr, order, users, items, at_pos, at_neg, weight, p, q, b, loss, g_ui, g_uj, dp
 ):
-    K, (B, n) = p.shape[1], at_neg.shape
+    K, n, one = p.shape[1], at_neg.shape[1], np.float32(1)
+    pairs = np.float32(at_neg.size)
     difference = np.empty(K, np.float32)
     for r in range(start, stop):
         u, sum_, total = p[users[r]], dp[r], 0.0
@@ -92,7 +93,7 @@ def _bpr(  # type: ignore[no-untyped-def]
                 x += b[i, 0] - b[j, 0]
                 e = np.exp(-abs(x))  # no overflow, either way
                 total += weight[t] * (np.log1p(e) + max(-x, np.float32(0)))
-                g = -weight[t] * ((e if x >= 0 else np.float32(1)) / (1 + e)) / np.float32(B * n)
+                g = -weight[t] * ((e if x >= 0 else one) / (one + e)) / pairs
                 g_uj[t, k] = -g
                 g_i += g
                 for c in range(K):

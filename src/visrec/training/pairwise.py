@@ -46,7 +46,8 @@ class PairwiseRecommender(nn.Module, Recommender):
     content_shape: tuple[int, ...] = ()
     edition = 2  # from when tables are updated by rows
     factors: ClassVar[Factors | None] = None
-    """Of a model whose score is nothing but rows of tables: their names, for a faster step of the same."""
+    """Of a model whose score is nothing but rows of tables: their names, for a faster step of the same. What is
+    derived from it does not inherit them, as its score may be another."""
     by_rows: ClassVar[bool] = True
     """Whether tables are updated in the rows of a batch alone; see `visrec.training.optimizer`."""
 

@@ -18,6 +18,7 @@ from visrec.errors import DivergedError
 from visrec.progress import Progress
 from visrec.training.checkpoint import load_checkpoint, save_checkpoint
 from visrec.training.device import DeviceName, beside, exact_products, seeded
+from visrec.training.factors import Factors
 from visrec.training.guidelines import GuidelinesConfig
 from visrec.training.losses import LossName, loss_of
 from visrec.training.optimizer import Optimizer, RowGradients
@@ -114,7 +115,8 @@ class Trainer:
         self._buffers = Buffers()
         self._parameters = dict(model.named_parameters())
         by_rows_alone = not self.optimizer.whole and model.device.type == "cpu"
-        self._factors = model.factors if self.config.loss == "bpr" and by_rows_alone else None
+        own = vars(type(model)).get("factors")  # not inherited: what is derived may have another score
+        self._factors: Factors | None = own if self.config.loss == "bpr" and by_rows_alone else None
         # A run may go on elsewhere than where it began.
         settings = self.config.model_dump(mode="json", exclude={"device"})
         self.fingerprint = digest_of([fingerprint, type(model).__name__, model.edition, settings])

@@ -11,7 +11,7 @@ from visrec.training.pairs import Buffers, Pairs
 from visrec.training.sampling import Triples, UniformSampler
 from visrec.training.trainer import Trainer
 
-N_USERS, N_ITEMS = 70, 90  # so many users that threads share them
+N_USERS, N_ITEMS = 70, 300  # so many that threads share them
 
 
 def _train(interactions):
@@ -113,6 +113,14 @@ def test_scores_far_apart_neither_overflow_nor_lose_their_gradient(interactions,
     assert loss == pytest.approx(1e4 / 2)
     of_b = found[2].g[:, 0]
     assert of_b.tolist() == pytest.approx([np.sign(scale) / 2, -np.sign(scale) / 2])
+
+
+def test_what_is_derived_is_learnt_by_its_own_score(interactions):
+    class Derived(BPR):
+        """One that may score in another way."""
+
+    model = Derived(dim_gamma=5, epochs=0).fit(_train(interactions))
+    assert Trainer(model, None, None, fingerprint="")._factors is None
 
 
 @pytest.mark.parametrize("settings", [{"loss": "bce"}, {"weight_decay": 0.1}])
