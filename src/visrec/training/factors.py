@@ -36,20 +36,20 @@ class Factors:
     bias: str
 
     def bpr(
-        self, parameters: Mapping[str, nn.Parameter], pairs: Pairs, weight: np.ndarray, buffers: Buffers
+        self, tables: Mapping[str, nn.Parameter], pairs: Pairs, weight: np.ndarray, buffers: Buffers
     ) -> tuple[float, list[RowGradients]]:
         """`bpr_loss` of a batch and its gradients in the rows that the batch touches.
 
         With x = x_ui - x_uj, that of a pair is -sigmoid(-x) times that of x (Rendle et al. 2009, section 4.3.1).
 
         Args:
-            parameters: of the model, by name; on the CPU.
+            tables: of the model, by name; on the CPU.
             pairs: of the batch, whose queries are users.
             weight: `(B,)` of the positives.
             buffers: where the gradients lie until the next call.
         """
-        tables = [parameters[name] for name in (self.users, self.items, self.bias)]
-        p, q, b = (table.detach().numpy() for table in tables)
+        own = [tables[name] for name in (self.users, self.items, self.bias)]
+        p, q, b = (table.detach().numpy() for table in own)
         (users, at_user), K = pairs.users, q.shape[1]
         g_ui, g_uj = np.empty(pairs.at_pos.shape, np.float32), np.empty(pairs.at_neg.shape, np.float32)
         loss = np.empty(len(users))
@@ -64,7 +64,7 @@ class Factors:
         of_b = torch.from_numpy(db.astype(np.float32)[:, None])
         at = torch.from_numpy(users), *[torch.from_numpy(pairs.items)] * 2
         found = [
-            RowGradients(table, index, g) for table, index, g in zip(tables, at, (dp, dq, of_b), strict=True)
+            RowGradients(table, index, g) for table, index, g in zip(own, at, (dp, dq, of_b), strict=True)
         ]
         return float(loss.sum()) / g_uj.size, found
 

@@ -113,7 +113,6 @@ class Trainer:
         self.rng = np.random.default_rng(self.config.seed)
         self.optimizer = Optimizer(model, self.config, model.l2())
         self._buffers = Buffers()
-        self._parameters = dict(model.named_parameters())
         by_rows_alone = not self.optimizer.whole and model.device.type == "cpu"
         own = vars(type(model)).get("factors")  # not inherited: what is derived may have another score
         self._factors: Factors | None = own if self.config.loss == "bpr" and by_rows_alone else None
@@ -147,7 +146,7 @@ class Trainer:
         pairs, whole = Pairs.of(batch), self.optimizer.whole
         touched = Touched.of(batch, pairs)
         if self._factors is not None:
-            mean, gradients = self._factors.bpr(self._parameters, pairs, batch.weight, self._buffers)
+            mean, gradients = self._factors.bpr(self.optimizer.tables, pairs, batch.weight, self._buffers)
             self.optimizer.step(gradients, (), touched)
             return mean
         # Each distinct user and item is encoded once, however often it occurs in the batch.
