@@ -1,4 +1,7 @@
-"""visrec's VBPR and BPR, trained through the public API; runs in visrec's own environment."""
+"""visrec's VBPR and BPR, trained through the public API; runs in visrec's own environment.
+
+As its peers, VBPR is watched batch by batch, which the public API does not offer, and BPR at the end of an epoch.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,10 @@ import torch
 from peers.recorder import BudgetSpentError, Job, Vectors
 
 import visrec
+from visrec.training.sampling import Triples
+from visrec.training.trainer import Trainer
+
+step = Trainer.step
 
 job = Job.read()
 torch.set_num_threads(job.threads)
@@ -33,10 +40,24 @@ def vectors() -> Vectors:
         return model.encode_users(torch.arange(job.n_users)).numpy(), model.Z.numpy()
 
 
+def watched(trainer: Trainer, batch: Triples) -> float:
+    """A step, of which the recorder is told."""
+    loss = step(trainer, batch)
+    job.recorder.lap(len(batch), vectors)
+    return loss
+
+
+def of_an_epoch(*_: object) -> None:
+    """The end of an epoch, of which the recorder is told."""
+    job.recorder.lap(len(train), vectors)
+
+
 trial()
 model = kind(seed=job.seed, epochs=1_000_000, **job.settings)
+if job.model == "vbpr":
+    Trainer.step = watched  # type: ignore[method-assign]
 try:
     job.recorder.start()
-    model.fit(train, features, progress=lambda *_: job.recorder.lap(len(train), vectors))
+    model.fit(train, features, progress=None if job.model == "vbpr" else of_an_epoch)
 except BudgetSpentError:
     job.recorder.finish("visrec", "torch")

@@ -94,11 +94,18 @@ class Optimizer:
         whole: the other ones.
     """
 
-    def __init__(self, model: nn.Module, config: TrainingConfig, l2: L2) -> None:
-        """Set up, with every state at its start."""
+    def __init__(self, model: nn.Module, config: TrainingConfig, l2: L2, *, by_rows: bool = True) -> None:
+        """Set up, with every state at its start.
+
+        Args:
+            model: whose parameters it moves.
+            config: which optimiser, its learning rate and decay.
+            l2: the L2 terms, which say what is a table.
+            by_rows: whether tables are updated in the rows of a batch alone; with `weight_decay` they never are.
+        """
         self.l2, self._kind, self.learning_rate, self._steps = l2, config.optimizer, config.learning_rate, 0
         self._decay = config.weight_decay
-        by_row = l2.tables if self._decay == 0 and getattr(model, "by_rows", True) else set()
+        by_row = l2.tables if self._decay == 0 and by_rows else set()
         self._learnt = {name: one for name, one in model.named_parameters() if one.requires_grad}
         self.tables = {name: one for name, one in self._learnt.items() if name in by_row}
         self.whole = {name: one for name, one in self._learnt.items() if name not in by_row}

@@ -111,7 +111,7 @@ class Trainer:
         self.model, self.sampler, self.validate = model, sampler, validate
         self.config = model.config
         self.rng = np.random.default_rng(self.config.seed)
-        self.optimizer = Optimizer(model, self.config, model.l2())
+        self.optimizer = Optimizer(model, self.config, model.l2(), by_rows=model.by_rows)
         self._buffers = Buffers()
         by_rows_alone = not self.optimizer.whole and model.device.type == "cpu"
         own = vars(type(model)).get("factors")  # not inherited: what is derived may have another score

@@ -116,6 +116,21 @@ def test_each_distinct_user_and_item_of_a_batch_is_encoded_once(world, monkeypat
     assert asked == {"users": [[0, 2]], "items": [[1, 2, 3, 4]]}
 
 
+def test_rows_that_are_looked_up_and_then_not_used_have_no_gradient_and_stay(world):
+    class WithoutBias(BPR):
+        def encode_items(self, items):
+            nothing = torch.zeros_like(self.take(self.beta_i, items))
+            return torch.cat([self.take(self.gamma_i, items), nothing], dim=1)
+
+    model = WithoutBias(**SMALL)
+    model.build(world[0].n_users, world[0].n_items)
+    model.initialize(torch.Generator().manual_seed(0))
+    before = model.gamma_i.detach().clone()
+    Trainer(model, UniformSampler(world[0]), None, fingerprint="test").step(TRIPLES)
+    assert (model.beta_i == 0).all()
+    assert (model.gamma_i[[1, 2, 3, 4]] != before[[1, 2, 3, 4]]).all()
+
+
 def test_tutorial_error_13_a_last_batch_of_one_triple_is_trained_on(world):
     trainer = _trainer(world[0], batch_size=31)  # 32 interactions: the last batch has one
     trainer.run()
