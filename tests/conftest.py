@@ -17,6 +17,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
 
+@pytest.fixture(params=[1, 3], ids=["one part", "three parts"])
+def parts(request, monkeypatch):
+    """Compiled loops run over so many parts, however little there is to do."""
+    monkeypatch.setattr("visrec.compiled.n_parts", lambda n, _: max(1, min(request.param, n)))
+
+
 @pytest.fixture(scope="session")
 def shared() -> Callable[[str], Path]:
     """`shared("weights/squeezenet1_0.pth")`: a file or folder beside the repository, or the test is skipped."""

@@ -20,6 +20,7 @@ from speed.vectors import Vectors, load, planted
 import visrec
 from visrec.evaluation.metrics import compute, metric_names
 from visrec.evaluation.protocol import evaluate, held_out_ranks
+from visrec.ranking import room_for
 
 TITLE = "Evaluation"
 DIM = 301  # of VBPR with gamma 200 and theta 100, and the bias
@@ -101,7 +102,7 @@ class World:
 def _product(world: World) -> Callable[[], Metrics]:
     """No metric at all: the matrix product that each contender needs, in blocks, into a buffer."""
     Q, Z = torch.from_numpy(world.Q), torch.from_numpy(world.Z)
-    out = torch.empty(_ROWS, len(Z))
+    out = room_for(_ROWS, len(Z))
 
     def product() -> Metrics:
         for block in Q.split(_ROWS):

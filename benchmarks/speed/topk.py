@@ -16,6 +16,8 @@ from speed.page import Section
 from speed.turn import repeated, take_turn
 from speed.vectors import Vectors, load, planted
 
+from visrec.ranking import room_for
+
 TITLE = "The best items of all users"
 K = 100
 DIMS = (201, 64)  # implicit's BPR with 200 factors and its bias; RecTools' usual size
@@ -82,7 +84,7 @@ def one(folder: str, threads: int, seconds: float, *, dim: int, way: str, out: s
 
 def _product(folder: str, dim: int) -> Callable[[], float]:
     q, z = (torch.from_numpy(vectors) for vectors in load(folder, dim))
-    buffer = torch.empty(_ROWS, len(z))
+    buffer = room_for(_ROWS, len(z))
 
     def product() -> float:
         for block in q.split(_ROWS):

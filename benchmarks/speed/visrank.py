@@ -19,6 +19,7 @@ from torch.nn.functional import normalize
 import visrec
 from visrec.evaluation.metrics import Ranks, compute
 from visrec.evaluation.protocol import held_out_ranks
+from visrec.ranking import room_for
 
 TITLE = "VisRank"
 METRICS = ("auc", "ndcg@20")
@@ -55,7 +56,7 @@ def _product(split: visrec.Split, features: visrec.Features) -> Callable[[], flo
     """Of each distinct item of a history with the whole catalogue, into a buffer."""
     f = normalize(torch.from_numpy(np.array(features.values)), dim=1)
     distinct = f[torch.from_numpy(np.unique(split.train.item))]
-    out = torch.empty(_ROWS, len(f))
+    out = room_for(_ROWS, len(f))
 
     def product() -> float:
         for block in distinct.split(_ROWS):

@@ -23,7 +23,7 @@ class Compiled:
 
     Sums may be taken in another order than written, by the vector instructions of the machine; the same machine gives
     the same bits. Division by zero gives what NumPy gives. It may call others that are compiled, of its own module.
-    numba is imported at the first call, and what it compiled is kept on disk for the next process.
+    numba is imported at the first call, and what it compiled is kept on disk for the next process, if it can be.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -33,26 +33,29 @@ class Compiled:
         self._lock = Lock()
 
     def __call__(self, *args: Any) -> Any:
-        return (self._made or self._make())(*args)
+        try:
+            return (self._made or self._make())(*args)
+        except OSError:  # of the disk, full for one: no loop has begun yet
+            return self._make(keep=False)(*args)
 
-    def _make(self) -> Callable[..., Any]:
+    def _make(self, *, keep: bool = True) -> Callable[..., Any]:
         from numba import njit
 
         with self._lock:
-            if self._made is None:
+            if self._made is None or not keep:
                 options: dict[str, Any] = {
                     "nogil": True,
                     "error_model": "numpy",  # else each division is checked, and none is vectorised
                     "fastmath": {"reassoc", "contract", "nsz", "arcp"},  # NaN and infinity keep their meaning
                 }
-                function = self._with_those_called()
+                function = self._with_those_called(keep=keep)
                 try:
-                    self._made = njit(cache=True, **options)(function)
+                    self._made = njit(cache=keep, **options)(function)
                 except RuntimeError:  # nowhere to keep it
                     self._made = njit(**options)(function)
         return self._made
 
-    def _with_those_called(self) -> Callable[..., Any]:
+    def _with_those_called(self, *, keep: bool) -> Callable[..., Any]:
         """The function, knowing what it calls by what numba made of it."""
         own: Any = self.function
         known = own.__globals__
@@ -61,7 +64,7 @@ class Compiled:
         }
         if not called:
             return self.function
-        names = {**known, **{name: one._make() for name, one in called.items()}}
+        names = {**known, **{name: one._make(keep=keep) for name, one in called.items()}}
         return update_wrapper(FunctionType(own.__code__, names, own.__name__, own.__defaults__), own)
 
 
@@ -82,7 +85,7 @@ def in_parallel(kernel: Compiled, n: int, *args: Any, least: int = _LEAST) -> No
         args: the same for all parts.
         least: rows below which a thread is not worth waking.
     """
-    parts = max(1, min(n_threads(), n // least))
+    parts = n_parts(n, least)
     cuts = [n * part // parts for part in range(parts + 1)]
     waiting: list[Future[Any]] = []
     try:
@@ -95,6 +98,11 @@ def in_parallel(kernel: Compiled, n: int, *args: Any, least: int = _LEAST) -> No
             wait(waiting)
     for one in waiting:
         one.result()
+
+
+def n_parts(n: int, least: int) -> int:
+    """Of how many parts n rows are, of at least so many each."""
+    return max(1, min(n_threads(), n // least))
 
 
 def n_threads() -> int:

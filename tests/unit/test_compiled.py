@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from visrec import compiled as module
-from visrec.compiled import compiled, in_parallel, n_threads
+from visrec.compiled import Compiled, compiled, in_parallel, n_threads
 
 
 @compiled
@@ -29,6 +29,16 @@ def sum_of_squares(x):
 
 def test_one_may_call_another():
     assert sum_of_squares(np.array([1.0, 2.0, 3.0])) == 14.0
+
+
+def test_where_nothing_can_be_written_it_is_compiled_all_the_same(monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("numba.core.caching.FunctionCache.save_overload", full)
+    one, other = Compiled(squared.function), Compiled(sum_of_squares.function)
+    assert [one(3.0), one(4.0)] == [9.0, 16.0]
+    assert other(np.array([1, 2, 3])) == 14
 
 
 @pytest.mark.parametrize("n", [0, 1, 7, 1000])

@@ -55,8 +55,8 @@ class VBPRConfig(TrainingConfig):
     reg_E: float = Field(default=1e-4, ge=0)
     """lambda_E: L2 on the embedding E and the visual bias beta'."""
     precision: Precision = "auto"
-    """Of the products E f while it learns: "auto" is bfloat16 where the processor or GPU has it. Parameters, sums and
-    the vectors of the finished model are float32."""
+    """Of the products E f while it learns: "auto" is bfloat16 where the processor or GPU has it. Parameters, scores
+    and the vectors of the finished model are float32."""
 
     def __init__(self, **values: Any) -> None:
         if values.get("variant") == "tutorial":

@@ -69,7 +69,7 @@ def attend(
         a: `(S, k)`.
         W: `(k, F)`.
         w: `(k,)`.
-        dtype: of the factors of W x and of its gradient; sums and results are float32.
+        dtype: that W x and its gradient are rounded to, and their factors; all else is float32.
 
     Returns:
         beta `(S, R)` and the weighted sums `(S, F)`.

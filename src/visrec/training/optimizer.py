@@ -120,7 +120,8 @@ class Optimizer:
 
         Args:
             of_rows: gradients of the rows of tables that were looked up.
-            whole: gradients of the other parameters, in the order of `whole`; None: it played no part.
+            whole: gradients of the other parameters, in the order of `whole`; None, where it played no part,
+                counts as 0.
             touched: the users and items of the batch, for the L2 terms.
         """
         self._steps += 1
@@ -140,7 +141,7 @@ class Optimizer:
         """One step of the rows `index (n,)` of a parameter along `g (n, d)`, with L2 `pull (n,)`."""
         if len(index) == 0 or g.shape[1] == 0:
             return
-        tables = [_as_rows(one) for one in (self._learnt[name].detach(), *self._states[name])]
+        tables = [_rows_of(one) for one in (self._learnt[name].detach(), *self._states[name])]
         if not tables[0].is_cpu:
             move_by_torch(self._kind, index, g, pull, tables, self._rates)
             return
@@ -177,8 +178,13 @@ class Optimizer:
                 one.copy_(state[f"{name}/{of}"])
 
 
+def _rows_of(parameter: Tensor) -> Tensor:
+    """A parameter, or a moment of it, as rows `(n, d)` over the same memory."""
+    return parameter.view(parameter.shape[0], -1) if parameter.ndim > 1 else parameter.view(1, -1)
+
+
 def _as_rows(tensor: Tensor) -> Tensor:
-    """Any parameter or gradient as rows `(n, d)`, over the same memory but for gradients that lie otherwise."""
+    """A gradient as rows `(n, d)`, a copy where it lies otherwise."""
     return tensor.reshape(tensor.shape[0], -1) if tensor.ndim > 1 else tensor.reshape(1, -1)
 
 

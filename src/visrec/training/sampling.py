@@ -23,7 +23,7 @@ NOBODY = -1
 """The user of a triple whose history is made up."""
 
 _ROUNDS = 16  # of rejection, before what is left is drawn exactly
-_PART = 1 << 18  # positives that are drawn together
+_PART = 1 << 18  # triples that are drawn together, or as many as a batch has
 _LEAST = 8192  # of them that a thread is worth waking for
 
 
@@ -163,7 +163,7 @@ class UniformSampler(Sampler):
 
     def epoch(self, batch_size: int, rng: np.random.Generator) -> Iterator[Triples]:
         left: Triples | None = None
-        for rows in dealt(len(self), max(_PART, batch_size), rng):
+        for rows in dealt(len(self), max(_PART // self.n_negatives, batch_size), rng):
             drawn = self._drawn(rows, rng) if left is None else left.and_then(self._drawn(rows, rng))
             whole = len(drawn) - len(drawn) % batch_size
             for start in range(0, whole, batch_size):

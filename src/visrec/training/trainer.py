@@ -14,14 +14,14 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from visrec.config import Config, digest_of
-from visrec.errors import DivergedError
+from visrec.errors import ConfigError, DivergedError
 from visrec.progress import Progress
 from visrec.training.checkpoint import load_checkpoint, save_checkpoint
 from visrec.training.device import DeviceName, beside, exact_products, seeded
 from visrec.training.factors import Factors
 from visrec.training.guidelines import GuidelinesConfig
 from visrec.training.losses import LossName, loss_of
-from visrec.training.optimizer import Optimizer, RowGradients
+from visrec.training.optimizer import Optimizer, RowGradients, Taken
 from visrec.training.pairs import Buffers, Pairs, Touched
 from visrec.training.sampling import Negatives, Sampler, Triples
 
@@ -152,12 +152,17 @@ class Trainer:
         # Each distinct user and item is encoded once, however often it occurs in the batch.
         with self.model.taking(self.optimizer.tables.values()) as taken:
             Q, Z = self.model.encode_batch(pairs.queries, torch.from_numpy(pairs.items))  # (m, d), (n, d)
+        if self.epoch == 0:
+            self._check_taken(taken)
         x_ui, x_uj = (x.requires_grad_() for x in pairs.scores(Q, Z))  # (B,), (B, n)
         weight = None if (batch.weight == 1).all() else beside(batch.weight, x_ui)
         loss = loss_of(self.config.loss, x_ui, x_uj, weight, n_candidates=len(self.sampler.pool))
         of_vectors = pairs.gradients((Q, Z), torch.autograd.grad(loss, (x_ui, x_uj)), self._buffers)
         ends = [*(one.rows for one in taken), *whole.values()]
-        found = torch.autograd.grad((Q, Z), ends, of_vectors, allow_unused=True)
+        # Vectors of one kind may be fixed, but not all.
+        learnt = [(v, g) for v, g in zip((Q, Z), of_vectors, strict=True) if v.requires_grad]
+        vectors, theirs = zip(*learnt, strict=True)
+        found = torch.autograd.grad(vectors, ends, theirs, allow_unused=True)
         of_rows = [
             RowGradients(one.table, one.index, g)
             for one, g in zip(taken, found, strict=False)
@@ -165,6 +170,15 @@ class Trainer:
         ]
         self.optimizer.step(of_rows, found[len(taken) :], touched)
         return loss.item()
+
+    def _check_taken(self, taken: list[Taken]) -> None:
+        """Refuse a model that reads a table in a way that gives it no gradient: it would never learn."""
+        for name, table in self.optimizer.tables.items():
+            if table.numel() and not any(one.table is table for one in taken):
+                raise ConfigError(
+                    f"{type(self.model).__name__} names {name} in `l2`, but never looks it up by `take`: it would "
+                    f"learn nothing. In its encoders write self.take(self.{name}, index) in place of self.{name}[index]."
+                )
 
     def _run_epoch(self) -> None:
         start = time.perf_counter()

@@ -61,9 +61,11 @@ class ItemVectors:
 
     def __getitem__(self, items: Tensor | slice | int) -> Tensor:
         """Rows of items by index, float32: `(n, F)`, of one item `(F,)`."""
-        index = np.asarray(items) if isinstance(items, Tensor) else items
-        found = torch.from_numpy(self._read(np.atleast_1d(np.arange(len(self))[index])))
-        return found if isinstance(index, slice) or np.ndim(index) else found[0]
+        if isinstance(items, slice):
+            return torch.from_numpy(self._read(np.arange(*items.indices(len(self)))))
+        index = np.asarray(items)
+        found = torch.from_numpy(self._read(np.atleast_1d(index)))
+        return found if index.ndim else found[0]
 
     def mean(self) -> Tensor:
         """`(F,)` float32: the mean of all rows."""
@@ -78,7 +80,7 @@ class ItemVectors:
         Args:
             items: distinct ones while learning.
             W: float32.
-            learning: products may be taken in the reduced precision, of sums in float32, until `release`.
+            learning: products may be taken in the reduced precision, and are rounded to it, until `release`.
         """
         if learning and not self._learns:
             self._start(W.device)
@@ -130,7 +132,7 @@ _MOVING = 10  # what moving a number costs, in multiplications: measured with 2,
 
 
 class _Product(torch.autograd.Function):
-    """f W' with a gradient for W alone, its factors rounded to the precision of the vectors."""
+    """f W' with a gradient for W alone, both rounded to the precision of the vectors, as their factors are."""
 
     @staticmethod
     def forward(ctx: Any, W: Tensor, vectors: ItemVectors, items: Tensor) -> Tensor:

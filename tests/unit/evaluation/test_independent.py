@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 
 import numpy as np
@@ -28,16 +27,10 @@ IN_RANX = {
 @pytest.fixture(scope="module")
 def ranx():
     """The library; uncompiled, which takes seconds and not minutes for a few users."""
-    before = os.environ.get("NUMBA_DISABLE_JIT")
-    os.environ["NUMBA_DISABLE_JIT"] = "1"
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return pytest.importorskip("ranx")
-    finally:
-        os.environ.pop("NUMBA_DISABLE_JIT")
-        if before is not None:
-            os.environ["NUMBA_DISABLE_JIT"] = before
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        patch.setattr("numba.config.DISABLE_JIT", True)  # the variable of the environment is read but once
+        warnings.simplefilter("ignore")
+        return pytest.importorskip("ranx")
 
 
 class Case:

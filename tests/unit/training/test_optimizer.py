@@ -13,6 +13,8 @@ from visrec.training.trainer import TrainingConfig
 
 NOTHING = Touched(*[(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32))] * 3)
 
+pytestmark = pytest.mark.usefixtures("parts")
+
 
 class Model(nn.Module):
     """A table of six items, one of four users, and a weight that belongs to none."""

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from visrec.training.pooling import pool_by_torch, pooled, unpool_by_torch
+
+pytestmark = pytest.mark.usefixtures("parts")
 
 
 def test_means_maxima_and_gradients_are_those_of_each_history_by_itself():

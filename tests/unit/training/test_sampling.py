@@ -196,9 +196,26 @@ def test_popularity_never_loops_however_much_a_user_owns(interactions):
     assert sampler.negatives_for(np.zeros(50, dtype=np.int64), rng).tolist() == [1] * 50
 
 
+def test_many_negatives_are_not_drawn_all_at_once(many, monkeypatch):
+    monkeypatch.setattr(sampling, "_PART", 400)
+    asked = []
+    sampler = UniformSampler(many, n_negatives=20)
+    draw = sampler.negatives_for
+
+    def watched(users, rng):
+        asked.append(len(users))
+        return draw(users, rng)
+
+    monkeypatch.setattr(sampler, "negatives_for", watched)
+    batches = list(sampler.epoch(5, np.random.default_rng(0)))
+    assert sum(asked) == 20 * len(sampler) == sum(batch.neg.size for batch in batches)
+    assert max(asked) < 1_200  # parts are of 400 by chance
+
+
 # ---- what a model looks at -----------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("parts")
 def test_the_rules_of_what_a_model_looks_at(interactions):
     train = interactions([(0, 3), (1, 2), (0, 1), (0, 4), (0, 0)], 2, 6)  # user 0: 3, 1, 4, 0
     histories, user, pos = train.histories(), np.array([0, 1, 0]), np.array([4, 2, 3])
@@ -215,6 +232,7 @@ def test_the_rules_of_what_a_model_looks_at(interactions):
     assert rows("up_to", 1) == [[4], [2], [3]]
 
 
+@pytest.mark.usefixtures("parts")
 def test_an_epoch_hands_each_positive_its_history(train):
     sampler = UniformSampler(train, history="others", max_history=2)
     histories = train.histories()

@@ -11,6 +11,7 @@ from visrec.errors import ConfigError, DivergedError
 from visrec.features.features import Features
 from visrec.models.bpr import BPR
 from visrec.models.vbpr import VBPR
+from visrec.training.optimizer import L2
 from visrec.training.sampling import Triples, UniformSampler
 from visrec.training.trainer import Trainer, TrainingConfig
 
@@ -129,6 +130,41 @@ def test_rows_that_are_looked_up_and_then_not_used_have_no_gradient_and_stay(wor
     Trainer(model, UniformSampler(world[0]), None, fingerprint="test").step(TRIPLES)
     assert (model.beta_i == 0).all()
     assert (model.gamma_i[[1, 2, 3, 4]] != before[[1, 2, 3, 4]]).all()
+
+
+class Direct(BPR):
+    """A table is read, but not by `take`."""
+
+    def encode_items(self, items):
+        return torch.cat([self.gamma_i[items], self.take(self.beta_i, items)], dim=1)
+
+
+def test_a_table_that_would_never_learn_is_refused(world):
+    with pytest.raises(
+        ConfigError, match=r"Direct names gamma_i .* write self\.take\(self\.gamma_i, index\)"
+    ):
+        Direct(**SMALL).fit(world[0])
+
+
+class Fixed(BPR):
+    """Items are what they are from the start; only users learn."""
+
+    def encode_items(self, items):
+        return torch.cat([self.gamma_i, self.beta_i], dim=1).detach()[items]
+
+    def l2(self):
+        return L2(users={"gamma_u": 0.0})
+
+
+def test_vectors_of_items_may_be_fixed(world):
+    model = Fixed(**SMALL)
+    model.build(world[0].n_users, world[0].n_items)
+    model.initialize(torch.Generator().manual_seed(0))
+    before = {name: one.detach().clone() for name, one in model.named_parameters()}
+    trainer = Trainer(model, UniformSampler(world[0]), None, fingerprint="test")
+    trainer.step(TRIPLES)
+    assert torch.equal(model.gamma_i, before["gamma_i"])
+    assert (model.gamma_u[[0, 2]] != before["gamma_u"][[0, 2]]).all()
 
 
 def test_tutorial_error_13_a_last_batch_of_one_triple_is_trained_on(world):
