@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -61,7 +62,7 @@ class Table:
         """To the terminal."""
         table = RichTable()
         for index, name in enumerate(self.header):
-            table.add_column(name, justify="right" if index else "left", no_wrap=not index)
+            table.add_column(name, justify="right" if index else "left", min_width=0 if index else 20)
         for row in self.rows:
             table.add_row(*row)
         Console(width=None if os.isatty(1) else 160).print(table)
@@ -71,6 +72,13 @@ class Table:
         """For the README."""
         rule = ["---", *["---:"] * (len(self.header) - 1)]
         return "\n".join(f"| {' | '.join(row)} |" for row in (self.header, rule, *self.rows))
+
+
+def at_least_one(text: str) -> int:
+    """A number of rounds on the command line."""
+    if (n := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{n} is less than 1")
+    return n
 
 
 def spread(values: Sequence[float | None], digits: str = ".2f") -> str:

@@ -24,7 +24,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from common import HERE, described, machine, publish
+from common import HERE, at_least_one, described, machine, publish
 from speed import (
     claims,
     contestants,
@@ -80,6 +80,10 @@ def main() -> None:
     show(results)
     if args.write:
         write(json.loads(RESULTS.read_text()))
+    if args.quick:
+        print(
+            "A try at tiny sizes, to see that all works: these figures say nothing, and names of sizes do not hold."
+        )
     print(f"{time.perf_counter() - start:.0f} s in all")
 
 
@@ -186,8 +190,10 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", type=lambda text: text.split(","), help="subjects, comma-separated")
-    parser.add_argument("--rounds", type=int, help="turns of each contender; 3, or 1 with --quick")
+    parser.add_argument(
+        "--only", type=lambda text: [one for one in text.split(",") if one], help="subjects, comma-separated"
+    )
+    parser.add_argument("--rounds", type=at_least_one, help="turns of each contender; 3, or 1 with --quick")
     parser.add_argument("--write", action="store_true", help="keep the figures")
     parser.add_argument("--page", action="store_true", help="write the page of the figures that are kept")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that all works")
@@ -201,6 +207,13 @@ def _arguments() -> argparse.Namespace:
     args = parser.parse_args()
     if unknown := set(args.only or ()) - set(SUBJECTS):
         parser.error(f"there is no {', '.join(sorted(unknown))}; choose from {', '.join(SUBJECTS)}")
+    names = [one.name for one in contestants.CONTESTANTS]
+    if args.tune and not any(args.tune in name for name in names):
+        parser.error(f"no contestant has {args.tune!r} in its name; they are {', '.join(names)}")
+    if args.quick and args.write:
+        parser.error(
+            "--quick is for trying: its figures say nothing, and are not to replace those that are kept"
+        )
     return args
 
 

@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from common import Table, described, machine, publish, spread
+from common import Table, at_least_one, described, machine, publish, spread
 
 ROOT = Path(__file__).resolve().parents[1]
 CLI = ["-m", "visrec.cli"]
@@ -103,7 +103,11 @@ def checked_out(revision: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="visrec-startup-") as folder:
         tree = Path(folder) / "tree"
         git = ["git", "-C", str(ROOT), "worktree"]
-        subprocess.run([*git, "add", "--detach", str(tree), revision], check=True, capture_output=True)
+        made = subprocess.run(
+            [*git, "add", "--detach", str(tree), revision], check=False, capture_output=True, text=True
+        )
+        if made.returncode:
+            raise SystemExit(f"{revision} cannot be checked out: {made.stderr.strip()}")
         try:
             yield tree / "src"
         finally:
@@ -194,8 +198,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--against", metavar="REV", help="another commit, measured in turns with this one")
-    parser.add_argument("--rounds", type=int, default=7, help="of the commands")
-    parser.add_argument("--demos", type=int, default=2, help="rounds of the demo")
+    parser.add_argument("--rounds", type=at_least_one, default=7, help="of the commands")
+    parser.add_argument("--demos", type=at_least_one, default=2, help="rounds of the demo")
     parser.add_argument("--no-demo", action="store_true", help="leave the demo out, and what asks its run")
     parser.add_argument("--write", action="store_true", help="put the figures into benchmarks/README.md")
     args = parser.parse_args()

@@ -24,7 +24,7 @@ from visrec.evaluation.plots.figures import Figure
 
 Points = Sequence[tuple[float, float]]
 
-_WIDE, _LABELS, _ROW = 1_060, 640, 26
+_WIDE, _LABELS, _ROW = 1_280, 860, 26
 _PANEL = (520, 340)
 _LEFT, _RIGHT, _TOP, _BOTTOM = 60, 14, 32, 44
 

@@ -70,6 +70,12 @@ class Course:
         """The point at the end of lap n, or the last one before."""
         return max(0, int(np.searchsorted(self.laps, n, side="right")) - 1)
 
+    def value_after(self, metric: str, seconds: float) -> float:
+        """A metric after so many training seconds, along straight lines between the points; NaN after inf."""
+        if not math.isfinite(seconds):
+            return math.nan
+        return float(np.interp(seconds, self.seconds, getattr(self, metric)))
+
     def time_to(self, metric: str, level: float) -> float:
         """Training seconds to a level, along straight lines between the points; inf if never."""
         curve = np.array(getattr(self, metric))
@@ -211,11 +217,21 @@ class Goal:
 
 @dataclass(frozen=True)
 class Duel:
-    """The time to a goal of visrec and of the peer, round by round; inf where it was not reached."""
+    """The time to a goal of visrec and of the peer, round by round; inf where it was not reached.
+
+    Attributes:
+        goal: what is to be reached.
+        own: seconds.
+        theirs: seconds.
+        own_other: the other of the two metrics at that time; NaN where it never came.
+        theirs_other: that of the peer.
+    """
 
     goal: Goal
     own: list[float]
     theirs: list[float]
+    own_other: list[float]
+    theirs_other: list[float]
 
     @property
     def ratios(self) -> list[float]:
@@ -264,14 +280,17 @@ def duels(courses: dict[str, list[Course]]) -> list[Duel]:
     """The time of both to each goal."""
     found = []
     for goal in goals(courses):
-        own, theirs = (
-            [
-                course.time_to(goal.metric, level)
-                for course, level in zip(courses[name], goal.levels, strict=True)
-            ]
-            for name in (f"visrec {goal.peer.split()[1]}", goal.peer)
-        )
-        found.append(Duel(goal, own, theirs))
+        runs = [courses[f"visrec {goal.peer.split()[1]}"], courses[goal.peer]]
+        times = [
+            [course.time_to(goal.metric, level) for course, level in zip(each, goal.levels, strict=True)]
+            for each in runs
+        ]
+        other = "auc" if goal.metric == "ndcg" else "ndcg"
+        others = [
+            [course.value_after(other, time) for course, time in zip(each, at, strict=True)]
+            for each, at in zip(runs, times, strict=True)
+        ]
+        found.append(Duel(goal, *times, *others))
     return found
 
 
@@ -305,10 +324,14 @@ def section(facts: dict[str, Any]) -> Section:
             f"{statistics.median(course.auc[at] for course, at in zip(runs, best, strict=True)):.4f}",
         ]
         table.rows.append([*cells, *(_then(runs, moment) for moment in SHOWN)])
-    against = Table(["visrec against the peer", "level", "visrec, s", "peer, s", "ratio"])
+    head = ["visrec against the peer", "level", "visrec, s", "peer, s", "ratio"]
+    against = Table([*head, "the other metric then: visrec's", "the peer's"])
     for one in duels(courses):
         times = [_times(seconds) for seconds in (one.own, one.theirs)]
-        against.rows.append([one.goal.title, spread(one.goal.levels, ".4f"), *times, spread(one.ratios)])
+        name, digits = ("AUC", ".3f") if one.goal.metric == "ndcg" else ("nDCG@20", ".4f")
+        others = [f"{name} {_spread_of(values, digits)}" for values in (one.own_other, one.theirs_other)]
+        levels, ratios_ = spread(one.goal.levels, ".4f"), spread(one.ratios)
+        against.rows.append([one.goal.title, levels, *times, ratios_, *others])
     untuned = facts["untuned"]
     chosen = (
         "the best of the grid in `speed/contestants.py`, which `--tune` ranks on the validation part by "
@@ -330,7 +353,8 @@ def section(facts: dict[str, Any]) -> Section:
         "the tutorial's training comes to, where that is less), and the AUC that it has at its end; the "
         f"nDCG@20 that cornac's VBPR has after {MOMENT:.0f} s, when it had {LEVEL} on the data that the "
         f"target was first set by, and {LEVEL} itself; what implicit's and cornac's BPR have after {DENSE} "
-        "epochs. Of a peer too, the time is that at which it first reached the level."
+        "epochs. Of a peer too, the time is that at which it first reached the level. One metric is not all: "
+        "what the other is at that time stands beside."
     )
     return Section(TITLE, text, [table, against], _figures(courses))
 
@@ -347,6 +371,10 @@ def _then(runs: Sequence[Course], moment: float) -> str:
     return f"{ndcg:.4f} / {statistics.median(course.auc[course.at(moment)] for course in known):.3f}"
 
 
+def _spread_of(values: Sequence[float], digits: str) -> str:
+    return spread([one if math.isfinite(one) else None for one in values], digits)
+
+
 def _times(seconds: Sequence[float]) -> str:
     if all(math.isfinite(one) for one in seconds):
         return spread(list(seconds), ".2f")
@@ -357,6 +385,7 @@ def _figures(courses: dict[str, list[Course]]) -> list[Figure]:
     found = []
     for model in ("VBPR", "BPR"):
         mine = {name: runs for name, runs in courses.items() if name.split()[1] == model}
+        mine = {f"visrec {model}": mine.pop(f"visrec {model}"), **mine}  # in the same colour in both
         panels = {
             title: {
                 name: [list(zip(course.seconds, getattr(course, metric), strict=True)) for course in runs]
@@ -368,7 +397,7 @@ def _figures(courses: dict[str, list[Course]]) -> list[Figure]:
             curves_of(
                 f"learning-{model.lower()}",
                 f"How soon a {model} is good",
-                "Of held-out items, by seconds of training; a line a round.",
+                "Of held-out items, by seconds of training; a line a round, with a mark where it is highest.",
                 panels,
             )
         )

@@ -201,7 +201,7 @@ def _visrec(
     model: str, train: visrec.Interactions, content: np.ndarray, *, whole: bool
 ) -> Callable[[Triples], Any]:
     nothing = np.zeros(train.n_items, dtype=bool)
-    fitted = _MODELS[_plain(model)](**({"components": None} if whole else {}))
+    fitted = _MODELS[_plain(model)](**({"components": 0} if whole else {}))
     fitted.fit(train, Features(content, train.items, nothing, failures_table(train.items, nothing, [])))
     fitted.train()
     sampler = UniformSampler(train, negatives="catalog")
@@ -365,7 +365,7 @@ content; CuratorNet 2,048 features of 10,000 items, ACF 49 regions of 2,048 numb
 disk), DVBPR CNN-F on smooth pictures of 64 x 64 pixels, of 1,000 and of 10,000 items.
 - **ACF.** visrec's default reads regions that were reduced once, before the clock (in *prepared*), from 2,048 \
 numbers to 128; the tutorial's multiplies all 2,048 at each step. *Whole regions* is visrec's with \
-`components=None`, which multiplies them all too.
+`components=0`, which multiplies them all too.
 - **DVBPR.** The tutorial reads both pictures of each triple from their files each time (`skimage.io.imread`, then \
 `transform.resize`); here from JPEG files of the network's size, by two worker processes of torch's loader, which \
 are ahead of the network and share the cores with it. visrec reads each file once, when `extract` makes the cache \

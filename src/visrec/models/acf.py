@@ -26,7 +26,7 @@ from visrec.training.vectors import Precision
 
 # What the tutorial's code used; a setting given by hand still wins.
 TUTORIAL: dict[str, Any] = {
-    "components": None,
+    "components": 0,
     "precision": "float32",
     "dim_gamma": 128,
     "max_history": 9,
@@ -57,9 +57,9 @@ class ACFConfig(TrainingConfig):
     }
     variant: Literal["paper", "tutorial"] = "paper"
     """"paper", or "tutorial": its equations, sizes and initial values; see `ACF`."""
-    components: int | None = Field(default=128, ge=1)
+    components: int = Field(default=128, ge=0)
     """Regions of more numbers are reduced to so many, once to learn from, along the directions that keep most of
-    them; None: regions are read as they are, as in the paper and in the tutorial's variant."""
+    them; 0: regions are read as they are, as in the paper and in the tutorial's variant."""
     dim_gamma: int = Field(default=64, ge=1)
     """K, the size of the vectors u, v and p."""
     dim_attention: int = Field(default=64, ge=1)
@@ -279,7 +279,7 @@ class ACF(PairwiseRecommender):
         self.Q = state["Q"]
         rest = {name: tensor for name, tensor in state.items() if name != "Q"}
         if "basis" not in rest:  # written before regions were ever reduced
-            self.config = self.config.replace(components=None, precision="float32")
+            self.config = self.config.replace(components=0, precision="float32")
             rest["basis"] = torch.zeros(0, int(state["content_shape"][-1]))
         super().restore(rest)
 

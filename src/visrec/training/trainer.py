@@ -177,7 +177,7 @@ class Trainer:
             if table.numel() and not any(one.table is table for one in taken):
                 raise ConfigError(
                     f"{type(self.model).__name__} names {name} in `l2`, but never looks it up by `take`: it would "
-                    f"learn nothing. In its encoders write self.take(self.{name}, index) in place of self.{name}[index]."
+                    f"learn nothing. In its encoders, write self.take(self.{name}, index) for self.{name}[index]."
                 )
 
     def _run_epoch(self) -> None:

@@ -93,10 +93,10 @@ def _by_loops(model: ACF, features: Features, u: int, history: list[int]):
 
 
 @VARIANTS
-@pytest.mark.parametrize("components", [None, 2])
+@pytest.mark.parametrize("components", [0, 2])
 def test_query_and_attentions_are_the_formulas(train, features, variant, components):
     model = _lively(ACF(**SMALL, variant=variant, components=components).fit(train, features))
-    assert len(model.basis) == (components or 0)
+    assert len(model.basis) == components
     histories = train.histories()
     table = model.attention(train.users.values.to_list())
     for u, user in enumerate(train.users.values):
@@ -303,7 +303,7 @@ def _flat(n_items: int = 7) -> np.ndarray:
 def test_within_the_directions_kept_the_model_is_that_of_all_numbers(train, variant):
     features = Features.from_array(_flat(), train.items.values)
     settings = {**SMALL, "epochs": 0}
-    whole = ACF(**settings, variant=variant, components=None).fit(train, features)
+    whole = ACF(**settings, variant=variant, components=0).fit(train, features)
     reduced = ACF(**settings, variant=variant, components=2).fit(train, features)
     names = ("W_r",) if variant == "tutorial" else ("W2x", "W1x")
     for name in names:
@@ -322,14 +322,14 @@ def test_within_the_directions_kept_the_model_is_that_of_all_numbers(train, vari
 
 
 def test_regions_of_no_more_numbers_than_components_are_read_as_they_are(train, features):
-    as_it_is = ACF(**SMALL, components=None).fit(train, features)
+    as_it_is = ACF(**SMALL, components=0).fit(train, features)
     for components in (3, 128):
         model = ACF(**SMALL, components=components).fit(train, features)
         assert model.basis.shape == (0, 3)
         assert model.digest == as_it_is.digest
         assert model.notes == ()
     with pytest.raises(ConfigError, match="components"):
-        ACF(components=0)
+        ACF(components=-1)
 
 
 def test_a_saved_model_has_its_basis(train, features, tmp_path):
@@ -344,7 +344,7 @@ def test_a_saved_model_has_its_basis(train, features, tmp_path):
 
 def test_a_model_written_before_regions_were_reduced_is_read(train, features, tmp_path):
     wide = Features.from_array(np.tile(features.values, 50), train.items.values, missing=features.missing)
-    model = ACF(**SMALL, components=None).fit(train, wide)
+    model = ACF(**SMALL, components=0).fit(train, wide)
     state = ACF.state
 
     def old_state(self: ACF) -> dict[str, torch.Tensor]:
@@ -357,7 +357,7 @@ def test_a_model_written_before_regions_were_reduced_is_read(train, features, tm
     del about["config"]["components"], about["config"]["precision"]
     write_json(tmp_path / "model" / "config.json", about)
     loaded = load_model(tmp_path / "model", wide)
-    assert (loaded.config.components, loaded.config.precision) == (None, "float32")
+    assert (loaded.config.components, loaded.config.precision) == (0, "float32")
     assert loaded.n_features == 150
     users = train.users.values.to_list()
     assert loaded.attention(users).equals(model.attention(users))
@@ -527,7 +527,7 @@ def _tastes(n_items: int = 40, n_users: int = 60) -> tuple[Interactions, Feature
     return train, Features.from_array(values, items.values)
 
 
-@pytest.mark.parametrize("components", [None, 4])
+@pytest.mark.parametrize("components", [0, 4])
 def test_attention_is_higher_on_items_of_the_users_own_taste(components):
     train, features = _tastes()
     model = ACF(dim_gamma=8, dim_attention=8, components=components, epochs=30, batch_size=32, seed=0)
