@@ -67,8 +67,8 @@ class ACFConfig(TrainingConfig):
     max_history: int = Field(default=20, ge=1)
     """H, the newest so many items of a user are looked at."""
     precision: Precision = "auto"
-    """Of the factors of W2x x_lm and of its gradient while it learns: "auto" is bfloat16 where the processor or GPU
-    has it. Weights, sums and all else are float32, and so are the vectors of the finished model."""
+    """Of W2x x_lm, its gradient and their factors while it learns: "auto" is bfloat16 where the processor or GPU
+    has it. Weights and all else are float32, and so are the vectors of the finished model."""
     batch_size: int = Field(default=256, ge=1)
     """Triples a step. The regions of all items that they look at are read from disk at each."""
     reg: float = Field(default=0.01, ge=0)

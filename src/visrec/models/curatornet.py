@@ -69,8 +69,8 @@ class CuratorNetConfig(TrainingConfig):
     reg: float = Field(default=1e-4, ge=0)
     """lambda: L2 on the weights of all layers, not on their biases."""
     precision: Precision = "auto"
-    """Of the layers' products while it learns: "auto" is bfloat16 where the processor or GPU has it. Parameters, sums
-    and the vectors of the finished model are float32."""
+    """Of the layers' products while it learns: "auto" is bfloat16 where the processor or GPU has it, and what comes
+    out of them is rounded too. Parameters and the vectors of the finished model are float32."""
     learning_rate: float = Field(default=1e-3, gt=0)
     """Step size; in the paper 1e-4."""
     least_learning_rate: float = Field(default=1e-5, ge=0)
